@@ -2,4 +2,5 @@
 //! test time, on any GPU that wgpu reaches, and on the CPU where there is none.
 
 pub mod engine;
+pub mod kernels;
 pub mod model;

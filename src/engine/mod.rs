@@ -1,5 +1,23 @@
 //! Tensors, recordings and the two executors that run them.
 
+pub mod cpu;
+mod device;
 mod dtype;
+mod error;
+pub mod gpu;
+mod plan;
+mod profile;
+mod recording;
+mod team;
+mod tensor;
+pub mod view;
 
+pub use device::{Arena, CancelToken, Device, Program, RunOptions};
 pub use dtype::DType;
+pub use error::{EngineError, Result, mib};
+pub use gpu::Tier;
+pub use plan::Plan;
+pub use profile::{Entry, Profile};
+pub use recording::{Access, Binding, Dispatch, Kernel, Op, Recording};
+pub use team::Team;
+pub use tensor::{Buffer, Place, Shard, TempId, Tensor, Weight};

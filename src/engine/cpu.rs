@@ -1,0 +1,410 @@
+//! The CPU executor: runs each kernel's twin over slices.
+
+use std::cell::UnsafeCell;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use bytemuck::Pod;
+use memmap2::Mmap;
+
+use super::DType;
+use super::device::{Program, RunOptions};
+use super::error::{EngineError, Result, mib};
+use super::plan::Plan;
+use super::recording::{Access, Dispatch, Op, Recording};
+use super::tensor::{Buffer, Place, Tensor};
+use super::view::{Mat, MatMut, Rows};
+
+pub use super::team::Team;
+
+/// Memory of the CPU executor: its own, or pages of a mapped model file.
+pub enum CpuBuffer {
+    Owned(OwnedMemory),
+    Mapped { map: Arc<Mmap>, range: Range<usize> },
+}
+
+/// Zeroed memory on a 64-byte boundary.
+pub struct OwnedMemory {
+    lines: UnsafeCell<Vec<Line>>,
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([u64; 8]);
+
+// SAFETY: the executor reaches the memory only while it holds its `exclusive` lock.
+unsafe impl Sync for OwnedMemory {}
+
+impl OwnedMemory {
+    fn new(bytes: usize) -> Option<OwnedMemory> {
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(bytes.div_ceil(64)).ok()?;
+        lines.resize(bytes.div_ceil(64), Line([0; 8]));
+        Some(OwnedMemory {
+            lines: UnsafeCell::new(lines),
+            bytes,
+        })
+    }
+
+    fn pointer(&self) -> *mut u8 {
+        // SAFETY: the vector is never resized, so reading its pointer races with nothing.
+        unsafe { (*self.lines.get()).as_mut_ptr().cast() }
+    }
+}
+
+impl CpuBuffer {
+    pub fn bytes(&self) -> usize {
+        match self {
+            CpuBuffer::Owned(memory) => memory.bytes,
+            CpuBuffer::Mapped { range, .. } => range.len(),
+        }
+    }
+
+    /// Start of the memory. What it points to may be written only in an `Owned` buffer.
+    fn pointer(&self) -> *mut u8 {
+        match self {
+            CpuBuffer::Owned(memory) => memory.pointer(),
+            CpuBuffer::Mapped { map, range } => map[range.clone()].as_ptr().cast_mut(),
+        }
+    }
+}
+
+/// One launch as a twin sees it.
+pub struct CpuCall<'a> {
+    views: Vec<Option<CpuView<'a>>>,
+    params: &'a [u8],
+}
+
+impl<'a> CpuCall<'a> {
+    /// The kernel's own parameters.
+    pub fn params<P: Pod>(&self) -> P {
+        bytemuck::pod_read_unaligned(self.params)
+    }
+
+    /// Takes a binding's view; `None` where an optional one is absent.
+    pub fn take(&mut self, index: usize) -> Option<CpuView<'a>> {
+        self.views[index].take()
+    }
+
+    /// Takes a read binding of plain elements that is always bound.
+    pub fn mat<T: Pod>(&mut self, index: usize) -> Mat<'a, T> {
+        self.take(index)
+            .expect("a required binding is always bound")
+            .mat()
+    }
+
+    /// Takes a written binding that is always bound.
+    pub fn mat_mut(&mut self, index: usize) -> MatMut<'a> {
+        self.take(index)
+            .expect("a required binding is always bound")
+            .mat_mut()
+    }
+
+    /// Takes a written binding of `u32` elements that is always bound and dense.
+    pub fn u32_mut(&mut self, index: usize) -> &'a mut [u32] {
+        self.take(index)
+            .expect("a required binding is always bound")
+            .slice_mut()
+    }
+
+    /// Takes a weight.
+    pub fn rows(&mut self, index: usize) -> Rows<'a> {
+        self.take(index)
+            .expect("a required binding is always bound")
+            .rows()
+    }
+}
+
+enum Bytes<'a> {
+    Shared(&'a [u8]),
+    Exclusive(&'a mut [u8]),
+}
+
+/// One binding of a launch as a twin sees it.
+pub struct CpuView<'a> {
+    dtype: DType,
+    rows: usize,
+    cols: usize,
+    stride: usize,
+    bytes: Bytes<'a>,
+}
+
+impl<'a> CpuView<'a> {
+    pub fn mat<T: Pod>(self) -> Mat<'a, T> {
+        assert!(self.dtype.is_plain() && size_of::<T>() == self.dtype.block_bytes());
+        let data: &'a [u8] = match self.bytes {
+            Bytes::Shared(bytes) => bytes,
+            Bytes::Exclusive(bytes) => bytes,
+        };
+        Mat {
+            data: bytemuck::cast_slice(data),
+            rows: self.rows,
+            cols: self.cols,
+            stride: self.stride,
+        }
+    }
+
+    pub fn mat_mut(self) -> MatMut<'a> {
+        let (rows, cols, stride) = (self.rows, self.cols, self.stride);
+        MatMut::new(self.slice_mut(), rows, cols, stride)
+    }
+
+    pub fn slice_mut<T: Pod>(self) -> &'a mut [T] {
+        assert!(self.dtype.is_plain() && size_of::<T>() == self.dtype.block_bytes());
+        match self.bytes {
+            Bytes::Exclusive(bytes) => bytemuck::cast_slice_mut(bytes),
+            Bytes::Shared(_) => unreachable!("a kernel writes a binding it declared read-only"),
+        }
+    }
+
+    pub fn rows(self) -> Rows<'a> {
+        let row_bytes = self
+            .dtype
+            .row_bytes(self.stride)
+            .expect("whole blocks, checked at upload");
+        let data: &'a [u8] = match self.bytes {
+            Bytes::Shared(bytes) => bytes,
+            Bytes::Exclusive(bytes) => bytes,
+        };
+        Rows {
+            dtype: self.dtype,
+            data,
+            rows: self.rows,
+            cols: self.cols,
+            row_bytes,
+        }
+    }
+}
+
+/// Runs recordings on the processor.
+pub struct CpuDevice {
+    pub name: String,
+    team: Team,
+    /// Held by whoever touches owned buffers.
+    exclusive: Mutex<()>,
+}
+
+impl CpuDevice {
+    /// An executor with `threads` threads, or one for each core where 0.
+    pub fn new(threads: usize) -> CpuDevice {
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let threads = if threads == 0 { cores } else { threads };
+        let team = Team::new(threads);
+        CpuDevice {
+            name: cpu_name(team.threads()),
+            team,
+            exclusive: Mutex::new(()),
+        }
+    }
+
+    pub fn threads(&self) -> usize {
+        self.team.threads()
+    }
+
+    pub fn alloc(&self, bytes: u64, what: &str) -> Result<Buffer> {
+        let memory = usize::try_from(bytes)
+            .ok()
+            .and_then(OwnedMemory::new)
+            .ok_or_else(|| EngineError::OutOfMemory {
+                device: self.name.clone(),
+                what: what.to_owned(),
+                wanted_mib: mib(bytes),
+            })?;
+        Ok(Buffer::Cpu(Arc::new(CpuBuffer::Owned(memory))))
+    }
+
+    /// Uses a mapped file's pages in place; copies them where their alignment does not allow it.
+    pub fn map(&self, map: &Arc<Mmap>, range: Range<usize>, dtype: DType) -> Result<Buffer> {
+        let align = if dtype.is_plain() {
+            dtype.block_bytes()
+        } else {
+            1
+        };
+        let bytes = &map[range.clone()];
+        if (bytes.as_ptr() as usize).is_multiple_of(align) {
+            return Ok(Buffer::Cpu(Arc::new(CpuBuffer::Mapped {
+                map: map.clone(),
+                range,
+            })));
+        }
+        let buffer = self.alloc(range.len() as u64, "a weight")?;
+        self.write(&buffer, 0, bytes);
+        Ok(buffer)
+    }
+
+    pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) {
+        let memory = own(buffer);
+        let CpuBuffer::Owned(owned) = &**memory else {
+            unreachable!("mapped weights are never written")
+        };
+        let offset = offset as usize;
+        assert!(
+            offset + bytes.len() <= owned.bytes,
+            "write outside the buffer"
+        );
+        let _exclusive = self.exclusive.lock().unwrap_or_else(|e| e.into_inner());
+        // SAFETY: in bounds by the assertion, exclusive by the lock.
+        unsafe {
+            let target = memory.pointer().add(offset);
+            target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        }
+    }
+
+    pub fn read(&self, buffer: &Buffer, range: Range<u64>) -> Vec<u8> {
+        let memory = own(buffer);
+        let range = range.start as usize..range.end as usize;
+        assert!(
+            range.start <= range.end && range.end <= memory.bytes(),
+            "read outside the buffer"
+        );
+        let _exclusive = self.exclusive.lock().unwrap_or_else(|e| e.into_inner());
+        // SAFETY: in bounds by the assertion; nobody writes while the lock is held.
+        unsafe {
+            std::slice::from_raw_parts(memory.pointer().add(range.start), range.len()).to_vec()
+        }
+    }
+
+    /// Runs a prepared recording; stops between kernels when cancelled.
+    pub fn run(&self, program: &Program, options: &RunOptions<'_>) -> Result<()> {
+        let _exclusive = self.exclusive.lock().unwrap_or_else(|e| e.into_inner());
+        let mut part = "";
+        for op in &program.recording.ops {
+            options.check_cancelled()?;
+            match op {
+                Op::Mark(name) => part = name,
+                Op::Copy { src, dst } => copy(program, src, dst),
+                Op::Dispatch(dispatch) => {
+                    let started = options.profile.map(|_| Instant::now());
+                    self.launch(program, dispatch);
+                    if let (Some(profile), Some(started)) = (options.profile, started) {
+                        profile.add(part, dispatch, started.elapsed().as_secs_f64());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn launch(&self, program: &Program, dispatch: &Dispatch) {
+        let views = dispatch
+            .views
+            .iter()
+            .zip(dispatch.kernel.bindings)
+            .map(|(view, binding)| {
+                view.as_ref().map(|tensor| {
+                    // SAFETY: `run` holds the executor's lock; the recording has checked that a
+                    // written view shares its place with no other view of this launch.
+                    unsafe { open(program, tensor, binding.access) }
+                })
+            })
+            .collect();
+        (dispatch.kernel.cpu)(
+            &self.team,
+            CpuCall {
+                views,
+                params: &dispatch.params,
+            },
+        );
+    }
+
+    /// Gives a recording's temporaries memory.
+    pub fn prepare(&self, recording: Recording, plan: Plan, slots: Vec<Buffer>) -> Result<Program> {
+        Ok(Program {
+            recording,
+            plan,
+            slots,
+            gpu: None,
+        })
+    }
+}
+
+fn own(buffer: &Buffer) -> &Arc<CpuBuffer> {
+    match buffer {
+        Buffer::Cpu(buffer) => buffer,
+        Buffer::Gpu(_) => unreachable!("a GPU buffer was given to the CPU executor"),
+    }
+}
+
+fn buffer_of<'a>(program: &'a Program, tensor: &'a Tensor) -> &'a Arc<CpuBuffer> {
+    match &tensor.place {
+        Place::Buffer(buffer) => own(buffer),
+        Place::Temp(id) => own(program.slot(*id)),
+    }
+}
+
+/// # Safety
+/// No other reference to the view's memory may exist unless both are read-only.
+unsafe fn open<'a>(program: &'a Program, tensor: &'a Tensor, access: Access) -> CpuView<'a> {
+    let buffer = buffer_of(program, tensor);
+    let (start, len) = if tensor.dtype.is_plain() {
+        let size = tensor.dtype.block_bytes();
+        (tensor.offset * size, tensor.span() * size)
+    } else {
+        let row = tensor
+            .dtype
+            .row_bytes(tensor.stride)
+            .expect("whole blocks, checked at upload");
+        (
+            tensor.offset / tensor.stride.max(1) * row,
+            tensor.rows * row,
+        )
+    };
+    assert!(start + len <= buffer.bytes(), "view outside its buffer");
+    // SAFETY: in bounds by the assertion; exclusive where written by the caller's promise.
+    // `Mapped` memory is never opened for writing: weights are only ever bound as `Read`.
+    let bytes = unsafe {
+        let first = buffer.pointer().add(start);
+        match access {
+            Access::Read => Bytes::Shared(std::slice::from_raw_parts(first, len)),
+            Access::ReadWrite | Access::Write => {
+                assert!(
+                    matches!(**buffer, CpuBuffer::Owned(_)),
+                    "mapped weights are read-only"
+                );
+                Bytes::Exclusive(std::slice::from_raw_parts_mut(first, len))
+            }
+        }
+    };
+    CpuView {
+        dtype: tensor.dtype,
+        rows: tensor.rows,
+        cols: tensor.cols,
+        stride: tensor.stride,
+        bytes,
+    }
+}
+
+fn copy(program: &Program, src: &Tensor, dst: &Tensor) {
+    // SAFETY: `run` holds the lock and the recording checked that the two share no memory.
+    let (src, dst) = unsafe {
+        (
+            open(program, src, Access::Read),
+            open(program, dst, Access::Write),
+        )
+    };
+    if let (Bytes::Shared(src), Bytes::Exclusive(dst)) = (src.bytes, dst.bytes) {
+        dst.copy_from_slice(src);
+    }
+}
+
+fn cpu_name(threads: usize) -> String {
+    let system = sysinfo::System::new_with_specifics(
+        sysinfo::RefreshKind::nothing().with_cpu(sysinfo::CpuRefreshKind::nothing()),
+    );
+    let brand = system
+        .cpus()
+        .first()
+        .map(|cpu| cpu.brand().trim().to_owned())
+        .unwrap_or_default();
+    let brand = if brand.is_empty() {
+        "processor".to_owned()
+    } else {
+        brand
+    };
+    format!(
+        "CPU ({brand}, {threads} thread{})",
+        if threads == 1 { "" } else { "s" }
+    )
+}

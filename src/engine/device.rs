@@ -1,0 +1,297 @@
+//! One face for both executors.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytemuck::Pod;
+use memmap2::Mmap;
+
+use super::DType;
+use super::cpu::CpuDevice;
+use super::error::{EngineError, Result};
+use super::gpu::{GpuDevice, GpuProgram};
+use super::plan::Plan;
+use super::profile::Profile;
+use super::recording::Recording;
+use super::tensor::{Buffer, Place, Shard, TempId, Tensor, Weight};
+
+/// Asks running work to stop. Clones share the request.
+#[derive(Clone, Debug, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself, for code that knows nothing of the engine.
+    pub fn flag(&self) -> &Arc<AtomicBool> {
+        &self.0
+    }
+}
+
+/// How one run of a program goes.
+#[derive(Clone, Copy, Default)]
+pub struct RunOptions<'a> {
+    pub cancel: Option<&'a CancelToken>,
+    pub profile: Option<&'a Profile>,
+}
+
+impl RunOptions<'_> {
+    pub fn check_cancelled(&self) -> Result<()> {
+        match self.cancel {
+            Some(token) if token.is_cancelled() => Err(EngineError::Cancelled),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A recording with memory for its temporaries, ready to run any number of times.
+pub struct Program {
+    pub recording: Recording,
+    pub plan: Plan,
+    pub slots: Vec<Buffer>,
+    pub gpu: Option<GpuProgram>,
+}
+
+impl Program {
+    /// The memory of a temporary.
+    pub fn slot(&self, id: TempId) -> &Buffer {
+        let slot = self.plan.slot_of[id.0 as usize].expect("a used temporary has a slot");
+        &self.slots[slot]
+    }
+}
+
+/// Memory that the programs of one job share: they never run at the same time.
+#[derive(Default)]
+pub struct Arena {
+    buffers: Vec<Buffer>,
+}
+
+impl Arena {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes held so far.
+    pub fn bytes(&self) -> u64 {
+        self.buffers.iter().map(Buffer::bytes).sum()
+    }
+
+    /// A buffer for each size, from those held where one is big enough.
+    fn slots(&mut self, device: &Device, sizes: &[u64]) -> Result<Vec<Buffer>> {
+        let mut used = vec![false; self.buffers.len()];
+        let mut order: Vec<usize> = (0..sizes.len()).collect();
+        order.sort_by_key(|&i| std::cmp::Reverse(sizes[i]));
+        let mut slots = vec![None; sizes.len()];
+        for i in order {
+            let fitting = (0..self.buffers.len())
+                .filter(|&b| !used[b] && self.buffers[b].bytes() >= sizes[i])
+                .min_by_key(|&b| self.buffers[b].bytes());
+            let chosen = match fitting {
+                Some(b) => b,
+                None => {
+                    self.buffers.push(device.alloc(sizes[i], "activations")?);
+                    used.push(false);
+                    self.buffers.len() - 1
+                }
+            };
+            used[chosen] = true;
+            slots[i] = Some(self.buffers[chosen].clone());
+        }
+        Ok(slots.into_iter().flatten().collect())
+    }
+}
+
+/// The machine a job runs on.
+pub enum Device {
+    Cpu(CpuDevice),
+    Gpu(GpuDevice),
+}
+
+impl Device {
+    /// What to call it in messages.
+    pub fn name(&self) -> &str {
+        match self {
+            Device::Cpu(device) => &device.name,
+            Device::Gpu(device) => device.name(),
+        }
+    }
+
+    pub fn is_gpu(&self) -> bool {
+        matches!(self, Device::Gpu(_))
+    }
+
+    /// Zeroed memory; `what` names it if there is not enough.
+    pub fn alloc(&self, bytes: u64, what: &str) -> Result<Buffer> {
+        match self {
+            Device::Cpu(device) => device.alloc(bytes, what),
+            Device::Gpu(device) => device.alloc(bytes, what),
+        }
+    }
+
+    /// A zeroed dense tensor of plain elements.
+    pub fn tensor(&self, dtype: DType, rows: usize, cols: usize, what: &str) -> Result<Tensor> {
+        let bytes = (rows * cols * dtype.block_bytes()) as u64;
+        let buffer = self.alloc(bytes, what)?;
+        Ok(Tensor::dense(Place::Buffer(buffer), dtype, rows, cols))
+    }
+
+    /// A dense tensor holding `data`, one row.
+    pub fn tensor_of<T: Pod>(&self, dtype: DType, data: &[T], what: &str) -> Result<Tensor> {
+        assert_eq!(size_of::<T>(), dtype.block_bytes());
+        let tensor = self.tensor(dtype, 1, data.len(), what)?;
+        self.write(&tensor, data)?;
+        Ok(tensor)
+    }
+
+    /// Replaces the elements of a dense tensor, which must be in a buffer, from its start on.
+    pub fn write<T: Pod>(&self, tensor: &Tensor, data: &[T]) -> Result<()> {
+        assert!(
+            data.len() <= tensor.rows * tensor.cols,
+            "more data than the tensor holds"
+        );
+        assert!(
+            tensor.stride == tensor.cols || tensor.rows <= 1,
+            "only dense tensors are written"
+        );
+        let Place::Buffer(buffer) = &tensor.place else {
+            return Err(EngineError::Recording(
+                "a temporary cannot be written from outside".into(),
+            ));
+        };
+        let offset = (tensor.offset * tensor.dtype.block_bytes()) as u64;
+        let bytes = bytemuck::cast_slice(data);
+        match self {
+            Device::Cpu(device) => {
+                device.write(buffer, offset, bytes);
+                Ok(())
+            }
+            Device::Gpu(device) => device.write(buffer, offset, bytes),
+        }
+    }
+
+    /// The elements of a dense tensor, which must be in a buffer.
+    pub fn read<T: Pod>(&self, tensor: &Tensor) -> Result<Vec<T>> {
+        assert_eq!(size_of::<T>(), tensor.dtype.block_bytes());
+        assert!(
+            tensor.stride == tensor.cols || tensor.rows <= 1,
+            "only dense tensors are read"
+        );
+        let Place::Buffer(buffer) = &tensor.place else {
+            return Err(EngineError::Recording(
+                "a temporary cannot be read from outside".into(),
+            ));
+        };
+        let size = tensor.dtype.block_bytes();
+        let start = (tensor.offset * size) as u64;
+        let range = start..start + (tensor.span() * size) as u64;
+        let bytes = match self {
+            Device::Cpu(device) => device.read(buffer, range),
+            Device::Gpu(device) => device.read(buffer, range)?,
+        };
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    /// Puts a weight's rows on the device: mapped in place on the CPU, uploaded in the layout of
+    /// [`DType::gpu_row_words`] on a GPU, in as many shards as its bindings need.
+    pub fn weight(
+        &self,
+        map: &Arc<Mmap>,
+        range: Range<usize>,
+        dtype: DType,
+        rows: usize,
+        cols: usize,
+        what: &str,
+    ) -> Result<Weight> {
+        let expected = dtype.row_bytes(cols).and_then(|b| b.checked_mul(rows));
+        if expected != Some(range.len()) || range.end > map.len() {
+            return Err(EngineError::Recording(format!(
+                "{what}: its bytes do not match its shape"
+            )));
+        }
+        match self {
+            Device::Cpu(device) => {
+                let buffer = device.map(map, range, dtype)?;
+                let tensor = Tensor::dense(Place::Buffer(buffer), dtype, rows, cols);
+                Ok(Weight {
+                    dtype,
+                    rows,
+                    cols,
+                    shards: vec![Shard {
+                        first_row: 0,
+                        tensor,
+                    }],
+                })
+            }
+            Device::Gpu(device) => device.weight(&map[range], dtype, rows, cols, what),
+        }
+    }
+
+    /// As [`Device::weight`], for bytes that are not in a file.
+    pub fn weight_of(
+        &self,
+        bytes: &[u8],
+        dtype: DType,
+        rows: usize,
+        cols: usize,
+        what: &str,
+    ) -> Result<Weight> {
+        let expected = dtype.row_bytes(cols).and_then(|b| b.checked_mul(rows));
+        if expected != Some(bytes.len()) {
+            return Err(EngineError::Recording(format!(
+                "{what}: its bytes do not match its shape"
+            )));
+        }
+        match self {
+            Device::Cpu(device) => {
+                let buffer = device.alloc(bytes.len() as u64, what)?;
+                device.write(&buffer, 0, bytes);
+                let tensor = Tensor::dense(Place::Buffer(buffer), dtype, rows, cols);
+                Ok(Weight {
+                    dtype,
+                    rows,
+                    cols,
+                    shards: vec![Shard {
+                        first_row: 0,
+                        tensor,
+                    }],
+                })
+            }
+            Device::Gpu(device) => device.weight(bytes, dtype, rows, cols, what),
+        }
+    }
+
+    /// Plans a recording's memory and, on a GPU, compiles its pipelines and binds its buffers.
+    pub fn prepare(&self, recording: Recording, arena: &mut Arena) -> Result<Program> {
+        let plan = Plan::new(&recording);
+        let slots = arena.slots(self, &plan.slots)?;
+        match self {
+            Device::Cpu(device) => device.prepare(recording, plan, slots),
+            Device::Gpu(device) => device.prepare(recording, plan, slots),
+        }
+    }
+
+    /// Runs a prepared recording to its end.
+    pub fn run(&self, program: &Program, options: &RunOptions<'_>) -> Result<()> {
+        match self {
+            Device::Cpu(device) => device.run(program, options),
+            Device::Gpu(device) => device.run(program, options),
+        }
+    }
+
+    /// Prepares and runs a recording once.
+    pub fn run_once(&self, recording: Recording) -> Result<()> {
+        let program = self.prepare(recording, &mut Arena::new())?;
+        self.run(&program, &RunOptions::default())
+    }
+}

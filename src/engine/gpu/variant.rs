@@ -1,0 +1,56 @@
+//! Which shader a dispatch runs, with what definitions, over how many workgroups.
+
+/// The value of a shader definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Def {
+    /// Defined or not, for `#ifdef`.
+    Flag,
+    /// A number, substituted for `#{NAME}` and compared by `#if`.
+    U32(u32),
+}
+
+/// What a variant asks of a device beyond the portable tier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Needs {
+    pub subgroups: bool,
+    pub f16: bool,
+    pub cooperative_matrix: bool,
+}
+
+/// One way to run a kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// File name in `shaders/`, without its ending.
+    pub shader: &'static str,
+    pub defs: Vec<(&'static str, Def)>,
+    pub needs: Needs,
+    /// Workgroups along each axis. Long grids may be run in several slices.
+    pub groups: [u32; 3],
+}
+
+impl Variant {
+    /// A variant of the portable tier.
+    pub fn portable(shader: &'static str, groups: [u32; 3]) -> Self {
+        Variant {
+            shader,
+            defs: Vec::new(),
+            needs: Needs::default(),
+            groups,
+        }
+    }
+
+    pub fn flag(mut self, name: &'static str) -> Self {
+        self.defs.push((name, Def::Flag));
+        self
+    }
+
+    pub fn value(mut self, name: &'static str, value: u32) -> Self {
+        self.defs.push((name, Def::U32(value)));
+        self
+    }
+
+    pub fn needing(mut self, needs: Needs) -> Self {
+        self.needs = needs;
+        self
+    }
+}

@@ -1,0 +1,142 @@
+//! Gives a recording's temporaries memory: those never alive together share it.
+
+use super::recording::{Op, Recording};
+use super::tensor::{Place, Tensor};
+
+/// Where each temporary of a recording goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Slot of each temporary; `None` for one that is never used.
+    pub slot_of: Vec<Option<usize>>,
+    /// Bytes of each slot.
+    pub slots: Vec<u64>,
+}
+
+impl Plan {
+    /// Bytes all temporaries take together.
+    pub fn bytes(&self) -> u64 {
+        self.slots.iter().sum()
+    }
+
+    /// Walks the recording once. A temporary takes the free slot that fits it best, enlarging the
+    /// largest free one where none is big enough, and gives it back after its last use.
+    pub fn new(recording: &Recording) -> Plan {
+        let lifetimes = lifetimes(recording);
+        let mut plan = Plan {
+            slot_of: vec![None; recording.temps.len()],
+            slots: Vec::new(),
+        };
+        let mut free: Vec<usize> = Vec::new();
+        for index in 0..recording.ops.len() {
+            for (temp, lifetime) in lifetimes.iter().enumerate() {
+                if lifetime.is_some_and(|(first, _)| first == index) {
+                    plan.slot_of[temp] = Some(plan.take(&mut free, recording.temps[temp]));
+                }
+            }
+            for (temp, lifetime) in lifetimes.iter().enumerate() {
+                if lifetime.is_some_and(|(_, last)| last == index) {
+                    free.extend(plan.slot_of[temp]);
+                }
+            }
+        }
+        plan
+    }
+
+    fn take(&mut self, free: &mut Vec<usize>, bytes: u64) -> usize {
+        let fitting = (0..free.len())
+            .filter(|&i| self.slots[free[i]] >= bytes)
+            .min_by_key(|&i| self.slots[free[i]]);
+        let chosen = fitting.or_else(|| (0..free.len()).max_by_key(|&i| self.slots[free[i]]));
+        match chosen {
+            Some(i) => {
+                let slot = free.swap_remove(i);
+                self.slots[slot] = self.slots[slot].max(bytes);
+                slot
+            }
+            None => {
+                self.slots.push(bytes);
+                self.slots.len() - 1
+            }
+        }
+    }
+}
+
+/// First and last operation that touches each temporary.
+fn lifetimes(recording: &Recording) -> Vec<Option<(usize, usize)>> {
+    let mut lifetimes = vec![None; recording.temps.len()];
+    let mut touch = |tensor: &Tensor, index: usize| {
+        if let Place::Temp(id) = tensor.place {
+            let entry = &mut lifetimes[id.0 as usize];
+            *entry = Some(entry.map_or((index, index), |(first, _)| (first, index)));
+        }
+    };
+    for (index, op) in recording.ops.iter().enumerate() {
+        match op {
+            Op::Dispatch(dispatch) => {
+                dispatch
+                    .views
+                    .iter()
+                    .flatten()
+                    .for_each(|view| touch(view, index));
+            }
+            Op::Copy { src, dst } => {
+                touch(src, index);
+                touch(dst, index);
+            }
+            Op::Mark(_) => {}
+        }
+    }
+    lifetimes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::DType;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Two temporaries alive at the same operation never share a slot, every slot holds its
+        /// largest tenant, and the whole is never more than one slot each.
+        #[test]
+        fn live_temporaries_never_share(
+            sizes in prop::collection::vec(1usize..500, 1..24),
+            pairs in prop::collection::vec((0usize..24, 0usize..24), 1..80),
+        ) {
+            let mut recording = Recording::new();
+            let temps: Vec<_> =
+                sizes.iter().map(|&n| recording.temp(DType::F32, 1, n)).collect();
+            for (a, b) in pairs {
+                let (a, b) = (a % temps.len(), b % temps.len());
+                recording.ops.push(Op::Copy { src: temps[a].clone(), dst: temps[b].clone() });
+            }
+            let plan = Plan::new(&recording);
+            let lives = lifetimes(&recording);
+            for i in 0..temps.len() {
+                let (Some(a), Some(slot)) = (lives[i], plan.slot_of[i]) else {
+                    prop_assert!(lives[i].is_none() && plan.slot_of[i].is_none());
+                    continue;
+                };
+                prop_assert!(plan.slots[slot] >= recording.temps[i]);
+                for (j, life) in lives.iter().enumerate().take(i) {
+                    if let Some(b) = life {
+                        let together = a.0 <= b.1 && b.0 <= a.1;
+                        prop_assert!(!together || plan.slot_of[j] != Some(slot));
+                    }
+                }
+            }
+            prop_assert!(plan.bytes() <= recording.temps.iter().sum());
+        }
+    }
+
+    #[test]
+    fn a_chain_needs_two_slots() {
+        let mut recording = Recording::new();
+        let temps: Vec<_> = (0..50).map(|_| recording.temp(DType::F32, 8, 8)).collect();
+        for pair in temps.windows(2) {
+            recording.copy(&pair[0], &pair[1]);
+        }
+        let plan = Plan::new(&recording);
+        assert_eq!(plan.slots, [256, 256]);
+    }
+}

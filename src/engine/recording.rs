@@ -1,0 +1,207 @@
+//! Recordings: plain lists of work that either executor runs.
+
+use std::fmt::Debug;
+
+use bytemuck::Pod;
+
+use super::cpu::{CpuCall, Team};
+use super::gpu::Variant;
+use super::tensor::{Place, TempId, Tensor};
+use super::{DType, Tier};
+
+/// What a kernel does with a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    /// Read and written in place, or written in part only.
+    ReadWrite,
+    /// Every element of the view is written and none read.
+    Write,
+}
+
+/// One argument of a kernel, in binding order.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding {
+    pub name: &'static str,
+    pub access: Access,
+}
+
+/// A kernel: one operation, known to both executors.
+///
+/// The uniform block its shader reads is laid out as `base: vec4<u32>` (first workgroup of this
+/// slice), then one `View` per binding, then the kernel's own parameters.
+pub struct Kernel {
+    pub name: &'static str,
+    pub bindings: &'static [Binding],
+    /// Name and byte offset (within the kernel's own parameters) of each parameter.
+    pub params: &'static [(&'static str, usize)],
+    /// The CPU twin.
+    pub cpu: fn(&Team, CpuCall<'_>),
+    /// Chooses the shader variant and its grid for one dispatch.
+    pub gpu: fn(&Dispatch, &Tier) -> Variant,
+    /// Every shader variant the kernel can choose, for validation.
+    pub variants: fn() -> Vec<Variant>,
+}
+
+/// One launch of a kernel.
+#[derive(Clone)]
+pub struct Dispatch {
+    pub kernel: &'static Kernel,
+    /// One per binding; `None` where an optional argument is absent.
+    pub views: Vec<Option<Tensor>>,
+    /// The kernel's own parameters, a multiple of 4 bytes.
+    pub params: Vec<u8>,
+    /// Floating-point operations, for profiles and for cutting work into slices.
+    pub flops: u64,
+    /// Bytes that have to move at least once.
+    pub bytes: u64,
+}
+
+impl Dispatch {
+    /// The view bound at `index`, which the kernel's launch function always binds.
+    pub fn view(&self, index: usize) -> &Tensor {
+        self.views[index]
+            .as_ref()
+            .expect("a required binding is always bound")
+    }
+
+    /// The kernel's own parameters.
+    pub fn params<P: Pod>(&self) -> P {
+        bytemuck::pod_read_unaligned(&self.params)
+    }
+
+    /// What profiles call it: the kernel, and the type of the weight it reads.
+    pub fn label(&self) -> String {
+        let quantised = self.views.iter().flatten().find(|v| !v.dtype.is_plain());
+        match quantised {
+            Some(view) => format!("{} {}", self.kernel.name, view.dtype),
+            None => self.kernel.name.to_owned(),
+        }
+    }
+}
+
+/// One entry of a recording.
+#[derive(Clone)]
+pub enum Op {
+    Dispatch(Dispatch),
+    /// Copies a dense view onto another of the same type and size.
+    Copy {
+        src: Tensor,
+        dst: Tensor,
+    },
+    /// A named point, for profiles: what follows belongs to this part.
+    Mark(String),
+}
+
+/// A list of work on tensors, with the temporaries it needs.
+#[derive(Clone, Default)]
+pub struct Recording {
+    pub ops: Vec<Op>,
+    /// Bytes of each temporary.
+    pub temps: Vec<u64>,
+}
+
+impl Recording {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A dense temporary. It holds nothing before it is first written.
+    pub fn temp(&mut self, dtype: DType, rows: usize, cols: usize) -> Tensor {
+        assert!(dtype.is_plain(), "temporaries hold plain elements");
+        let id = TempId(self.temps.len() as u32);
+        self.temps.push((rows * cols * dtype.block_bytes()) as u64);
+        Tensor::dense(Place::Temp(id), dtype, rows, cols)
+    }
+
+    /// Appends one launch of `kernel`. Launches whose outputs are empty are dropped.
+    pub fn dispatch<P: Pod + Debug>(
+        &mut self,
+        kernel: &'static Kernel,
+        views: Vec<Option<Tensor>>,
+        params: P,
+        flops: u64,
+        bytes: u64,
+    ) {
+        assert_eq!(
+            views.len(),
+            kernel.bindings.len(),
+            "{}: wrong number of views",
+            kernel.name
+        );
+        check_aliasing(kernel, &views);
+        let writes_nothing = kernel
+            .bindings
+            .iter()
+            .zip(&views)
+            .filter(|(b, _)| b.access != Access::Read)
+            .all(|(_, v)| v.as_ref().is_none_or(Tensor::is_empty));
+        if writes_nothing {
+            return;
+        }
+        let params = bytemuck::bytes_of(&params).to_vec();
+        self.ops.push(Op::Dispatch(Dispatch {
+            kernel,
+            views,
+            params,
+            flops,
+            bytes,
+        }));
+    }
+
+    /// Appends a copy of one dense view onto another.
+    pub fn copy(&mut self, src: &Tensor, dst: &Tensor) {
+        assert_eq!(
+            (src.dtype, src.rows * src.cols),
+            (dst.dtype, dst.rows * dst.cols)
+        );
+        assert!(!src.same_place(dst), "a copy needs two different buffers");
+        if !src.is_empty() {
+            self.ops.push(Op::Copy {
+                src: src.clone(),
+                dst: dst.clone(),
+            });
+        }
+    }
+
+    /// Names the part of the work that follows.
+    pub fn mark(&mut self, name: impl Into<String>) {
+        self.ops.push(Op::Mark(name.into()));
+    }
+}
+
+/// A written view is an exclusive slice on the CPU and a writable binding on the GPU, where a
+/// buffer cannot be bound both read-only and writable: it shares its place with no other view.
+fn check_aliasing(kernel: &Kernel, views: &[Option<Tensor>]) {
+    for (i, a) in views.iter().enumerate() {
+        for (j, b) in views.iter().enumerate().skip(i + 1) {
+            let written = kernel.bindings[i].access != Access::Read
+                || kernel.bindings[j].access != Access::Read;
+            if let (true, Some(a), Some(b)) = (written, a, b) {
+                assert!(
+                    !a.same_place(b),
+                    "{}: '{}' and '{}' share their memory",
+                    kernel.name,
+                    kernel.bindings[i].name,
+                    kernel.bindings[j].name
+                );
+            }
+        }
+    }
+}
+
+/// Declares a kernel's own parameters: a `Pod` struct and the names and offsets of its fields.
+#[macro_export]
+macro_rules! kernel_params {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($field:ident : $ty:ty),* $(,)? }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+        $vis struct $name { $(pub $field: $ty),* }
+        impl $name {
+            /// Name and byte offset of each field, held against the shader's struct by a test.
+            pub const FIELDS: &'static [(&'static str, usize)] =
+                &[$((stringify!($field), std::mem::offset_of!($name, $field))),*];
+        }
+    };
+}

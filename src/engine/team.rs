@@ -1,0 +1,254 @@
+//! A team of threads for kernels that last microseconds.
+//!
+//! Decoding one token of a small model is some 300 kernels of 5 to 100 microseconds. A
+//! work-stealing pool costs several microseconds for each fork and join, so the members of this
+//! team spin for a short while between jobs before they sleep.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+
+use super::view::MatMut;
+
+/// Turns of the spin loop before a waiting thread goes to sleep: some 100 microseconds.
+const SPINS: u32 = 20_000;
+
+type Job = dyn Fn(usize) + Sync + 'static;
+
+/// Shared between the members.
+struct Shared {
+    /// Raised by one for each job; members run the job when they see it change.
+    epoch: AtomicUsize,
+    /// Members that have not finished the current job.
+    busy: AtomicUsize,
+    /// Next task of the current job.
+    next: AtomicUsize,
+    job: Mutex<Option<(&'static Job, usize)>>,
+    /// Members asleep on `wake`.
+    asleep: Mutex<usize>,
+    wake: Condvar,
+    stop: AtomicBool,
+    panicked: AtomicBool,
+}
+
+/// Threads that run one job at a time together with the caller.
+pub struct Team {
+    shared: Arc<Shared>,
+    members: Vec<JoinHandle<()>>,
+    /// Taken for the length of a job: one job at a time.
+    turn: Mutex<()>,
+}
+
+impl Team {
+    /// A team of `threads` threads, the caller included.
+    pub fn new(threads: usize) -> Team {
+        let shared = Arc::new(Shared {
+            epoch: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
+            job: Mutex::new(None),
+            asleep: Mutex::new(0),
+            wake: Condvar::new(),
+            stop: AtomicBool::new(false),
+            panicked: AtomicBool::new(false),
+        });
+        let members = (1..threads.max(1))
+            .filter_map(|i| {
+                let shared = shared.clone();
+                let name = format!("inscribe-cpu-{i}");
+                // A machine that refuses another thread gets a smaller team.
+                thread::Builder::new()
+                    .name(name)
+                    .spawn(move || member(&shared))
+                    .ok()
+            })
+            .collect();
+        Team {
+            shared,
+            members,
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// Threads that work on a job.
+    pub fn threads(&self) -> usize {
+        self.members.len() + 1
+    }
+
+    /// Runs `task(0)` to `task(tasks - 1)`, each once, on whichever thread is free, and returns
+    /// when all are done.
+    pub fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
+        if tasks <= 1 || self.members.is_empty() {
+            (0..tasks).for_each(task);
+            return;
+        }
+        let _turn = self.turn.lock().unwrap_or_else(|e| e.into_inner());
+        let shared = &*self.shared;
+        let job: &(dyn Fn(usize) + Sync) = &task;
+        // SAFETY: only the lifetime changes. Members use the job between the epoch's rise below
+        // and their `busy` decrement; this function returns (or unwinds, through `Finish`) only
+        // after `busy` is zero, so `task` outlives every use.
+        let job: &'static Job =
+            unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static Job>(job) };
+        *shared.job.lock().unwrap_or_else(|e| e.into_inner()) = Some((job, tasks));
+        shared.next.store(0, Ordering::Relaxed);
+        shared.busy.store(self.members.len(), Ordering::Relaxed);
+        {
+            let asleep = shared.asleep.lock().unwrap_or_else(|e| e.into_inner());
+            shared.epoch.fetch_add(1, Ordering::Release);
+            if *asleep > 0 {
+                shared.wake.notify_all();
+            }
+        }
+        {
+            let _finish = Finish(shared);
+            drain(shared, job, tasks);
+        }
+        if shared.panicked.swap(false, Ordering::Relaxed) {
+            panic!("a task of the CPU executor panicked");
+        }
+    }
+
+    /// Runs `task` over `0..len` cut into ranges of `grain`.
+    pub fn ranges(&self, len: usize, grain: usize, task: impl Fn(Range<usize>) + Sync) {
+        let grain = grain.max(1);
+        self.run(len.div_ceil(grain), |i| {
+            task(i * grain..len.min((i + 1) * grain))
+        });
+    }
+
+    /// Runs `task` on each row of `out`, `grain` rows at a time.
+    pub fn rows(
+        &self,
+        out: &mut MatMut<'_>,
+        grain: usize,
+        task: impl Fn(usize, &mut [f32]) + Sync,
+    ) {
+        let parts = out.parts();
+        self.ranges(parts.rows(), grain, |range| {
+            for row in range {
+                // SAFETY: every row belongs to exactly one range, so no two tasks touch it.
+                task(row, unsafe { parts.row_mut(row) });
+            }
+        });
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        {
+            let _asleep = self.shared.asleep.lock().unwrap_or_else(|e| e.into_inner());
+            self.shared.epoch.fetch_add(1, Ordering::Release);
+            self.shared.wake.notify_all();
+        }
+        for member in self.members.drain(..) {
+            // A member catches its tasks' panics, so joining cannot fail in a way that matters.
+            let _ = member.join();
+        }
+    }
+}
+
+/// Waits for every member, also while the caller's own task unwinds.
+struct Finish<'a>(&'a Shared);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        let mut turns = 0u32;
+        while self.0.busy.load(Ordering::Acquire) != 0 {
+            turns += 1;
+            if turns < SPINS {
+                std::hint::spin_loop()
+            } else {
+                thread::yield_now()
+            }
+        }
+    }
+}
+
+fn drain(shared: &Shared, job: &Job, tasks: usize) {
+    loop {
+        let i = shared.next.fetch_add(1, Ordering::Relaxed);
+        if i >= tasks {
+            return;
+        }
+        job(i);
+    }
+}
+
+fn member(shared: &Shared) {
+    let mut seen = 0;
+    loop {
+        seen = wait_for_change(shared, seen);
+        if shared.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let job = *shared.job.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some((job, tasks)) = job {
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                drain(shared, job, tasks);
+            }));
+            if outcome.is_err() {
+                shared.panicked.store(true, Ordering::Relaxed);
+            }
+        }
+        shared.busy.fetch_sub(1, Ordering::Release);
+    }
+}
+
+fn wait_for_change(shared: &Shared, seen: usize) -> usize {
+    for _ in 0..SPINS {
+        let epoch = shared.epoch.load(Ordering::Acquire);
+        if epoch != seen {
+            return epoch;
+        }
+        std::hint::spin_loop();
+    }
+    let mut asleep = shared.asleep.lock().unwrap_or_else(|e| e.into_inner());
+    *asleep += 1;
+    while shared.epoch.load(Ordering::Acquire) == seen {
+        asleep = shared.wake.wait(asleep).unwrap_or_else(|e| e.into_inner());
+    }
+    *asleep -= 1;
+    shared.epoch.load(Ordering::Acquire)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+
+    #[test]
+    fn every_task_runs_once() {
+        let team = Team::new(3);
+        for tasks in [0, 1, 2, 7, 1000] {
+            let hits: Vec<AtomicU64> = (0..tasks).map(|_| AtomicU64::new(0)).collect();
+            team.run(tasks, |i| {
+                hits[i].fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1));
+        }
+    }
+
+    #[test]
+    fn works_after_sleeping_and_after_a_panic() {
+        let team = Team::new(2);
+        let sum = AtomicU64::new(0);
+        for _ in 0..5 {
+            thread::sleep(std::time::Duration::from_millis(5));
+            team.run(64, |i| {
+                sum.fetch_add(i as u64, Ordering::Relaxed);
+            });
+        }
+        assert_eq!(sum.load(Ordering::Relaxed), 5 * 2016);
+        let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            team.run(64, |i| assert!(i != 40));
+        }));
+        assert!(failed.is_err());
+        team.run(64, |i| {
+            sum.fetch_add(i as u64, Ordering::Relaxed);
+        });
+        assert_eq!(sum.load(Ordering::Relaxed), 6 * 2016);
+    }
+}

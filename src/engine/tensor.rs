@@ -1,0 +1,182 @@
+//! Tensors: two-dimensional views into device buffers or into a recording's temporaries.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::DType;
+use super::cpu::CpuBuffer;
+use super::gpu::GpuBuffer;
+
+/// Memory on one device. Cloning shares it; the last clone frees it.
+#[derive(Clone)]
+pub enum Buffer {
+    Cpu(Arc<CpuBuffer>),
+    Gpu(Arc<GpuBuffer>),
+}
+
+impl Buffer {
+    /// Size in bytes as allocated.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Buffer::Cpu(b) => b.bytes() as u64,
+            Buffer::Gpu(b) => b.bytes(),
+        }
+    }
+
+    /// Whether two handles name the same memory.
+    pub fn same(&self, other: &Buffer) -> bool {
+        match (self, other) {
+            (Buffer::Cpu(a), Buffer::Cpu(b)) => Arc::ptr_eq(a, b),
+            (Buffer::Gpu(a), Buffer::Gpu(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+/// A temporary of one recording, given memory when the recording is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TempId(pub u32);
+
+/// Where a tensor's elements live.
+#[derive(Clone)]
+pub enum Place {
+    Buffer(Buffer),
+    Temp(TempId),
+}
+
+/// A view of `rows` x `cols` elements. Row `r` starts at element `offset + r * stride`.
+///
+/// Views of quantised weights cover whole rows only: their `stride` is `cols`, and `offset` is a
+/// multiple of it. Each executor knows how such rows are laid out in its own memory.
+#[derive(Clone)]
+pub struct Tensor {
+    pub place: Place,
+    pub dtype: DType,
+    pub rows: usize,
+    pub cols: usize,
+    pub stride: usize,
+    pub offset: usize,
+}
+
+impl Tensor {
+    /// A dense view of a whole buffer.
+    pub fn dense(place: Place, dtype: DType, rows: usize, cols: usize) -> Self {
+        Tensor {
+            place,
+            dtype,
+            rows,
+            cols,
+            stride: cols,
+            offset: 0,
+        }
+    }
+
+    /// The rows `range` of this view.
+    pub fn row_range(&self, range: Range<usize>) -> Self {
+        assert!(
+            range.start <= range.end && range.end <= self.rows,
+            "row range outside the view"
+        );
+        Tensor {
+            rows: range.len(),
+            offset: self.offset + range.start * self.stride,
+            ..self.clone()
+        }
+    }
+
+    /// The columns `range` of this view; plain types only.
+    pub fn col_range(&self, range: Range<usize>) -> Self {
+        assert!(
+            self.dtype.is_plain(),
+            "columns of quantised rows cannot be viewed"
+        );
+        assert!(
+            range.start <= range.end && range.end <= self.cols,
+            "column range outside the view"
+        );
+        Tensor {
+            cols: range.len(),
+            offset: self.offset + range.start,
+            ..self.clone()
+        }
+    }
+
+    /// The same elements seen as another shape; the view must be dense.
+    pub fn reshape(&self, rows: usize, cols: usize) -> Self {
+        assert_eq!(
+            rows * cols,
+            self.rows * self.cols,
+            "reshape changes the number of elements"
+        );
+        assert!(
+            self.stride == self.cols || self.rows <= 1,
+            "only dense views can be reshaped"
+        );
+        Tensor {
+            rows,
+            cols,
+            stride: cols,
+            ..self.clone()
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0 || self.cols == 0
+    }
+
+    /// Elements from the view's first to one past its last, gaps between rows included.
+    pub fn span(&self) -> usize {
+        if self.is_empty() {
+            0
+        } else {
+            (self.rows - 1) * self.stride + self.cols
+        }
+    }
+
+    /// Whether two views lie in the same buffer or temporary.
+    pub fn same_place(&self, other: &Tensor) -> bool {
+        match (&self.place, &other.place) {
+            (Place::Temp(a), Place::Temp(b)) => a == b,
+            (Place::Buffer(a), Place::Buffer(b)) => a.same(b),
+            _ => false,
+        }
+    }
+}
+
+/// A weight matrix of `rows` outputs by `cols` inputs, split by rows into shards where one
+/// buffer binding could not hold it.
+#[derive(Clone)]
+pub struct Weight {
+    pub dtype: DType,
+    pub rows: usize,
+    pub cols: usize,
+    pub shards: Vec<Shard>,
+}
+
+/// Some consecutive rows of a [`Weight`].
+#[derive(Clone)]
+pub struct Shard {
+    pub first_row: usize,
+    pub tensor: Tensor,
+}
+
+impl Weight {
+    /// The shards that cover `rows`, each cut to them, with the first row it covers.
+    pub fn pieces(&self, rows: Range<usize>) -> impl Iterator<Item = Shard> + '_ {
+        self.shards.iter().filter_map(move |shard| {
+            let start = rows.start.max(shard.first_row);
+            let end = rows.end.min(shard.first_row + shard.tensor.rows);
+            (start < end).then(|| Shard {
+                first_row: start,
+                tensor: shard
+                    .tensor
+                    .row_range(start - shard.first_row..end - shard.first_row),
+            })
+        })
+    }
+
+    /// Bytes the weight takes as files hold it.
+    pub fn bytes(&self) -> usize {
+        self.dtype.row_bytes(self.cols).unwrap_or(0) * self.rows
+    }
+}

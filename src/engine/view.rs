@@ -1,0 +1,164 @@
+//! The slices that CPU twins work on.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::DType;
+
+/// A read-only matrix of plain elements.
+#[derive(Clone, Copy)]
+pub struct Mat<'a, T = f32> {
+    pub data: &'a [T],
+    pub rows: usize,
+    pub cols: usize,
+    pub stride: usize,
+}
+
+impl<'a, T> Mat<'a, T> {
+    pub fn row(&self, r: usize) -> &'a [T] {
+        &self.data[r * self.stride..][..self.cols]
+    }
+}
+
+/// Rows of a weight as files hold them.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    pub dtype: DType,
+    pub data: &'a [u8],
+    pub rows: usize,
+    pub cols: usize,
+    pub row_bytes: usize,
+}
+
+impl<'a> Rows<'a> {
+    pub fn row(&self, r: usize) -> &'a [u8] {
+        &self.data[r * self.row_bytes..][..self.row_bytes]
+    }
+}
+
+/// A writable matrix of `f32`.
+pub struct MatMut<'a> {
+    data: *mut f32,
+    len: usize,
+    pub rows: usize,
+    pub cols: usize,
+    pub stride: usize,
+    lives: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> MatMut<'a> {
+    /// A view of `data`, which must reach to the last row's end.
+    pub fn new(data: &'a mut [f32], rows: usize, cols: usize, stride: usize) -> Self {
+        let span = if rows == 0 || cols == 0 {
+            0
+        } else {
+            (rows - 1) * stride + cols
+        };
+        assert!(
+            span <= data.len() && (rows <= 1 || cols <= stride),
+            "view outside its memory"
+        );
+        MatMut {
+            data: data.as_mut_ptr(),
+            len: data.len(),
+            rows,
+            cols,
+            stride,
+            lives: PhantomData,
+        }
+    }
+
+    pub fn row(&self, r: usize) -> &[f32] {
+        assert!(r < self.rows);
+        // SAFETY: `new` checked that every row lies in the slice, which `self` borrows.
+        unsafe { std::slice::from_raw_parts(self.data.add(r * self.stride), self.cols) }
+    }
+
+    pub fn row_mut(&mut self, r: usize) -> &mut [f32] {
+        assert!(r < self.rows);
+        // SAFETY: as in `row`; `&mut self` makes it the only reference.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(r * self.stride), self.cols) }
+    }
+
+    /// The whole memory under the view, gaps included.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        // SAFETY: pointer and length come from the slice given to `new`.
+        unsafe { std::slice::from_raw_parts_mut(self.data, self.len) }
+    }
+
+    /// A handle whose parts can be given to different threads.
+    pub fn parts(&mut self) -> Parts<'_> {
+        Parts {
+            data: self.data,
+            rows: self.rows,
+            cols: self.cols,
+            stride: self.stride,
+            lives: PhantomData,
+        }
+    }
+}
+
+/// A matrix whose parts several threads write, each its own.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    data: *mut f32,
+    rows: usize,
+    cols: usize,
+    stride: usize,
+    lives: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: `Parts` only hands out memory through unsafe methods whose callers promise that no two
+// threads take the same part.
+unsafe impl Sync for Parts<'_> {}
+// SAFETY: as for `Sync`.
+unsafe impl Send for Parts<'_> {}
+
+impl<'a> Parts<'a> {
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// One row.
+    ///
+    /// # Safety
+    /// No other reference to any element of the row may exist while the result lives.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn row_mut(&self, r: usize) -> &'a mut [f32] {
+        assert!(r < self.rows);
+        // SAFETY: inside the matrix by the assertion; exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(r * self.stride), self.cols) }
+    }
+
+    /// Some columns of one row.
+    ///
+    /// # Safety
+    /// No other reference to any of these elements may exist while the result lives.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn cols_mut(&self, r: usize, cols: Range<usize>) -> &'a mut [f32] {
+        assert!(r < self.rows && cols.start <= cols.end && cols.end <= self.cols);
+        // SAFETY: inside the matrix by the assertion; exclusive by the caller's promise.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.data.add(r * self.stride + cols.start), cols.len())
+        }
+    }
+
+    /// A pointer to an element, for kernels that write a block with raw stores.
+    ///
+    /// # Safety
+    /// The element must lie in the matrix; writes through the pointer must stay in the caller's
+    /// own part.
+    pub unsafe fn at(&self, r: usize, c: usize) -> *mut f32 {
+        debug_assert!(r < self.rows && c < self.cols);
+        // SAFETY: inside the matrix by the caller's promise.
+        unsafe { self.data.add(r * self.stride + c) }
+    }
+}

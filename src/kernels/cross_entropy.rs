@@ -1,0 +1,115 @@
+//! Cross-entropy by tiles of the vocabulary.
+//!
+//! The head multiplies one tile of the vocabulary at a time; this kernel folds each tile of
+//! logits into a running state per row, so that rows x vocabulary logits never exist. After the
+//! last tile, `log P(target) = target_logit - largest - ln(total)`.
+
+use crate::engine::cpu::{CpuCall, Team};
+use crate::engine::gpu::Variant;
+use crate::engine::{Access, Binding, DType, Dispatch, Kernel, Recording, Tensor, Tier};
+use crate::kernel_params;
+
+kernel_params! {
+    pub struct CrossEntropyParams { first_token: u32, first_tile: u32, }
+}
+
+/// Columns of the state: largest logit, sum of `exp(logit - largest)`, the target's logit, and
+/// the most likely token (as a float: exact below 2^24).
+pub const STATE_COLS: usize = 4;
+
+pub static CROSS_ENTROPY: Kernel = Kernel {
+    name: "cross_entropy",
+    bindings: &[
+        Binding {
+            name: "logits",
+            access: Access::Read,
+        },
+        Binding {
+            name: "targets",
+            access: Access::Read,
+        },
+        Binding {
+            name: "state",
+            access: Access::ReadWrite,
+        },
+    ],
+    params: CrossEntropyParams::FIELDS,
+    cpu: twin,
+    gpu: |dispatch: &Dispatch, _: &Tier| {
+        Variant::portable("cross_entropy", [1, dispatch.view(0).rows as u32, 1])
+    },
+    variants: || vec![Variant::portable("cross_entropy", [1; 3])],
+};
+
+/// Appends the folding of one tile, whose first column is the logit of `first_token`. The first
+/// tile also starts the state.
+pub fn cross_entropy(
+    recording: &mut Recording,
+    logits: &Tensor,
+    targets: &Tensor,
+    state: &Tensor,
+    first_token: usize,
+    first_tile: bool,
+) {
+    assert_eq!(
+        (targets.dtype, targets.cols),
+        (DType::U32, logits.rows),
+        "cross_entropy: targets"
+    );
+    assert_eq!(
+        (state.rows, state.cols),
+        (logits.rows, STATE_COLS),
+        "cross_entropy: state"
+    );
+    let elements = (logits.rows * logits.cols) as u64;
+    recording.dispatch(
+        &CROSS_ENTROPY,
+        vec![
+            Some(logits.clone()),
+            Some(targets.clone()),
+            Some(state.clone()),
+        ],
+        CrossEntropyParams {
+            first_token: first_token as u32,
+            first_tile: first_tile.into(),
+        },
+        3 * elements,
+        4 * elements,
+    );
+}
+
+/// Natural log-probability of the target and the most likely token, from one row of the state.
+pub fn finish(state: &[f32]) -> (f64, u32) {
+    let logprob = f64::from(state[2]) - f64::from(state[0]) - f64::from(state[1]).ln();
+    (logprob, state[3] as u32)
+}
+
+fn twin(team: &Team, mut call: CpuCall<'_>) {
+    let p: CrossEntropyParams = call.params();
+    let (logits, targets, mut state) = (call.mat::<f32>(0), call.mat::<u32>(1), call.mat_mut(2));
+    team.rows(&mut state, 1, |r, state| {
+        if p.first_tile != 0 {
+            state.copy_from_slice(&[f32::NEG_INFINITY, 0.0, f32::NAN, 0.0]);
+        }
+        let logits = logits.row(r);
+        let (mut largest, mut best) = (f32::NEG_INFINITY, 0);
+        for (i, &logit) in logits.iter().enumerate() {
+            if logit > largest {
+                (largest, best) = (logit, i);
+            }
+        }
+        if largest > state[0] {
+            state[1] *= (state[0] - largest).exp();
+            state[0] = largest;
+            state[3] = (p.first_token as usize + best) as f32;
+        }
+        state[1] += logits
+            .iter()
+            .map(|&logit| (logit - state[0]).exp())
+            .sum::<f32>();
+        let target = targets.row(0)[r].wrapping_sub(p.first_token) as usize;
+        if let Some(&logit) = logits.get(target) {
+            state[2] = logit;
+        }
+    });
+}

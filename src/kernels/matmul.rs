@@ -1,0 +1,124 @@
+//! `out = x * weight^T`, over weights of every type: tiled for many rows, a dot product each for
+//! few.
+
+use crate::engine::cpu::{CpuCall, Team};
+use crate::engine::gpu::Variant;
+use crate::engine::{Access, Binding, Dispatch, Kernel, Recording, Tensor, Tier, Weight};
+use crate::kernel_params;
+use crate::kernels::quant::dequantize_row;
+use crate::kernels::{weight_def, weight_variants};
+
+kernel_params! {
+    pub struct MatmulParams { accumulate: u32, }
+}
+
+pub static MATMUL: Kernel = Kernel {
+    name: "matmul",
+    bindings: &[
+        Binding {
+            name: "x",
+            access: Access::Read,
+        },
+        Binding {
+            name: "weight",
+            access: Access::Read,
+        },
+        Binding {
+            name: "bias",
+            access: Access::Read,
+        },
+        Binding {
+            name: "out",
+            access: Access::ReadWrite,
+        },
+    ],
+    params: MatmulParams::FIELDS,
+    cpu: twin,
+    gpu: |dispatch: &Dispatch, _: &Tier| {
+        let (weight, out) = (dispatch.view(1), dispatch.view(3));
+        let groups = [
+            out.cols.div_ceil(64) as u32,
+            out.rows.div_ceil(64) as u32,
+            1,
+        ];
+        weight_def(Variant::portable("matmul", groups), weight.dtype)
+    },
+    variants: || weight_variants(|| Variant::portable("matmul", [1; 3])),
+};
+
+/// What happens to what `out` held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Into {
+    Replace,
+    Add,
+}
+
+/// Appends `out = x * weight^T + bias`, or `out += …`, once a shard.
+pub fn matmul(
+    recording: &mut Recording,
+    x: &Tensor,
+    weight: &Weight,
+    bias: Option<&Tensor>,
+    out: &Tensor,
+    into: Into,
+) {
+    matmul_rows(recording, x, weight, 0..weight.rows, bias, out, into);
+}
+
+/// As [`matmul`] with only the weight's `rows`, which give the columns of `out`.
+pub fn matmul_rows(
+    recording: &mut Recording,
+    x: &Tensor,
+    weight: &Weight,
+    rows: std::ops::Range<usize>,
+    bias: Option<&Tensor>,
+    out: &Tensor,
+    into: Into,
+) {
+    assert_eq!(
+        (x.rows, rows.len()),
+        (out.rows, out.cols),
+        "matmul: shape of out"
+    );
+    assert_eq!(x.cols, weight.cols, "matmul: inner lengths differ");
+    assert!(bias.is_none_or(|b| b.cols == weight.rows), "matmul: bias");
+    for piece in weight.pieces(rows.clone()) {
+        let (first, n) = (piece.first_row - rows.start, piece.tensor.rows);
+        let bytes = weight.dtype.row_bytes(weight.cols).unwrap_or(0) * n;
+        recording.dispatch(
+            &MATMUL,
+            vec![
+                Some(x.clone()),
+                Some(piece.tensor),
+                bias.map(|b| b.col_range(piece.first_row..piece.first_row + n)),
+                Some(out.col_range(first..first + n)),
+            ],
+            MatmulParams {
+                accumulate: (into == Into::Add).into(),
+            },
+            (2 * x.rows * n * x.cols) as u64,
+            (bytes + 4 * x.rows * (x.cols + n)) as u64,
+        );
+    }
+}
+
+fn twin(team: &Team, mut call: CpuCall<'_>) {
+    let MatmulParams { accumulate } = call.params();
+    let (x, weight) = (call.mat::<f32>(0), call.rows(1));
+    let bias = call.take(2).map(|view| view.mat::<f32>());
+    let mut out = call.mat_mut(3);
+    let parts = out.parts();
+    team.ranges(weight.rows, 16, |range| {
+        let mut dense = vec![0f32; weight.cols];
+        for n in range {
+            dequantize_row(weight.dtype, weight.row(n), &mut dense);
+            let bias = bias.map_or(0.0, |b| b.row(0)[n]);
+            for r in 0..x.rows {
+                let dot: f32 = x.row(r).iter().zip(&dense).map(|(a, b)| a * b).sum();
+                // SAFETY: each column belongs to one range.
+                let out = unsafe { parts.cols_mut(r, n..n + 1) };
+                out[0] = dot + bias + if accumulate != 0 { out[0] } else { 0.0 };
+            }
+        }
+    });
+}

@@ -1,0 +1,57 @@
+//! The kernels: for each family a typed launch function, its CPU twin and a test that holds the
+//! shader against the twin.
+
+pub mod attention;
+pub mod cross_entropy;
+pub mod embed;
+pub mod gated;
+pub mod matmul;
+pub mod norm;
+pub mod quant;
+pub mod rope;
+
+use crate::engine::gpu::{Def, Variant};
+use crate::engine::{DType, Kernel};
+
+/// Every kernel, for validation and benchmarks.
+pub static ALL: &[&Kernel] = &[
+    &attention::ATTENTION,
+    &cross_entropy::CROSS_ENTROPY,
+    &embed::EMBED,
+    &gated::GATED,
+    &matmul::MATMUL,
+    &norm::RMS_NORM,
+    &norm::RMS_NORM_ADD,
+    &rope::ROPE,
+    &rope::SCATTER_ROWS,
+];
+
+/// Defines the weight type for a shader that reads weights through `shaders/shared/weight.wgsl`.
+pub(crate) fn weight_def(mut variant: Variant, dtype: DType) -> Variant {
+    variant.defs.push((weight_flag(dtype), Def::Flag));
+    variant
+}
+
+/// A variant for each weight type.
+pub(crate) fn weight_variants(variant: impl Fn() -> Variant) -> Vec<Variant> {
+    DType::WEIGHTS
+        .iter()
+        .map(|&dtype| weight_def(variant(), dtype))
+        .collect()
+}
+
+fn weight_flag(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 | DType::U32 => "WEIGHT_F32",
+        DType::F16 => "WEIGHT_F16",
+        DType::BF16 => "WEIGHT_BF16",
+        DType::Q8_0 => "WEIGHT_Q8_0",
+        DType::Q4_0 => "WEIGHT_Q4_0",
+        DType::Q4_1 => "WEIGHT_Q4_1",
+        DType::Q5_0 => "WEIGHT_Q5_0",
+        DType::Q5_1 => "WEIGHT_Q5_1",
+        DType::Q4_K => "WEIGHT_Q4_K",
+        DType::Q5_K => "WEIGHT_Q5_K",
+        DType::Q6_K => "WEIGHT_Q6_K",
+    }
+}
