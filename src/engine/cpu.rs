@@ -18,6 +18,9 @@ use super::view::{Mat, MatMut, Rows};
 
 pub use super::team::Team;
 
+/// Allocations above this are checked against the memory that is free.
+const LARGE_BYTES: u64 = 64 << 20;
+
 /// Memory of the CPU executor: its own, or pages of a mapped model file.
 pub enum CpuBuffer {
     Owned(OwnedMemory),
@@ -201,6 +204,16 @@ impl CpuDevice {
 
     pub fn threads(&self) -> usize {
         self.team.threads()
+    }
+
+    /// Memory the system can still give.
+    pub fn available_bytes(&self) -> u64 {
+        let mut system = sysinfo::System::new();
+        system.refresh_memory();
+        let free = system.available_memory();
+        system
+            .cgroup_limits()
+            .map_or(free, |limits| free.min(limits.free_memory))
     }
 
     pub fn alloc(&self, bytes: u64, what: &str) -> Result<Buffer> {

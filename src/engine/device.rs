@@ -131,6 +131,14 @@ impl Device {
         matches!(self, Device::Gpu(_))
     }
 
+    /// Memory that can still be allocated, where that can be known.
+    pub fn available_bytes(&self) -> Option<u64> {
+        match self {
+            Device::Cpu(device) => Some(device.available_bytes()),
+            Device::Gpu(_) => None,
+        }
+    }
+
     /// Zeroed memory; `what` names it if there is not enough.
     pub fn alloc(&self, bytes: u64, what: &str) -> Result<Buffer> {
         match self {

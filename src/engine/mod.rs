@@ -21,3 +21,6 @@ pub use profile::{Entry, Profile};
 pub use recording::{Access, Binding, Dispatch, Kernel, Op, Recording};
 pub use team::Team;
 pub use tensor::{Buffer, Place, Shard, TempId, Tensor, Weight};
+
+#[cfg(test)]
+mod device_tests;

@@ -205,3 +205,21 @@ macro_rules! kernel_params {
         }
     };
 }
+
+/// A kernel for tests of the executor itself: adds one.
+#[cfg(test)]
+pub(crate) mod test_kernel {
+    use super::*;
+
+    pub static COUNT: Kernel = Kernel {
+        name: "count",
+        bindings: &[Binding {
+            name: "x",
+            access: Access::ReadWrite,
+        }],
+        params: &[],
+        cpu: |_, mut call| call.mat_mut(0).row_mut(0)[0] += 1.0,
+        gpu: |_, _| Variant::portable("count", [1; 3]),
+        variants: Vec::new,
+    };
+}

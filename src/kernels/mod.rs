@@ -8,6 +8,7 @@ pub mod gated;
 pub mod matmul;
 pub mod norm;
 pub mod quant;
+pub mod random;
 pub mod rope;
 
 use crate::engine::gpu::{Def, Variant};
