@@ -1,1 +1,4 @@
 //! Model files, tokenizers and the transformer.
+
+pub mod hub;
+pub mod locate;

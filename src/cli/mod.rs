@@ -1,0 +1,142 @@
+//! The command line: one file for each verb.
+//!
+//! To add a verb: `mod verb;`, a variant of [`Verb`] holding `verb::Args`, and its arm in
+//! [`Verb::run`].
+
+mod errors;
+mod models;
+mod progress;
+mod pull;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use inscribe::engine::CancelToken;
+use inscribe::model::hub::{Cache, PullEvent, Puller, Watch};
+use inscribe::model::locate;
+
+use progress::Progress;
+
+/// Writes a long document into a small language model's memory, on any GPU or on the CPU.
+#[derive(Parser)]
+#[command(name = "inscribe", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  inscribe pull                       fetch the default model (98 MB)
+  inscribe models                     which models are known and which are here
+  inscribe pull org/name:Q4_K_M       fetch a model from the Hugging Face hub by its id
+
+`inscribe VERB --help` says more about a verb, with examples.
+
+Wherever a model is named, it may be a known name (`inscribe models` lists them), a .gguf file, a
+folder with config.json and .safetensors files, or a hub id: org/name, org/name:file.gguf,
+org/name:Q4_K_M, org/name@revision.";
+
+/// What holds for every verb.
+#[derive(Args, Clone, Debug)]
+pub struct Global {
+    /// Where to compute: auto (a GPU if there is one), cpu, gpu, or a device's name or number
+    #[arg(
+        long,
+        global = true,
+        default_value = "auto",
+        value_name = "DEVICE",
+        env = "INSCRIBE_DEVICE"
+    )]
+    pub device: String,
+    /// How many CPU threads to use [default: one for each core]
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Print results only: no progress, no notes
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Pull(pull::Args),
+    Models(models::Args),
+}
+
+impl Verb {
+    fn run(self, context: &Context) -> anyhow::Result<()> {
+        match self {
+            Verb::Pull(args) => pull::run(args, context),
+            Verb::Models(args) => models::run(args, context),
+        }
+    }
+}
+
+/// What every verb is given.
+pub struct Context {
+    pub global: Global,
+    /// Set by Ctrl-C; long work looks at it and ends cleanly.
+    pub cancel: CancelToken,
+}
+
+impl Context {
+    /// Progress on stderr: bars on a terminal, plain lines elsewhere, nothing with `--quiet`.
+    pub fn progress(&self) -> Progress {
+        Progress::new(self.global.quiet)
+    }
+
+    /// The `.gguf` file or model folder that `--model` names, fetched if it is not here yet.
+    #[allow(dead_code, reason = "for the verbs that take --model")]
+    pub fn model_path(&self, model: &str) -> anyhow::Result<PathBuf> {
+        let spec = locate::resolve(model, Cache::open().ok().as_ref())?;
+        self.obtain(&spec, &Puller::from_env()?)
+    }
+
+    fn obtain(&self, spec: &locate::ModelSpec, puller: &Puller) -> anyhow::Result<PathBuf> {
+        let mut progress = self.progress();
+        let mut report = |event: &PullEvent<'_>| progress.pull_event(event);
+        let mut watch = Watch::new(self.cancel.flag(), &mut report);
+        let path = spec.obtain(puller, &mut watch);
+        progress.finish();
+        Ok(path?)
+    }
+}
+
+/// Runs the command line; the exit code is 0, 1 for an error, 2 for a wrong call, 130 after Ctrl-C.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context {
+        global: cli.global,
+        cancel: CancelToken::new(),
+    };
+    if let Err(error) = catch_interrupts(context.cancel.clone()) {
+        eprintln!("note: Ctrl-C will end the program at once ({error})");
+    }
+    match cli.verb.run(&context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => errors::report(&error),
+    }
+}
+
+/// The first Ctrl-C asks the work to stop, the second one ends the program.
+fn catch_interrupts(cancel: CancelToken) -> Result<(), ctrlc::Error> {
+    ctrlc::set_handler(move || {
+        if cancel.is_cancelled() {
+            std::process::exit(130);
+        }
+        cancel.cancel();
+    })
+}
+
+/// Prints `value` as JSON on stdout.
+pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    io::Write::write_all(&mut out, b"\n")?;
+    Ok(())
+}

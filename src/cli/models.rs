@@ -1,0 +1,153 @@
+//! `inscribe models`: the models known by name and those in the cache.
+
+use std::io::Write;
+
+use clap::Subcommand;
+use inscribe::model::hub::{Cache, CachedModel, DEFAULT, KNOWN, known};
+use inscribe::model::locate::LocateError;
+use serde::Serialize;
+
+use super::{Context, print_json, progress::size};
+
+/// List the models known by name and those that are here, or remove one
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct Args {
+    /// Print the list as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Delete a model from the cache
+    Remove {
+        /// The name that `inscribe models` lists it by
+        name: String,
+    },
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  inscribe models
+  inscribe models --json | jq '.models[] | select(.path) | .name'
+  inscribe models remove gemma3-270m";
+
+pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
+    let cache = Cache::open()?;
+    match args.action {
+        Some(Action::Remove { name }) => remove(&cache, &name, context),
+        None if args.json => print_json(&Listing {
+            cache: cache.root().display().to_string(),
+            models: rows(&cache),
+        }),
+        None => print_table(&cache),
+    }
+}
+
+#[derive(Serialize)]
+struct Listing {
+    cache: String,
+    models: Vec<Row>,
+}
+
+/// One model; `path` is there if the model is.
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    bytes: u64,
+    default: bool,
+    path: Option<String>,
+    description: Option<&'static str>,
+    licence: Option<&'static str>,
+    licence_url: Option<&'static str>,
+    sha256: Option<&'static str>,
+}
+
+fn rows(cache: &Cache) -> Vec<Row> {
+    let known = KNOWN.iter().map(|model| Row {
+        name: model.name.to_owned(),
+        bytes: model.bytes,
+        default: model.name == DEFAULT,
+        path: cache.find_known(model).map(|p| p.display().to_string()),
+        description: Some(model.description),
+        licence: Some(model.licence),
+        licence_url: Some(model.licence_url),
+        sha256: Some(model.sha256),
+    });
+    let others = cache
+        .list()
+        .into_iter()
+        .filter(|model| model.known.is_none())
+        .map(|model| Row {
+            name: model.name,
+            bytes: model.bytes,
+            default: false,
+            path: Some(model.path.display().to_string()),
+            description: None,
+            licence: None,
+            licence_url: None,
+            sha256: None,
+        });
+    known.chain(others).collect()
+}
+
+fn print_table(cache: &Cache) -> anyhow::Result<()> {
+    let rows = rows(cache);
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
+    let mut out = std::io::stdout().lock();
+    for row in &rows {
+        let state = if row.path.is_some() {
+            "here"
+        } else {
+            "to pull"
+        };
+        let mark = if row.default { "  (default)" } else { "" };
+        let licence = row.licence.unwrap_or("see its hub page");
+        let size = size(row.bytes);
+        writeln!(
+            out,
+            "{:width$}  {state:7}  {size:>8}  {licence}{mark}",
+            row.name
+        )?;
+        if let Some(description) = row.description {
+            writeln!(out, "    {description}")?;
+        }
+        if let Some(path) = &row.path {
+            writeln!(out, "    {path}")?;
+        }
+    }
+    writeln!(out, "\nThe cache is {}", cache.root().display())?;
+    Ok(())
+}
+
+fn remove(cache: &Cache, name: &str, context: &Context) -> anyhow::Result<()> {
+    let here = cache.list();
+    let wanted = known(name).map_or(name, |model| model.name);
+    let Some(model) = here.iter().find(|model| model.name == wanted) else {
+        return Err(not_here(wanted, &here));
+    };
+    cache.remove(model)?;
+    context
+        .progress()
+        .note(&format!("Removed {} ({})", model.name, size(model.bytes)));
+    Ok(())
+}
+
+fn not_here(name: &str, here: &[CachedModel]) -> anyhow::Error {
+    if known(name).is_some() {
+        return anyhow::anyhow!("{name} is not in the cache");
+    }
+    let near = here
+        .iter()
+        .map(|model| model.name.clone())
+        .take(3)
+        .collect();
+    LocateError::UnknownName {
+        name: name.to_owned(),
+        near,
+    }
+    .into()
+}

