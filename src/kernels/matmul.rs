@@ -2,11 +2,10 @@
 //! few.
 
 use crate::engine::cpu::{CpuCall, Team};
-use crate::engine::gpu::Variant;
-use crate::engine::{Access, Binding, Dispatch, Kernel, Recording, Tensor, Tier, Weight};
+use crate::engine::{Access, Binding, Kernel, Recording, Tensor, Weight};
 use crate::kernel_params;
+use crate::kernels::matmul_gpu;
 use crate::kernels::quant::dequantize_row;
-use crate::kernels::{weight_def, weight_variants};
 
 kernel_params! {
     pub struct MatmulParams { accumulate: u32, }
@@ -34,16 +33,8 @@ pub static MATMUL: Kernel = Kernel {
     ],
     params: MatmulParams::FIELDS,
     cpu: twin,
-    gpu: |dispatch: &Dispatch, _: &Tier| {
-        let (weight, out) = (dispatch.view(1), dispatch.view(3));
-        let groups = [
-            out.cols.div_ceil(64) as u32,
-            out.rows.div_ceil(64) as u32,
-            1,
-        ];
-        weight_def(Variant::portable("matmul", groups), weight.dtype)
-    },
-    variants: || weight_variants(|| Variant::portable("matmul", [1; 3])),
+    gpu: matmul_gpu::choose,
+    variants: matmul_gpu::variants,
 };
 
 /// What happens to what `out` held.

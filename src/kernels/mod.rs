@@ -6,6 +6,7 @@ pub mod cross_entropy;
 pub mod embed;
 pub mod gated;
 pub mod matmul;
+mod matmul_gpu;
 pub mod norm;
 pub mod quant;
 pub mod random;

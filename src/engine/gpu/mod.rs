@@ -1,50 +1,142 @@
-//! The GPU executor on wgpu.
+//! The GPU executor on wgpu: its own device, never a window's.
 
-use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Mutex;
 
-use super::DType;
-use super::device::{Program, RunOptions};
-use super::error::Result;
-use super::plan::Plan;
-use super::recording::Recording;
-use super::tensor::{Buffer, Weight};
+use wgpu::{Features, Limits};
 
+mod adapter;
+mod errors;
+mod memory;
+mod pipeline;
+mod program;
+pub mod shader;
+mod submit;
 mod tier;
+mod timing;
 mod variant;
 
-pub use tier::Tier;
+pub use adapter::{AdapterKind, AdapterReport, Choice, list_adapters};
+pub use memory::GpuBuffer;
+pub use program::GpuProgram;
+pub use tier::{Precision, Tier, TierCap};
 pub use variant::{Def, Needs, Variant};
 
-pub enum GpuDevice {}
-pub enum GpuBuffer {}
-pub enum GpuProgram {}
+use super::error::Result;
+use errors::Failures;
+use pipeline::Pipelines;
 
-impl GpuBuffer {
-    pub fn bytes(&self) -> u64 {
-        match *self {}
-    }
+/// How to open a GPU.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    pub choice: Choice,
+    pub precision: Precision,
+    /// The most of the device's capabilities to use.
+    pub cap: TierCap,
+    /// Keeps bounds checks in shaders and asks the driver for validation: for tests.
+    pub checked: bool,
+    /// Bytes of one binding at most, if less than the device allows: for tests of shards.
+    pub max_binding_bytes: Option<u64>,
+    /// Seconds one submission aims at, if not 50 ms: for tests of slices.
+    pub slice_secs: Option<f64>,
+    /// Where compiled pipelines are kept between starts; nowhere if `None`.
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// An open GPU.
+pub struct GpuDevice {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    features: Features,
+    limits: Limits,
+    tier: Tier,
+    memory_bytes: Option<u64>,
+    max_binding_bytes: u64,
+    slice_secs: f64,
+    failures: Failures,
+    pipelines: Pipelines,
+    staging: memory::Staging,
+    /// Stands in for absent arguments.
+    dummy: wgpu::Buffer,
+    queued: Mutex<submit::Queued>,
 }
 
 impl GpuDevice {
+    pub fn open(options: &OpenOptions) -> Result<GpuDevice> {
+        let adapter = adapter::find(&options.choice, options.checked)?;
+        let info = adapter.get_info();
+        let features = adapter::features(&adapter, options.cap);
+        let limits = adapter.limits();
+        let (device, queue) = adapter::open(&adapter, features, &limits)?;
+        let failures = Failures::watch(&device, &adapter::full_name(&info));
+        let cache = options
+            .cache_dir
+            .as_ref()
+            .filter(|_| features.contains(Features::PIPELINE_CACHE))
+            .zip(wgpu::util::pipeline_cache_key(&info))
+            .map(|(folder, key)| folder.join(key));
+        let pipelines = Pipelines::new(&device, &failures, cache, options.checked)?;
+        let tier = Tier::new(&adapter, features, &limits, options.precision);
+        let dummy = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("absent"),
+            size: 16,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        });
+        let most = limits
+            .max_storage_buffer_binding_size
+            .min(limits.max_buffer_size);
+        Ok(GpuDevice {
+            queued: Mutex::new(submit::Queued::new(tier.software)),
+            memory_bytes: adapter::memory_bytes(&adapter),
+            max_binding_bytes: options.max_binding_bytes.map_or(most, |b| b.min(most)),
+            slice_secs: options.slice_secs.unwrap_or(submit::SLICE_SECS),
+            staging: memory::Staging::default(),
+            device,
+            queue,
+            features,
+            limits,
+            tier,
+            failures,
+            pipelines,
+            dummy,
+        })
+    }
+
+    /// The adapter's name and backend.
     pub fn name(&self) -> &str {
-        match *self {}
+        self.failures.device()
     }
-    pub fn alloc(&self, _bytes: u64, _what: &str) -> Result<Buffer> {
-        match *self {}
+
+    pub fn tier(&self) -> &Tier {
+        &self.tier
     }
-    pub fn write(&self, _buffer: &Buffer, _offset: u64, _bytes: &[u8]) -> Result<()> {
-        match *self {}
+
+    /// Bytes of the device's own memory, where the driver tells.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.memory_bytes
     }
-    pub fn read(&self, _buffer: &Buffer, _range: Range<u64>) -> Result<Vec<u8>> {
-        match *self {}
+
+    /// Bytes one shard of a weight has at most.
+    pub fn max_binding_bytes(&self) -> u64 {
+        self.max_binding_bytes
     }
-    pub fn weight(&self, _b: &[u8], _d: DType, _r: usize, _c: usize, _w: &str) -> Result<Weight> {
-        match *self {}
+
+    /// Keeps the compiled pipelines for the next start. Also done when the device is dropped.
+    pub fn save_pipelines(&self) {
+        self.pipelines.save();
     }
-    pub fn prepare(&self, _r: Recording, _p: Plan, _s: Vec<Buffer>) -> Result<Program> {
-        match *self {}
+
+    /// Gives the device up: every later call fails with `DeviceLost`.
+    pub fn destroy(&self) {
+        self.device.destroy();
+        // The callback that notes the loss runs while polling.
+        let _ = self.device.poll(wgpu::PollType::Poll);
     }
-    pub fn run(&self, _program: &Program, _options: &RunOptions<'_>) -> Result<()> {
-        match *self {}
+}
+
+impl Drop for GpuDevice {
+    fn drop(&mut self) {
+        self.pipelines.save();
     }
 }

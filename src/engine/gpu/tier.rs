@@ -1,5 +1,28 @@
 //! What a device can do, worked out once when it opens.
 
+use wgpu::{AdapterInfo, CooperativeScalarType, DeviceType, Features, Limits};
+
+/// How exact products have to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Every product in f32.
+    #[default]
+    Exact,
+    /// Factors may be rounded to f16 where that is faster; sums stay in f32.
+    Fast,
+}
+
+/// The most a device may use of what it has: tests force every variant with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TierCap {
+    /// No subgroups, f16 or cooperative matrices.
+    Portable,
+    /// Subgroups, and nothing more.
+    Subgroups,
+    #[default]
+    Full,
+}
+
 /// The capabilities kernels choose their variants by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tier {
@@ -11,8 +34,66 @@ pub struct Tier {
     pub cooperative_matrix: Option<(u32, u32, u32)>,
     /// A rasteriser on the CPU, such as llvmpipe.
     pub software: bool,
+    pub precision: Precision,
     /// Bytes of workgroup memory.
     pub workgroup_bytes: u32,
     /// Invocations a workgroup may have.
     pub workgroup_invocations: u32,
+}
+
+impl Tier {
+    /// The tier of an adapter whose `features` are used.
+    pub(super) fn new(
+        adapter: &wgpu::Adapter,
+        features: Features,
+        limits: &Limits,
+        precision: Precision,
+    ) -> Tier {
+        let info = adapter.get_info();
+        Tier {
+            subgroups: features.contains(Features::SUBGROUP),
+            subgroup_size: (info.subgroup_min_size, info.subgroup_max_size),
+            f16: features.contains(Features::SHADER_F16),
+            cooperative_matrix: features
+                .contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16)
+                .then(|| half_matrix(adapter))
+                .flatten(),
+            software: is_software(&info),
+            precision,
+            workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            workgroup_invocations: limits.max_compute_invocations_per_workgroup,
+        }
+    }
+
+    /// The tier in a word or two, for people.
+    pub fn name(&self) -> &'static str {
+        match (self.subgroups, self.f16, self.cooperative_matrix) {
+            (_, true, Some(_)) => "cooperative matrix",
+            (true, true, None) => "subgroups, f16",
+            (true, false, _) => "subgroups",
+            (false, true, None) => "f16",
+            (false, false, _) => "portable",
+        }
+    }
+}
+
+/// Whether an adapter computes on the CPU.
+pub(super) fn is_software(info: &AdapterInfo) -> bool {
+    info.device_type == DeviceType::Cpu
+}
+
+/// The square f16 matrices with f32 sums that an adapter multiplies: WGSL knows edges 8 and 16.
+fn half_matrix(adapter: &wgpu::Adapter) -> Option<(u32, u32, u32)> {
+    adapter
+        .cooperative_matrix_properties()
+        .iter()
+        .filter(|p| {
+            p.ab_type == CooperativeScalarType::F16
+                && p.cr_type == CooperativeScalarType::F32
+                && p.m_size == p.n_size
+                && p.n_size == p.k_size
+                && (p.m_size == 8 || p.m_size == 16)
+        })
+        .map(|p| (p.m_size, p.n_size, p.k_size))
+        .max()
 }

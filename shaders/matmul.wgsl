@@ -1,0 +1,131 @@
+// out = x * weight^T + bias, or out += where `accumulate`: tiles of 64 x 64, 32 of the inner
+// length at a time. Each of 256 invocations sums 4 x 4 of them.
+#import inscribe::view::View
+#import inscribe::weight
+
+struct Params {
+    base: vec4<u32>,
+    x: View,
+    weight: View,
+    bias: View,
+    out: View,
+    accumulate: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+#ifdef X_VEC4
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+#else
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+#endif
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+
+// Vectors of four rows, one for each of 32 steps along the inner length and 16 row blocks.
+const PITCH: u32 = 17u;
+var<workgroup> x_tile: array<vec4<f32>, 32 * PITCH>;
+var<workgroup> w_tile: array<vec4<f32>, 32 * PITCH>;
+
+// Elements `col` to `col + 3` of a row of x; zero beyond its end.
+fn x_load(row: u32, col: u32) -> vec4<f32> {
+    let at = params.x.offset + row * params.x.stride + col;
+    var values = vec4<f32>(0.0);
+    if row >= params.x.rows || col >= params.x.cols {
+        return values;
+    }
+#ifdef X_VEC4
+    values = x[at / 4u];
+#else
+    values.x = x[at];
+    if col + 1u < params.x.cols { values.y = x[at + 1u]; }
+    if col + 2u < params.x.cols { values.z = x[at + 2u]; }
+    if col + 3u < params.x.cols { values.w = x[at + 3u]; }
+#endif
+    return values;
+}
+
+fn w_load(row: u32, col: u32) -> vec4<f32> {
+    if row >= params.weight.rows || col >= params.weight.cols {
+        return vec4<f32>(0.0);
+    }
+    return weight::weight_load(params.weight.offset + row * params.weight.stride, col);
+}
+
+fn store(row: u32, col: u32, values: vec4<f32>) {
+    if row >= params.out.rows {
+        return;
+    }
+    let count = min(params.out.cols, col + 4u);
+    for (var c = col; c < count; c += 1u) {
+        var value = values[c - col];
+        if params.bias.rows > 0u {
+            value += bias[params.bias.offset + c];
+        }
+        let at = params.out.offset + row * params.out.stride + c;
+        if params.accumulate != 0u {
+            value += out[at];
+        }
+        out[at] = value;
+    }
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let place = group + params.base.xyz;
+    let first_col = place.x * 64u;
+    let first_row = place.y * 64u;
+    // Half of the invocations load blocks of 4 x 4 from x, half from the weight.
+    let step = local % 8u;
+    let block = local / 8u % 16u;
+    var sum_a = vec4<f32>(0.0);
+    var sum_b = vec4<f32>(0.0);
+    var sum_c = vec4<f32>(0.0);
+    var sum_d = vec4<f32>(0.0);
+    let across = local % 16u;
+    let down = local / 16u;
+    for (var inner = 0u; inner < params.x.cols; inner += 32u) {
+        let col = inner + step * 4u;
+        let to = step * 4u * PITCH + block;
+        if local < 128u {
+            let row = first_row + block * 4u;
+            let t = transpose(mat4x4<f32>(
+                x_load(row, col),
+                x_load(row + 1u, col),
+                x_load(row + 2u, col),
+                x_load(row + 3u, col),
+            ));
+            x_tile[to] = t[0];
+            x_tile[to + PITCH] = t[1];
+            x_tile[to + 2u * PITCH] = t[2];
+            x_tile[to + 3u * PITCH] = t[3];
+        } else {
+            let row = first_col + block * 4u;
+            let t = transpose(mat4x4<f32>(
+                w_load(row, col),
+                w_load(row + 1u, col),
+                w_load(row + 2u, col),
+                w_load(row + 3u, col),
+            ));
+            w_tile[to] = t[0];
+            w_tile[to + PITCH] = t[1];
+            w_tile[to + 2u * PITCH] = t[2];
+            w_tile[to + 3u * PITCH] = t[3];
+        }
+        workgroupBarrier();
+        for (var k = 0u; k < 32u; k += 1u) {
+            let a = x_tile[k * PITCH + down];
+            let b = w_tile[k * PITCH + across];
+            sum_a += a.x * b;
+            sum_b += a.y * b;
+            sum_c += a.z * b;
+            sum_d += a.w * b;
+        }
+        workgroupBarrier();
+    }
+    let row = first_row + down * 4u;
+    let col = first_col + across * 4u;
+    store(row, col, sum_a);
+    store(row + 1u, col, sum_b);
+    store(row + 2u, col, sum_c);
+    store(row + 3u, col, sum_d);
+}

@@ -1,0 +1,114 @@
+// out = x * weight^T + bias, or out += where `accumulate`, for at most ROWS rows of x. A workgroup
+// of 64 invocations walks four rows of the weight together, a vector at a time.
+#ifdef SUBGROUPS
+enable subgroups;
+#endif
+#import inscribe::view::View
+#import inscribe::weight
+
+struct Params {
+    base: vec4<u32>,
+    x: View,
+    weight: View,
+    bias: View,
+    out: View,
+    accumulate: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+#ifdef X_VEC4
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+#else
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+#endif
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+
+const ROWS: u32 = #{ROWS}u;
+const LANES: u32 = 64u;
+
+var<workgroup> partial: array<vec4<f32>, LANES>;
+
+fn x_load(row: u32, col: u32) -> vec4<f32> {
+    let at = params.x.offset + row * params.x.stride + col;
+#ifdef X_VEC4
+    return x[at / 4u];
+#else
+    var values = vec4<f32>(x[at], 0.0, 0.0, 0.0);
+    if col + 1u < params.x.cols { values.y = x[at + 1u]; }
+    if col + 2u < params.x.cols { values.z = x[at + 2u]; }
+    if col + 3u < params.x.cols { values.w = x[at + 3u]; }
+    return values;
+#endif
+}
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+#ifdef SUBGROUPS
+    @builtin(subgroup_invocation_id) lane: u32,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(num_subgroups) subgroups: u32,
+#endif
+) {
+    let place = group + params.base.xyz;
+    let first = place.x * 4u;
+    let rows = min(params.x.rows, ROWS);
+    let last = params.weight.rows - 1u;
+    // Beyond the last row the last is read again, and its sums are not stored.
+    let starts = vec4<u32>(params.weight.offset)
+        + min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last)) * params.weight.stride;
+    var sums: array<vec4<f32>, ROWS>;
+    for (var r = 0u; r < ROWS; r += 1u) {
+        sums[r] = vec4<f32>(0.0);
+    }
+    for (var col = local * 4u; col < params.x.cols; col += LANES * 4u) {
+        let w = mat4x4<f32>(
+            weight::weight_load(starts.x, col),
+            weight::weight_load(starts.y, col),
+            weight::weight_load(starts.z, col),
+            weight::weight_load(starts.w, col),
+        );
+        for (var r = 0u; r < ROWS; r += 1u) {
+            sums[r] += x_load(min(r, rows - 1u), col) * w;
+        }
+    }
+    for (var r = 0u; r < ROWS; r += 1u) {
+        var total: vec4<f32>;
+#ifdef SUBGROUPS
+        let sum = subgroupAdd(sums[r]);
+        if lane == 0u {
+            partial[subgroup] = sum;
+        }
+        workgroupBarrier();
+        total = partial[0];
+        for (var i = 1u; i < subgroups; i += 1u) {
+            total += partial[i];
+        }
+#else
+        partial[local] = sums[r];
+        workgroupBarrier();
+        for (var half = LANES / 2u; half > 0u; half /= 2u) {
+            if local < half {
+                partial[local] += partial[local + half];
+            }
+            workgroupBarrier();
+        }
+        total = partial[0];
+#endif
+        if local < 4u && first + local < params.out.cols && r < rows {
+            let col = first + local;
+            var value = total[local];
+            if params.bias.rows > 0u {
+                value += bias[params.bias.offset + col];
+            }
+            let at = params.out.offset + r * params.out.stride + col;
+            if params.accumulate != 0u {
+                value += out[at];
+            }
+            out[at] = value;
+        }
+        workgroupBarrier();
+    }
+}
