@@ -1,6 +1,6 @@
 // out[i] = scale * weight[ids[i]], for the ids that this shard of the weight holds.
 #import inscribe::view::View
-#import inscribe::weight
+#import inscribe::weight::weight_load
 
 struct Params {
     base: vec4<u32>,
@@ -25,7 +25,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let start = params.weight.offset + row * params.weight.stride;
-    let values = params.scale * weight::weight_load(start, col);
+    let values = params.scale * weight_load(start, col);
     let to = params.out.offset + place.y * params.out.stride + col;
     let count = min(params.out.cols - col, 4u);
     for (var i = 0u; i < count; i += 1u) {

@@ -1,7 +1,7 @@
 // out = x * weight^T + bias, or out += where `accumulate`: tiles of 64 x 64, 32 of the inner
 // length at a time. Each of 256 invocations sums 4 x 4 of them.
 #import inscribe::view::View
-#import inscribe::weight
+#import inscribe::weight::weight_load
 
 struct Params {
     base: vec4<u32>,
@@ -48,7 +48,7 @@ fn w_load(row: u32, col: u32) -> vec4<f32> {
     if row >= params.weight.rows || col >= params.weight.cols {
         return vec4<f32>(0.0);
     }
-    return weight::weight_load(params.weight.offset + row * params.weight.stride, col);
+    return weight_load(params.weight.offset + row * params.weight.stride, col);
 }
 
 fn store(row: u32, col: u32, values: vec4<f32>) {

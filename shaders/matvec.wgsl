@@ -1,10 +1,7 @@
 // out = x * weight^T + bias, or out += where `accumulate`, for at most ROWS rows of x. A workgroup
 // of 64 invocations walks four rows of the weight together, a vector at a time.
-#ifdef SUBGROUPS
-enable subgroups;
-#endif
 #import inscribe::view::View
-#import inscribe::weight
+#import inscribe::weight::weight_load
 
 struct Params {
     base: vec4<u32>,
@@ -65,10 +62,10 @@ fn main(
     }
     for (var col = local * 4u; col < params.x.cols; col += LANES * 4u) {
         let w = mat4x4<f32>(
-            weight::weight_load(starts.x, col),
-            weight::weight_load(starts.y, col),
-            weight::weight_load(starts.z, col),
-            weight::weight_load(starts.w, col),
+            weight_load(starts.x, col),
+            weight_load(starts.y, col),
+            weight_load(starts.z, col),
+            weight_load(starts.w, col),
         );
         for (var r = 0u; r < ROWS; r += 1u) {
             sums[r] += x_load(min(r, rows - 1u), col) * w;

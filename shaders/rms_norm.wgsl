@@ -1,9 +1,6 @@
 // out = x / sqrt(mean(x^2) + eps) * weight, or out += where ADD is defined. A workgroup a row.
-#ifdef SUBGROUPS
-enable subgroups;
-#endif
 #import inscribe::view::View
-#import inscribe::reduce
+#import inscribe::reduce::sum_all
 
 struct Params {
     base: vec4<u32>,
@@ -38,9 +35,9 @@ fn main(
         squares += value * value;
     }
 #ifdef SUBGROUPS
-    let total = reduce::sum_all(squares, local, lane, subgroup, subgroups);
+    let total = sum_all(squares, local, lane, subgroup, subgroups);
 #else
-    let total = reduce::sum_all(squares, local);
+    let total = sum_all(squares, local);
 #endif
     let scale = 1.0 / sqrt(total / f32(cols) + params.eps);
     for (var i = local; i < cols; i += 256u) {

@@ -27,14 +27,7 @@ fn fifth_bits(high: u32) -> u32 {
     return ((high & 1u) << 4u) | ((high & 2u) << 11u) | ((high & 4u) << 18u) | ((high & 8u) << 25u);
 }
 
-#ifdef WEIGHT_Q4_K
-#define K_SCALES
-#endif
-#ifdef WEIGHT_Q5_K
-#define K_SCALES
-#endif
-
-#ifdef K_SCALES
+#ifdef WEIGHT_K_SCALES
 // Byte `i` of the twelve that hold a block's scales and minima, six bits each.
 fn scale_byte(block: u32, i: u32) -> u32 {
     return (weight[block + 1u + i / 4u] >> (8u * (i % 4u))) & 255u;

@@ -10,7 +10,7 @@ use memmap2::Mmap;
 use super::DType;
 use super::cpu::CpuDevice;
 use super::error::{EngineError, Result};
-use super::gpu::{GpuDevice, GpuProgram};
+use super::gpu::{GpuDevice, GpuProgram, OpenOptions};
 use super::plan::Plan;
 use super::profile::Profile;
 use super::recording::Recording;
@@ -115,10 +115,15 @@ impl Arena {
 /// The machine a job runs on.
 pub enum Device {
     Cpu(CpuDevice),
-    Gpu(GpuDevice),
+    Gpu(Box<GpuDevice>),
 }
 
 impl Device {
+    /// Opens a GPU.
+    pub fn open_gpu(options: &OpenOptions) -> Result<Device> {
+        GpuDevice::open(options).map(|device| Device::Gpu(Box::new(device)))
+    }
+
     /// What to call it in messages.
     pub fn name(&self) -> &str {
         match self {
@@ -135,7 +140,7 @@ impl Device {
     pub fn available_bytes(&self) -> Option<u64> {
         match self {
             Device::Cpu(device) => Some(device.available_bytes()),
-            Device::Gpu(_) => None,
+            Device::Gpu(device) => device.available_bytes(),
         }
     }
 
@@ -294,6 +299,14 @@ impl Device {
         match self {
             Device::Cpu(device) => device.run(program, options),
             Device::Gpu(device) => device.run(program, options),
+        }
+    }
+
+    /// Waits until all work has run: a GPU's `run` returns while its last slices still do.
+    pub fn wait(&self) -> Result<()> {
+        match self {
+            Device::Cpu(_) => Ok(()),
+            Device::Gpu(device) => device.wait(),
         }
     }
 

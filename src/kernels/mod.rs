@@ -31,6 +31,9 @@ pub static ALL: &[&Kernel] = &[
 /// Defines the weight type for a shader that reads weights through `shaders/shared/weight.wgsl`.
 pub(crate) fn weight_def(mut variant: Variant, dtype: DType) -> Variant {
     variant.defs.push((weight_flag(dtype), Def::Flag));
+    if matches!(dtype, DType::Q4_K | DType::Q5_K) {
+        variant.defs.push(("WEIGHT_K_SCALES", Def::Flag));
+    }
     variant
 }
 

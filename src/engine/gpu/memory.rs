@@ -1,6 +1,7 @@
 //! Buffers: making, filling and reading them, and laying out weights.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use wgpu::{BufferDescriptor, BufferUsages};
@@ -14,6 +15,14 @@ use crate::engine::tensor::{Buffer, Place, Shard, Tensor, Weight};
 pub struct GpuBuffer {
     pub(super) buffer: wgpu::Buffer,
     bytes: u64,
+    /// Bytes the device has given out; this buffer's are among them.
+    given: Arc<AtomicU64>,
+}
+
+impl Drop for GpuBuffer {
+    fn drop(&mut self) {
+        self.given.fetch_sub(self.buffer.size(), Ordering::Relaxed);
+    }
 }
 
 impl GpuBuffer {
@@ -61,6 +70,13 @@ impl Staging {
 }
 
 impl GpuDevice {
+    /// The device's own memory less what it has given out, where the driver tells its size. Other
+    /// programs may hold some of it.
+    pub fn available_bytes(&self) -> Option<u64> {
+        let given = self.given.load(Ordering::Relaxed);
+        self.memory_bytes.map(|all| all.saturating_sub(given))
+    }
+
     /// Zeroed memory; `what` names it if there is not enough.
     pub fn alloc(&self, bytes: u64, what: &str) -> Result<Buffer> {
         self.failures.check()?;
@@ -73,7 +89,7 @@ impl GpuDevice {
             .max(16)
             .checked_next_multiple_of(16)
             .ok_or_else(out_of_memory)?;
-        if self.memory_bytes.is_some_and(|most| size > most) {
+        if self.available_bytes().is_some_and(|most| size > most) {
             return Err(out_of_memory());
         }
         if size > self.limits.max_buffer_size {
@@ -96,7 +112,14 @@ impl GpuDevice {
             })
         });
         match error {
-            None => Ok(Buffer::Gpu(Arc::new(GpuBuffer { buffer, bytes }))),
+            None => {
+                self.given.fetch_add(size, Ordering::Relaxed);
+                Ok(Buffer::Gpu(Arc::new(GpuBuffer {
+                    buffer,
+                    bytes,
+                    given: self.given.clone(),
+                })))
+            }
             Some(wgpu::Error::OutOfMemory { .. }) => Err(out_of_memory()),
             Some(error) => {
                 self.failures.check()?;
@@ -150,8 +173,8 @@ impl GpuDevice {
         let staging = self.staging.take(&self.device, len);
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&gpu.buffer, first, &staging, 0, len);
-        staging.map_async(wgpu::MapMode::Read, 0..len, |_| {});
         let submission = self.queue.submit([encoder.finish()]);
+        staging.map_async(wgpu::MapMode::Read, 0..len, |_| {});
         self.wait_for(&submission)?;
         self.failures.check()?;
         {

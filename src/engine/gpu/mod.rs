@@ -1,7 +1,8 @@
 //! The GPU executor on wgpu: its own device, never a window's.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use wgpu::{Features, Limits};
 
@@ -51,6 +52,8 @@ pub struct GpuDevice {
     limits: Limits,
     tier: Tier,
     memory_bytes: Option<u64>,
+    /// Bytes of the buffers in use.
+    given: Arc<AtomicU64>,
     max_binding_bytes: u64,
     slice_secs: f64,
     failures: Failures,
@@ -89,6 +92,7 @@ impl GpuDevice {
         Ok(GpuDevice {
             queued: Mutex::new(submit::Queued::new(tier.software)),
             memory_bytes: adapter::memory_bytes(&adapter),
+            given: Arc::default(),
             max_binding_bytes: options.max_binding_bytes.map_or(most, |b| b.min(most)),
             slice_secs: options.slice_secs.unwrap_or(submit::SLICE_SECS),
             staging: memory::Staging::default(),

@@ -198,10 +198,10 @@ impl Run<'_> {
     fn all(&mut self) -> Result<()> {
         let steps = &self.gpu.steps;
         let (mut first, mut guessed) = (0, 0.0);
-        for index in 0..steps.len() {
+        for (index, step) in steps.iter().enumerate() {
             let (guess, scale) = self.guess(index);
             let limit = self.device.slice_secs / scale;
-            let cut = match &steps[index] {
+            let cut = match step {
                 Step::Dispatch(d) => guess > 1.5 * limit || self.too_long(d),
                 Step::Copy(_) => false,
             };

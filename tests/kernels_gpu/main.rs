@@ -1,0 +1,8 @@
+//! Every kernel on a GPU against its CPU twin, in every variant that the adapter can run, and the
+//! executor's own promises. Fails where there is no adapter.
+
+mod attention;
+mod elementwise;
+mod executor;
+mod matmul;
+mod rig;

@@ -1,0 +1,116 @@
+//! Products with weights of every type.
+
+use inscribe::engine::DType;
+use inscribe::kernels::matmul::{Into, matmul, matmul_rows};
+use proptest::prelude::*;
+
+use crate::rig::{Input, WeightInput, compare, sum_tolerance};
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 30,
+        ..ProptestConfig::default()
+    }
+}
+
+/// Rows around the borders between variants and tiles.
+fn row_counts() -> impl Strategy<Value = usize> {
+    prop_oneof![0usize..10, 15usize..18, 63usize..67, 120usize..135]
+}
+
+proptest! {
+    #![proptest_config(config(60))]
+
+    #[test]
+    fn matmul_agrees(
+        rows in row_counts(), outputs in prop_oneof![1usize..9, 60usize..140],
+        blocks in 1usize..4, ragged in 0usize..5,
+        dtype in prop::sample::select(DType::WEIGHTS.to_vec()),
+        offset in 0usize..6, gap in 0usize..6, aligned: bool,
+        biased: bool, add: bool, seed: u64,
+    ) {
+        let (offset, gap) = if aligned { (offset / 4 * 4, gap / 4 * 4) } else { (offset, gap) };
+        let cols = if dtype.is_plain() {
+            blocks * 17 + ragged
+        } else {
+            blocks * dtype.block_len()
+        };
+        let cols = if aligned { cols.next_multiple_of(4) } else { cols };
+        let inputs = [
+            Input::noise(seed, rows, cols, offset, gap),
+            Input::noise(seed ^ 1, 1, outputs, gap, 0),
+            Input::noise(seed ^ 2, rows, outputs, gap, offset),
+        ];
+        let weight = WeightInput { dtype, rows: outputs, cols, seed };
+        let into = if add { Into::Add } else { Into::Replace };
+        compare(&inputs, &[weight], sum_tolerance(cols), |rec, t, w| {
+            matmul(rec, &t[0], &w[0], biased.then_some(&t[1]), &t[2], into);
+        }).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn some_rows_of_a_weight_agree(
+        rows in row_counts(), range in (0usize..60, 1usize..40), seed: u64,
+        dtype in prop::sample::select(DType::WEIGHTS.to_vec()),
+    ) {
+        let cols = dtype.block_len().max(20);
+        let outputs = range.0 + range.1 + 3;
+        let inputs = [
+            Input::noise(seed, rows, cols, 0, 0),
+            Input::noise(seed ^ 2, rows, range.1, 1, 2),
+        ];
+        let weight = WeightInput { dtype, rows: outputs, cols, seed };
+        compare(&inputs, &[weight], sum_tolerance(cols), |rec, t, w| {
+            let rows = range.0..range.0 + range.1;
+            matmul_rows(rec, &t[0], &w[0], rows, None, &t[1], Into::Replace);
+        }).map_err(TestCaseError::fail)?;
+    }
+}
+
+#[test]
+fn every_weight_type_agrees_for_few_and_many_rows() {
+    for dtype in DType::WEIGHTS {
+        for rows in [1, 2, 3, 5, 8, 9, 33, 70] {
+            let (outputs, cols) = (77, 2 * dtype.block_len().max(32));
+            let inputs = [
+                Input::noise(3, rows, cols, 0, 0),
+                Input::noise(4, rows, outputs, 0, 0),
+            ];
+            let weight = WeightInput {
+                dtype,
+                rows: outputs,
+                cols,
+                seed: 9,
+            };
+            compare(&inputs, &[weight], sum_tolerance(cols), |rec, t, w| {
+                matmul(rec, &t[0], &w[0], None, &t[1], Into::Replace);
+            })
+            .unwrap_or_else(|e| panic!("{dtype}, {rows} rows: {e}"));
+        }
+    }
+}
+
+#[test]
+fn long_sums_agree() {
+    for rows in [1, 40] {
+        let cols = 1757 * 3;
+        let inputs = [
+            Input::noise(3, rows, cols, 0, 0),
+            Input::noise(4, rows, 9, 0, 0),
+        ];
+        let weight = WeightInput {
+            dtype: DType::F32,
+            rows: 9,
+            cols,
+            seed: 9,
+        };
+        // One row of this weight is larger than a shard may be: it gets a shard of its own.
+        compare(&inputs, &[weight], sum_tolerance(cols), |rec, t, w| {
+            assert!(w[0].shards.len() == 9 || w[0].shards.len() == 1);
+            matmul(rec, &t[0], &w[0], None, &t[1], Into::Replace);
+        })
+        .unwrap_or_else(|e| panic!("{rows} rows: {e}"));
+    }
+}
