@@ -217,8 +217,11 @@ impl CpuDevice {
     }
 
     pub fn alloc(&self, bytes: u64, what: &str) -> Result<Buffer> {
-        let memory = usize::try_from(bytes)
-            .ok()
+        // Large requests are held against what is free: a system that promises more than it has
+        // would otherwise end the process when the memory is first touched.
+        let refused = bytes > LARGE_BYTES && bytes > self.available_bytes();
+        let size = usize::try_from(bytes).ok().filter(|_| !refused);
+        let memory = size
             .and_then(OwnedMemory::new)
             .ok_or_else(|| EngineError::OutOfMemory {
                 device: self.name.clone(),

@@ -1,0 +1,167 @@
+//! Writing text, one token at a time.
+
+use std::time::Instant;
+
+use crate::model::error::ModelError;
+use crate::model::sample::{SampleOptions, Sampler};
+use crate::model::session::Session;
+use crate::model::tokenizer::Tokenizer;
+
+/// When to stop and how to choose.
+#[derive(Clone, Debug, Default)]
+pub struct GenerateOptions {
+    pub sample: SampleOptions,
+    /// Tokens to write at most.
+    pub max_tokens: usize,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+}
+
+/// Why writing ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The model ended its text.
+    EndOfText,
+    StopText,
+    MaxTokens,
+    /// The context is full.
+    Context,
+}
+
+/// What was written.
+#[derive(Clone, Debug)]
+pub struct Generated {
+    pub ids: Vec<u32>,
+    pub text: String,
+    pub ended: Ended,
+    pub prefill_secs: f64,
+    pub decode_secs: f64,
+}
+
+/// Reads `prompt`, writes until something ends it, and hands out text as it comes.
+pub fn generate(
+    session: &mut Session<'_>,
+    tokenizer: &Tokenizer,
+    prompt: &[u32],
+    options: &GenerateOptions,
+    on_prefill: &mut dyn FnMut(usize, usize),
+    on_text: &mut dyn FnMut(&str),
+) -> Result<Generated, ModelError> {
+    let started = Instant::now();
+    let mut logits = session.prefill(prompt, on_prefill)?;
+    let prefill_secs = started.elapsed().as_secs_f64();
+    let mut sampler = Sampler::new(options.sample.clone());
+    let mut seen = prompt.to_vec();
+    let mut stream = tokenizer.decode_stream(prompt);
+    let mut out = Streamed::new(&options.stop, on_text);
+    let mut ids = Vec::new();
+    let decoding = Instant::now();
+    let ended = loop {
+        if ids.len() >= options.max_tokens {
+            break Ended::MaxTokens;
+        }
+        let Some(id) = sampler.choose(&mut logits, &seen) else {
+            return Err(ModelError::NotANumber);
+        };
+        if tokenizer.is_end(id) {
+            break Ended::EndOfText;
+        }
+        ids.push(id);
+        seen.push(id);
+        if out.push(&stream.push(id)) {
+            break Ended::StopText;
+        }
+        if session.len() == session.capacity() {
+            break Ended::Context;
+        }
+        logits = session.prefill(&[id], &mut |_, _| {})?;
+    };
+    if ended != Ended::StopText {
+        out.push(&stream.finish());
+    }
+    let text = out.finish(ended != Ended::StopText);
+    let decode_secs = decoding.elapsed().as_secs_f64();
+    Ok(Generated { ids, text, ended, prefill_secs, decode_secs })
+}
+
+/// Holds back text that may turn out to begin a stop text.
+struct Streamed<'a> {
+    stop: &'a [String],
+    text: String,
+    shown: usize,
+    show: &'a mut dyn FnMut(&str),
+}
+
+impl<'a> Streamed<'a> {
+    fn new(stop: &'a [String], show: &'a mut dyn FnMut(&str)) -> Self {
+        Streamed { stop, text: String::new(), shown: 0, show }
+    }
+
+    /// Adds text; true where a stop text was reached, which cuts it off.
+    fn push(&mut self, piece: &str) -> bool {
+        self.text.push_str(piece);
+        let stops = self.stop.iter().filter(|s| !s.is_empty());
+        let found = stops.filter_map(|s| self.text[self.shown..].find(s.as_str())).min();
+        if let Some(at) = found {
+            self.text.truncate(self.shown + at);
+            self.show_to(self.text.len());
+            return true;
+        }
+        let safe = self.text.len() - self.held_back();
+        self.show_to(safe);
+        false
+    }
+
+    /// Bytes at the end of the text that could be the beginning of a stop text.
+    fn held_back(&self) -> usize {
+        let tail = &self.text[self.shown..];
+        self.stop
+            .iter()
+            .flat_map(|stop| stop.char_indices().skip(1).map(|(i, _)| &stop[..i]))
+            .filter(|start| tail.ends_with(start))
+            .map(str::len)
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn show_to(&mut self, end: usize) {
+        if end > self.shown {
+            (self.show)(&self.text[self.shown..end]);
+            self.shown = end;
+        }
+    }
+
+    fn finish(mut self, show_rest: bool) -> String {
+        if show_rest {
+            self.show_to(self.text.len());
+        }
+        self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(pieces: &[&str], stop: &[&str]) -> (String, String, bool) {
+        let stop: Vec<String> = stop.iter().map(|s| s.to_string()).collect();
+        let mut shown = String::new();
+        let mut show = |piece: &str| shown.push_str(piece);
+        let mut out = Streamed::new(&stop, &mut show);
+        let stopped = pieces.iter().any(|piece| out.push(piece));
+        let text = out.finish(!stopped);
+        (text, shown, stopped)
+    }
+
+    #[test]
+    fn stop_texts_are_cut_even_across_pieces() {
+        let (text, shown, stopped) = stream(&["one E", "N", "D two"], &["END"]);
+        assert_eq!((text.as_str(), shown.as_str(), stopped), ("one ", "one ", true));
+        let (text, shown, stopped) = stream(&["one E", "N", "E"], &["END", "xyz"]);
+        assert_eq!((text.as_str(), shown.as_str(), stopped), ("one ENE", "one ENE", false));
+        let (text, shown, _) = stream(&["ends on EN"], &["END"]);
+        assert_eq!((text.as_str(), shown.as_str()), ("ends on EN", "ends on EN"));
+        let (text, ..) = stream(&["é", "à", "ç!"], &["àç"]);
+        assert_eq!(text, "é");
+    }
+}

@@ -1,0 +1,379 @@
+//! Running a model over tokens: chunks of a document, scores, and one token at a time.
+
+use std::collections::HashMap;
+
+use crate::engine::{
+    Arena, CancelToken, DType, Device, EngineError, Plan, Profile, Program, Recording, RunOptions,
+    Tensor, mib,
+};
+use crate::kernels::cross_entropy::{STATE_COLS, finish};
+use crate::model::error::ModelError;
+use crate::model::transformer::{Cache, Inputs, Transformer};
+
+/// What a pass over a chunk gives besides filling the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Output {
+    Nothing,
+    /// Logits of the last token.
+    Logits,
+    /// Scores of the chunk's tokens from `first` on.
+    Scores {
+        first: usize,
+    },
+}
+
+/// A prepared pass over `rows` tokens and the tensors it reads and writes.
+struct Pass {
+    program: Program,
+    ids: Tensor,
+    positions: Tensor,
+    targets: Tensor,
+    result: Option<Tensor>,
+}
+
+/// How well a token was predicted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// Natural log-probability.
+    pub logprob: f64,
+    /// The most likely token at this place.
+    pub top: u32,
+}
+
+/// Settings of a session.
+#[derive(Clone, Copy, Default)]
+pub struct SessionOptions<'a> {
+    pub cancel: Option<&'a CancelToken>,
+    pub profile: Option<&'a Profile>,
+}
+
+/// Called after each chunk with the tokens done and the tokens in all.
+pub type OnProgress<'a> = &'a mut dyn FnMut(usize, usize);
+
+/// A model with a cache, ready to read tokens.
+pub struct Session<'m> {
+    device: &'m Device,
+    model: &'m Transformer,
+    cache: Cache,
+    arena: Arena,
+    passes: HashMap<(usize, Output), Pass>,
+    options: SessionOptions<'m>,
+    /// Tokens in the cache.
+    len: usize,
+    chunk: usize,
+}
+
+impl<'m> Session<'m> {
+    /// A session with room for `capacity` tokens.
+    pub fn new(
+        device: &'m Device,
+        model: &'m Transformer,
+        capacity: usize,
+        options: SessionOptions<'m>,
+    ) -> Result<Self, ModelError> {
+        let context = model.config.context;
+        if capacity > context {
+            return Err(ModelError::ContextExceeded {
+                tokens: capacity,
+                context,
+            });
+        }
+        let capacity = capacity.max(1);
+        let chunk = chunk_rows(device);
+        check_fit(device, model, capacity, chunk)?;
+        Ok(Session {
+            device,
+            model,
+            cache: Cache::new(device, &model.config, capacity)?,
+            arena: Arena::new(),
+            passes: HashMap::new(),
+            options,
+            len: 0,
+            chunk,
+        })
+    }
+
+    /// Bytes a session of `capacity` tokens will take beside the weights, known before it starts.
+    pub fn planned_bytes(device: &Device, model: &Transformer, capacity: usize) -> u64 {
+        let rows = chunk_rows(device).min(capacity.max(1));
+        Cache::bytes(&model.config, capacity) + planned_activations(model, capacity, rows)
+    }
+
+    /// Tokens read so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.cache.capacity
+    }
+
+    /// Bytes of activations held.
+    pub fn activation_bytes(&self) -> u64 {
+        self.arena.bytes()
+    }
+
+    /// Forgets all but the first `len` tokens.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Reads `tokens` and gives the logits after the last.
+    pub fn prefill(
+        &mut self,
+        tokens: &[u32],
+        progress: OnProgress<'_>,
+    ) -> Result<Vec<f32>, ModelError> {
+        let mut logits = Vec::new();
+        let mut done = 0;
+        for chunk in tokens.chunks(self.chunk) {
+            let last = done + chunk.len() == tokens.len();
+            let output = if last {
+                Output::Logits
+            } else {
+                Output::Nothing
+            };
+            let result = self.pass(chunk, &[], output)?;
+            if last {
+                logits = result;
+            }
+            done += chunk.len();
+            progress(done, tokens.len());
+        }
+        Ok(logits)
+    }
+
+    /// Reads `tokens` and scores each but the first, which nothing came before: one score fewer
+    /// than tokens.
+    pub fn score(
+        &mut self,
+        tokens: &[u32],
+        progress: OnProgress<'_>,
+    ) -> Result<Vec<Score>, ModelError> {
+        let mut scores = Vec::with_capacity(tokens.len());
+        for (i, chunk) in tokens.chunks(self.chunk).enumerate() {
+            let start = i * self.chunk;
+            let targets =
+                &tokens[(start + 1).min(tokens.len())..tokens.len().min(start + chunk.len() + 1)];
+            let states = self.pass(chunk, targets, Output::Scores { first: 0 })?;
+            scores.extend(to_scores(&states).take(targets.len()));
+            progress(start + chunk.len(), tokens.len());
+        }
+        Ok(scores)
+    }
+
+    /// Scores each token but the first given only the `window` to `2 * window` tokens before it:
+    /// blocks of `window` tokens, each read after the block before it. `lead` tokens (such as a
+    /// beginning-of-sequence mark) open every block's context and are not scored.
+    pub fn score_local(
+        &mut self,
+        tokens: &[u32],
+        lead: usize,
+        window: usize,
+        progress: OnProgress<'_>,
+    ) -> Result<Vec<Score>, ModelError> {
+        let (lead_tokens, body) = tokens.split_at(lead.min(tokens.len()));
+        let mut scores = Vec::with_capacity(tokens.len());
+        for start in (0..body.len()).step_by(window.max(1)) {
+            let end = body.len().min(start + window);
+            let mut context = lead_tokens.to_vec();
+            context.extend(&body[start.saturating_sub(window)..end]);
+            // Row i predicts token i + 1, so the block's first target is predicted by the last
+            // row of its context. The document's very first token has nothing before it.
+            let first_scored = context.len() - (end - start);
+            let first = first_scored.saturating_sub(1);
+            let targets = context[first + 1..].to_vec();
+            self.truncate(0);
+            let rows = &context[..context.len() - 1];
+            if !rows.is_empty() {
+                scores.extend(self.score_block(rows, first, &targets)?);
+            }
+            progress(end, body.len());
+        }
+        self.truncate(0);
+        Ok(scores)
+    }
+
+    /// Reads `rows` into an empty cache and scores those from `first` on.
+    fn score_block(
+        &mut self,
+        rows: &[u32],
+        first: usize,
+        targets: &[u32],
+    ) -> Result<Vec<Score>, ModelError> {
+        let mut scores = Vec::with_capacity(targets.len());
+        for (i, chunk) in rows.chunks(self.chunk).enumerate() {
+            let start = i * self.chunk;
+            let skip = first.saturating_sub(start);
+            if skip >= chunk.len() {
+                self.pass(chunk, &[], Output::Nothing)?;
+                continue;
+            }
+            let from = start + skip - first;
+            let targets = &targets[from..from + chunk.len() - skip];
+            let states = self.pass(chunk, targets, Output::Scores { first: skip })?;
+            scores.extend(to_scores(&states).take(targets.len()));
+        }
+        Ok(scores)
+    }
+
+    /// Reads one chunk; gives the last logits or the states of the scores.
+    fn pass(
+        &mut self,
+        chunk: &[u32],
+        targets: &[u32],
+        output: Output,
+    ) -> Result<Vec<f32>, ModelError> {
+        let end = self.len + chunk.len();
+        if end > self.cache.capacity {
+            let context = self.cache.capacity;
+            return Err(ModelError::ContextExceeded {
+                tokens: end,
+                context,
+            });
+        }
+        if let Some(&id) = chunk
+            .iter()
+            .find(|&&id| id as usize >= self.model.config.vocab)
+        {
+            return Err(ModelError::TokenOutOfRange {
+                id,
+                vocab: self.model.config.vocab,
+            });
+        }
+        let key = (chunk.len(), output);
+        if !self.passes.contains_key(&key) {
+            let pass = self.prepare(chunk.len(), output)?;
+            self.passes.insert(key, pass);
+        }
+        let pass = &self.passes[&key];
+        let positions: Vec<u32> = (self.len as u32..end as u32).collect();
+        self.device.write(&pass.ids, chunk)?;
+        self.device.write(&pass.positions, &positions)?;
+        if !targets.is_empty() {
+            self.device.write(&pass.targets, targets)?;
+        }
+        let options = RunOptions {
+            cancel: self.options.cancel,
+            profile: self.options.profile,
+        };
+        self.device.run(&pass.program, &options)?;
+        self.len = end;
+        match &pass.result {
+            Some(result) => Ok(self.device.read(result)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn prepare(&mut self, rows: usize, output: Output) -> Result<Pass, ModelError> {
+        let device = self.device;
+        let ids = device.tensor(DType::U32, 1, rows, "token ids")?;
+        let positions = device.tensor(DType::U32, 1, rows, "positions")?;
+        let scored = match output {
+            Output::Scores { first } => rows - first,
+            _ => 0,
+        };
+        let targets = device.tensor(DType::U32, 1, scored.max(1), "targets")?;
+        let mut rec = Recording::new();
+        let expected_keys = if rows == 1 {
+            self.cache.capacity / 2
+        } else {
+            rows.max(self.cache.capacity / 2)
+        };
+        let inputs = Inputs {
+            ids: &ids,
+            positions: &positions,
+            expected_keys,
+        };
+        let x = self.model.forward(&mut rec, &self.cache, &inputs);
+        let result = match output {
+            Output::Nothing => None,
+            Output::Logits => {
+                let logits = device.tensor(DType::F32, 1, self.model.config.vocab, "logits")?;
+                self.model
+                    .logits(&mut rec, &x.row_range(rows - 1..rows), &logits);
+                Some(logits)
+            }
+            Output::Scores { first } => {
+                let state = device.tensor(DType::F32, scored, STATE_COLS, "scores")?;
+                self.model
+                    .score(&mut rec, &x.row_range(first..rows), &targets, &state);
+                Some(state)
+            }
+        };
+        let program = device.prepare(rec, &mut self.arena)?;
+        Ok(Pass {
+            program,
+            ids,
+            positions,
+            targets,
+            result,
+        })
+    }
+}
+
+/// Bytes of activations the largest pass over `rows` tokens will hold.
+fn planned_activations(model: &Transformer, capacity: usize, rows: usize) -> u64 {
+    let mut rec = Recording::new();
+    let cache = Cache::planned(&mut rec, &model.config, capacity);
+    let ids = rec.temp(DType::U32, 1, rows);
+    let positions = rec.temp(DType::U32, 1, rows);
+    let targets = rec.temp(DType::U32, 1, rows);
+    let state = rec.temp(DType::F32, rows, STATE_COLS);
+    let inputs = Inputs {
+        ids: &ids,
+        positions: &positions,
+        expected_keys: capacity,
+    };
+    let x = model.forward(&mut rec, &cache, &inputs);
+    model.score(&mut rec, &x, &targets, &state);
+    Plan::new(&rec).bytes()
+}
+
+/// Refuses a session that would not fit, and says how many tokens would.
+fn check_fit(
+    device: &Device,
+    model: &Transformer,
+    capacity: usize,
+    chunk: usize,
+) -> Result<(), ModelError> {
+    let Some(available) = device.available_bytes() else {
+        return Ok(());
+    };
+    let activations = planned_activations(model, capacity, chunk.min(capacity));
+    let needed = Cache::bytes(&model.config, capacity) + activations;
+    if needed <= available {
+        return Ok(());
+    }
+    let per_token = Cache::bytes(&model.config, 1).max(1);
+    let fits = available.saturating_sub(activations) / per_token;
+    let advice = if fits == 0 {
+        "choose a smaller model or close other programs".to_owned()
+    } else {
+        format!("{fits} tokens would fit: shorten the text or choose a smaller model")
+    };
+    Err(ModelError::Engine(EngineError::WillNotFit {
+        device: device.name().to_owned(),
+        what: format!("the cache and activations of {capacity} tokens"),
+        needed_mib: mib(needed),
+        available_mib: mib(available),
+        advice,
+    }))
+}
+
+fn to_scores(states: &[f32]) -> impl Iterator<Item = Score> + '_ {
+    states.chunks_exact(STATE_COLS).map(|state| {
+        let (logprob, top) = finish(state);
+        Score { logprob, top }
+    })
+}
+
+/// Tokens read at a time: enough rows to keep the device busy, few enough that their activations
+/// stay small and a cancel is heard.
+fn chunk_rows(device: &Device) -> usize {
+    if device.is_gpu() { 512 } else { 256 }
+}
