@@ -78,9 +78,9 @@ def add_tokenizer(writer: gguf.GGUFWriter, tokenizer, pre: str) -> None:
 
 
 def start(path, architecture: str, name: str, *, context, hidden, layers, ffn, heads, kv_heads,
-          head_dim, eps, theta) -> gguf.GGUFWriter:
+          head_dim, eps, theta, vocab=VOCAB) -> gguf.GGUFWriter:
     writer = gguf.GGUFWriter(path, architecture)
-    writer.add_name(f"tiny random {name}")
+    writer.add_name(name)
     writer.add_context_length(context)
     writer.add_embedding_length(hidden)
     writer.add_block_count(layers)
@@ -89,7 +89,7 @@ def start(path, architecture: str, name: str, *, context, hidden, layers, ffn, h
     writer.add_head_count_kv(kv_heads)
     writer.add_layer_norm_rms_eps(eps)
     writer.add_rope_freq_base(theta)
-    writer.add_vocab_size(VOCAB)
+    writer.add_vocab_size(vocab)
     if architecture in ("qwen3", "gemma3"):
         writer.add_key_length(head_dim)
         writer.add_value_length(head_dim)
@@ -113,7 +113,7 @@ def write(path, name: str, model, dtype, tokenizer, pre: str) -> None:
     plain_rope = rope.get("full_attention", rope)
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     writer = start(
-        path, architecture, name, context=config.max_position_embeddings, hidden=config.hidden_size,
+        path, architecture, f"tiny random {name}", context=config.max_position_embeddings, hidden=config.hidden_size,
         layers=config.num_hidden_layers, ffn=config.intermediate_size,
         heads=config.num_attention_heads, kv_heads=config.num_key_value_heads, head_dim=head_dim,
         eps=config.rms_norm_eps, theta=plain_rope["rope_theta"])
@@ -172,7 +172,7 @@ def mixed_shape(name: str) -> tuple[int, int]:
 def write_mixed(path, tokenizer, seed: int) -> None:
     random = np.random.default_rng(seed)
     writer = start(
-        path, "llama", "llama-mixed", context=256, hidden=MIXED_HIDDEN, layers=2, ffn=MIXED_FFN,
+        path, "llama", "tiny random llama-mixed", context=256, hidden=MIXED_HIDDEN, layers=2, ffn=MIXED_FFN,
         heads=MIXED_HEADS, kv_heads=MIXED_KV_HEADS, head_dim=MIXED_HEAD_DIM, eps=1e-5,
         theta=100_000.0)
     add_tokenizer(writer, tokenizer, "smollm")
