@@ -138,13 +138,13 @@ impl Client {
         if let Some(parent) = partial.parent() {
             make_folder(parent)?;
         }
-        let resumed = self.fetch_all(remote, partial, watch)?;
+        let pieced = self.fetch_all(remote, partial, watch)?;
         let Some(expected) = remote.sha256 else {
             return forget_origin(partial);
         };
         match check_sha256(partial, remote.label, expected, watch) {
-            // The part from an earlier run may be what is wrong: once more, from the beginning.
-            Err(PullError::WrongHash { .. }) if resumed => {
+            // The pieces may be of two files: once more, from the beginning.
+            Err(PullError::WrongHash { .. }) if pieced => {
                 discard(partial)?;
                 self.fetch_all(remote, partial, watch)?;
                 check_sha256(partial, remote.label, expected, watch)
@@ -160,7 +160,7 @@ impl Client {
         forget_origin(partial)
     }
 
-    /// Tries until the file is whole; true if it began with bytes of an earlier run.
+    /// Tries until the file is whole; true if it was put together from more than one answer.
     fn fetch_all(
         &self,
         remote: &Remote<'_>,
@@ -169,10 +169,10 @@ impl Client {
     ) -> Result<bool> {
         let resumed = length(partial) > 0;
         let mut fruitless = 0;
-        for _ in 0..TRIES {
+        for tries in 0..TRIES {
             let before = length(partial);
             let error = match self.fetch_once(remote, partial, watch) {
-                Ok(()) => return Ok(resumed),
+                Ok(()) => return Ok(resumed || tries > 0),
                 Err(error) => error,
             };
             let grew = length(partial) > before;
@@ -412,6 +412,9 @@ fn reason(error: &ureq::Error) -> String {
         ureq::Error::Timeout(_) => format!("silent for {} s", SILENCE_TIMEOUT.as_secs()),
         ureq::Error::Io(error) if error.to_string().contains("failed to lookup address") => {
             "its name cannot be resolved".into()
+        }
+        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "the other side closed it".into()
         }
         // Its Display repeats the kind and the number; the kind says it plainly.
         ureq::Error::Io(error) if error.raw_os_error().is_some() => error.kind().to_string(),
