@@ -1,71 +1,197 @@
-//! Tiny random models of every architecture against what transformers says about them.
+//! Tiny random models of every architecture against what transformers says about them, from both
+//! kinds of file, on both executors.
 
-use std::path::{Path, PathBuf};
+mod common;
 
+use common::golden::{Golden, MODELS, path};
 use inscribe::engine::Device;
 use inscribe::engine::cpu::CpuDevice;
+use inscribe::engine::gpu::{Choice, OpenOptions};
+use inscribe::model::sample::argmax;
 use inscribe::model::session::{Session, SessionOptions};
 use inscribe::model::transformer::Transformer;
 use inscribe::model::weights::WeightFile;
-use safetensors::SafeTensors;
-use serde_json::Value;
 
-const MODELS: [&str; 11] = [
-    "llama",
-    "llama.gguf",
-    "llama3",
-    "llama3.gguf",
-    "qwen2",
-    "qwen2.gguf",
-    "qwen3",
-    "qwen3.gguf",
-    "gemma3",
-    "gemma3.gguf",
-    "llama-mixed.gguf",
-];
+/// Logits reach 16 here; f32 sums in another order differ by a few 1e-5.
+const TOLERANCE: f32 = 2e-4;
+/// Lengths of the pieces the sequence is read in: one token, odd ones, one longer than a window.
+const PIECES: [usize; 4] = [1, 7, 19, 13];
 
-fn tiny() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tiny")
+fn cpu() -> Device {
+    Device::Cpu(CpuDevice::new(2))
 }
 
-fn ids(golden: &Value, key: &str) -> Vec<u32> {
-    golden[key]
-        .as_array()
-        .expect("ids")
-        .iter()
-        .map(|v| v.as_u64().expect("an id") as u32)
-        .collect()
+/// The adapter that `INSCRIBE_TEST_ADAPTER` names, else the first, software rasterisers included.
+fn gpu() -> Device {
+    let choice = match std::env::var("INSCRIBE_TEST_ADAPTER") {
+        Ok(name) => name
+            .parse()
+            .map_or_else(|_| Choice::Name(name.clone()), Choice::Index),
+        Err(_) => Choice::Index(0),
+    };
+    let options = OpenOptions {
+        choice,
+        checked: true,
+        ..OpenOptions::default()
+    };
+    Device::open_gpu(&options).unwrap_or_else(|e| {
+        panic!("these tests need an adapter, if only llvmpipe (Debian: mesa-vulkan-drivers): {e}")
+    })
 }
 
-fn check(name: &str, device: &Device) {
-    let stem = name.strip_suffix(".gguf").unwrap_or(name);
-    let text = std::fs::read_to_string(tiny().join(format!("{stem}.golden.json"))).expect("golden");
-    let golden: Value = serde_json::from_str(&text).expect("JSON");
-    let file = WeightFile::open(&tiny().join(name)).expect("a model");
+fn load(device: &Device, name: &str) -> Transformer {
+    let file = WeightFile::open(&path(name)).expect("a model");
     let config = file.config().expect("a config");
-    let model = Transformer::load(device, &file, config, &mut |_| {}).expect("weights");
-    let tokens = ids(&golden, "ids");
-    let bytes = std::fs::read(tiny().join(format!("{stem}.logits.safetensors"))).expect("golden");
-    let logits = SafeTensors::deserialize(&bytes).expect("safetensors");
-    let logits: Vec<f32> =
-        bytemuck::pod_collect_to_vec(logits.tensor("logits").expect("logits").data());
-    let vocab = model.config.vocab;
-    let mut session = Session::new(device, &model, 64, SessionOptions::default()).expect("memory");
-    let mut worst = 0f32;
-    for (i, &token) in tokens.iter().enumerate() {
-        let found = session.prefill(&[token], &mut |_, _| {}).expect("logits");
-        let expected = &logits[i * vocab..][..vocab];
-        for (a, b) in found.iter().zip(expected) {
-            worst = worst.max((a - b).abs());
-        }
+    Transformer::load(device, &file, config, &mut |_| {}).expect("weights")
+}
+
+fn session<'m>(device: &'m Device, model: &'m Transformer) -> Session<'m> {
+    Session::new(device, model, 64, SessionOptions::default()).expect("memory")
+}
+
+fn assert_logits(what: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let off = |(a, b): (&f32, &f32)| (a - b).abs();
+    // NaN is not within the tolerance: hence not `off > TOLERANCE`.
+    let wrong = found
+        .iter()
+        .zip(expected)
+        .position(|pair| !(off(pair) <= TOLERANCE));
+    if let Some(i) = wrong {
+        panic!("{what}: logit {i} is {} and not {}", found[i], expected[i]);
     }
-    assert!(worst < 2e-4, "{name}: logits differ by {worst}");
+}
+
+fn assert_logprobs(what: &str, found: impl Iterator<Item = f64>, expected: &[f64]) {
+    let found: Vec<f64> = found.collect();
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (i, (a, b)) in found.iter().zip(expected).enumerate() {
+        let near = (a - b).abs() <= f64::from(TOLERANCE);
+        assert!(near, "{what}: score {i} is {a} and not {b}");
+    }
+}
+
+/// Every token's logits, read one token at a time.
+fn check_single_tokens(device: &Device, name: &str) {
+    let golden = Golden::load(name);
+    let model = load(device, name);
+    let mut session = session(device, &model);
+    for (i, &token) in golden.ids.iter().enumerate() {
+        let found = session.prefill(&[token], &mut |_, _| {}).expect("logits");
+        assert_logits(&format!("{name}, token {i}"), &found, golden.logits(i));
+    }
+}
+
+/// The last logits of pieces of several lengths, then the continuation one token at a time.
+fn check_pieces_and_greedy(device: &Device, name: &str) {
+    let golden = Golden::load(name);
+    let model = load(device, name);
+    let mut session = session(device, &model);
+    let mut logits = Vec::new();
+    let mut end = 0;
+    for len in PIECES {
+        let piece = &golden.ids[end..end + len];
+        end += len;
+        logits = session.prefill(piece, &mut |_, _| {}).expect("logits");
+        let what = format!("{name}, {len} tokens up to {end}");
+        assert_logits(&what, &logits, golden.logits(end - 1));
+    }
+    assert_eq!(end, golden.ids.len());
+    let mut greedy = Vec::new();
+    while greedy.len() < golden.greedy.len() {
+        let (id, _) = argmax(&logits).expect("numbers");
+        greedy.push(id);
+        logits = session.prefill(&[id], &mut |_, _| {}).expect("logits");
+    }
+    assert_eq!(greedy, golden.greedy, "{name}");
+}
+
+/// Scores of the whole sequence, and given only a local context.
+fn check_scores(device: &Device, name: &str) {
+    let golden = Golden::load(name);
+    let model = load(device, name);
+    let mut session = session(device, &model);
+    let full = session
+        .score(&golden.ids, &mut |_, _| {})
+        .expect("scores of the whole");
+    assert_logprobs(name, full.iter().map(|s| s.logprob), &golden.logprobs);
+    for (i, score) in full.iter().enumerate() {
+        let (top, largest) = argmax(golden.logits(i)).expect("numbers");
+        let chosen = golden.logits(i)[score.top as usize];
+        assert!(
+            largest - chosen <= 2.0 * TOLERANCE,
+            "{name}, score {i}: {top} is likelier than {}",
+            score.top
+        );
+    }
+    session.truncate(0);
+    let local = session
+        .score_local(&golden.ids, 0, golden.window, &mut |_, _| {})
+        .expect("local scores");
+    let what = format!("{name}, local");
+    assert_logprobs(
+        &what,
+        local.iter().map(|s| s.logprob),
+        &golden.local_logprobs,
+    );
 }
 
 #[test]
-fn logits_agree_on_the_cpu() {
-    let device = Device::Cpu(CpuDevice::new(2));
+fn single_tokens_on_the_cpu() {
+    let device = cpu();
     for name in MODELS {
-        check(name, &device);
+        check_single_tokens(&device, name);
+    }
+}
+
+#[test]
+fn pieces_and_greedy_text_on_the_cpu() {
+    let device = cpu();
+    for name in MODELS {
+        check_pieces_and_greedy(&device, name);
+    }
+}
+
+#[test]
+fn scores_on_the_cpu() {
+    let device = cpu();
+    for name in MODELS {
+        check_scores(&device, name);
+    }
+}
+
+#[test]
+fn pieces_and_greedy_text_on_the_gpu() {
+    let device = gpu();
+    for name in MODELS {
+        check_pieces_and_greedy(&device, name);
+    }
+}
+
+#[test]
+fn scores_on_the_gpu() {
+    let device = gpu();
+    for name in MODELS {
+        check_scores(&device, name);
+    }
+}
+
+/// A `config.json` says the same in the words of transformers 4 and of transformers 5.
+#[test]
+fn older_and_newer_config_files_mean_the_same() {
+    for name in ["llama3", "qwen3", "gemma3"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        for entry in std::fs::read_dir(path(name)).expect("a folder") {
+            let entry = entry.expect("an entry");
+            std::fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("a copy");
+        }
+        let newer = folder.path().join("config.v5.json");
+        std::fs::rename(newer, folder.path().join("config.json")).expect("a newer config");
+        let config = |path| WeightFile::open(path).and_then(|file| file.config());
+        assert_eq!(
+            config(folder.path()).expect("the newer"),
+            config(&path(name)).expect("the older"),
+            "{name}"
+        );
     }
 }

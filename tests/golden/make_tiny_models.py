@@ -45,6 +45,8 @@ OUT = HERE / "tiny"
 VOCAB = tiny_tokenizers.VOCAB
 TOKENS = 40
 GREEDY = 16
+# Of the local pass: blocks of so many tokens, each given only the block before it.
+WINDOW = 8
 # A greedy choice nearer than this to the runner-up would test rounding, not the model.
 LEAST_MARGIN = 0.05
 
@@ -162,10 +164,25 @@ def golden_of(model, seed: int) -> dict | None:
         "seed": seed,
         "ids": ids,
         "logprobs": [None] + [float(logprobs[t, ids[t + 1]]) for t in range(TOKENS - 1)],
+        "window": WINDOW,
+        "local_logprobs": local_logprobs(model, ids),
         "greedy": greedy,
         "greedy_least_margin": least,
         "logits": logits,
     }
+
+
+def local_logprobs(model, ids: list[int]) -> list[float | None]:
+    """Log-probability of each token given the WINDOW to 2*WINDOW tokens before it."""
+    found: list[float | None] = []
+    for start in range(0, len(ids), WINDOW):
+        context = max(start - WINDOW, 0)
+        block = ids[context : start + WINDOW]
+        logprobs = log_softmax(logits_of(model, block))
+        found += [
+            None if at == 0 else float(logprobs[at - context - 1, ids[at]])
+            for at in range(start, min(start + WINDOW, len(ids)))]
+    return found
 
 
 def write_golden(name: str, golden: dict, tokenizer) -> None:
