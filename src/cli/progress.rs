@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use inscribe::model::hub::PullEvent;
 
 /// One piece of work at a time.
@@ -11,17 +11,22 @@ pub struct Progress {
     quiet: bool,
     terminal: bool,
     bar: Option<ProgressBar>,
+    /// The source that the last note said would be tried.
+    announced: Option<String>,
 }
 
-const BYTES: &str = "{msg}\n  {bar:32} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
-const BYTES_UNKNOWN: &str = "{msg}\n  {spinner} {bytes}  {bytes_per_sec}";
+const KNOWN_TOTAL: &str =
+    "{bar:24} {decimal_bytes} of {decimal_total_bytes}  {speed}  {left} left  {wide_msg}";
+const UNKNOWN_TOTAL: &str = "{spinner} {decimal_bytes}  {speed}  {wide_msg}";
 
 impl Progress {
     pub fn new(quiet: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
         Self {
             quiet,
-            terminal: std::io::stderr().is_terminal(),
+            terminal,
             bar: None,
+            announced: None,
         }
     }
 
@@ -38,10 +43,15 @@ impl Progress {
 
     pub fn pull_event(&mut self, event: &PullEvent<'_>) {
         match event {
-            PullEvent::Source { name } => self.note(&format!("Source: {name}")),
+            PullEvent::Source { name } => {
+                if self.announced.as_deref() != Some(*name) {
+                    self.note(&format!("Fetching from {name}"));
+                }
+            }
             PullEvent::SourceFailed { error, next } => {
                 self.finish();
                 self.note(&format!("{error}; trying {next} instead"));
+                self.announced = Some((*next).to_owned());
             }
             PullEvent::Begin { label, done, total } => self.begin_bytes(label, *done, *total),
             PullEvent::Advance { done } => {
@@ -62,6 +72,14 @@ impl Progress {
     }
 
     fn begin_bytes(&mut self, label: &str, done: u64, total: Option<u64>) {
+        // The next part of the same work goes on with the same bar.
+        if let Some(bar) = &self.bar
+            && (bar.length(), bar.position()) == (total, done)
+            && done > 0
+        {
+            bar.set_message(label.to_owned());
+            return;
+        }
         self.finish();
         if self.quiet {
             return;
@@ -76,17 +94,20 @@ impl Progress {
             eprintln!("{label}{of}{from}");
             return;
         }
-        let (bar, template) = match total {
-            Some(total) => (ProgressBar::new(total), BYTES),
-            None => (ProgressBar::new_spinner(), BYTES_UNKNOWN),
+        let bar = match total {
+            Some(total) => ProgressBar::new(total),
+            None => ProgressBar::new_spinner(),
+        };
+        let template = if total.is_some() {
+            KNOWN_TOTAL
+        } else {
+            UNKNOWN_TOTAL
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            bar.set_style(with_speed(style, done));
         }
+        bar.set_position(done);
         bar.set_message(label.to_owned());
-        // The bytes of an earlier run tell nothing of this run's speed.
-        let bar = bar.with_position(done);
-        bar.reset_eta();
         bar.enable_steady_tick(Duration::from_millis(200));
         self.bar = Some(bar);
     }
@@ -103,6 +124,37 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.finish();
     }
+}
+
+/// Speed and time left from what came in this run: what an earlier run left counts for neither.
+fn with_speed(style: ProgressStyle, start: u64) -> ProgressStyle {
+    let speed = move |state: &ProgressState| {
+        let seconds = state.elapsed().as_secs_f64().max(0.001);
+        state.pos().saturating_sub(start) as f64 / seconds
+    };
+    style
+        .with_key(
+            "speed",
+            move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                // A bar that cannot be written has nowhere to say so.
+                let _ = write!(out, "{}/s", size(speed(state) as u64));
+            },
+        )
+        .with_key(
+            "left",
+            move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let bytes = state.len().unwrap_or(0).saturating_sub(state.pos()) as f64;
+                let speed = speed(state);
+                let _ = match speed >= 1.0 {
+                    true => write!(
+                        out,
+                        "{}",
+                        HumanDuration(Duration::from_secs_f64(bytes / speed))
+                    ),
+                    false => write!(out, "?"),
+                };
+            },
+        )
 }
 
 /// Bytes in the units that files are listed in: `98.4 MB`.

@@ -74,6 +74,13 @@ impl Client {
             let detail = "HF_HUB_OFFLINE is set".into();
             return Err(PullError::Unreachable { host, detail });
         }
+        if !["http://", "https://"]
+            .iter()
+            .any(|scheme| setup.endpoint.starts_with(scheme))
+        {
+            let detail = "HF_ENDPOINT must begin with https:// or http://".into();
+            return Err(PullError::Unreachable { host, detail });
+        }
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::PlatformVerifier)
             .build();
@@ -418,7 +425,12 @@ fn reason(error: &ureq::Error) -> String {
         }
         // Its Display repeats the kind and the number; the kind says it plainly.
         ureq::Error::Io(error) if error.raw_os_error().is_some() => error.kind().to_string(),
-        error => error.to_string(),
+        error => match error.to_string().split_once("invalid peer certificate: ") {
+            Some((_, why)) => format!(
+                "its certificate is not trusted: {why}; SSL_CERT_FILE names further certificates"
+            ),
+            None => error.to_string(),
+        },
     }
 }
 

@@ -113,7 +113,7 @@ fn download(
         .sum();
     let label = match parts.parts {
         1 => model.file.to_owned(),
-        all => format!("{} (part {part} of {all})", model.file),
+        all => format!("part {part} of {all}: {}", model.file),
     };
     watch.tell(PullEvent::Begin {
         label: &label,

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::Watch;
 use super::cache::{Cache, entries, make_folder, put_in_place, remove_if_there};
 use super::error::{PullError, Result};
 use super::http::{Client, Remote, discard};
-use super::{PullEvent, Watch};
 
 /// A model's id on the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,11 +205,6 @@ fn bring(
     client.download(&remote, &partial, watch)?;
     put_in_place(&partial, &path)?;
     discard(&partial)?;
-    watch.tell(PullEvent::Begin {
-        label: base_name(name),
-        done: 0,
-        total: Some(0),
-    });
     Ok(path)
 }
 
