@@ -4,8 +4,8 @@
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::{Access, Binding, Kernel, Recording, Tensor, Weight};
 use crate::kernel_params;
+use crate::kernels::cpu::{self, Simd};
 use crate::kernels::matmul_gpu;
-use crate::kernels::quant::dequantize_row;
 
 kernel_params! {
     pub struct MatmulParams { accumulate: u32, }
@@ -96,20 +96,13 @@ pub fn matmul_rows(
 fn twin(team: &Team, mut call: CpuCall<'_>) {
     let MatmulParams { accumulate } = call.params();
     let (x, weight) = (call.mat::<f32>(0), call.rows(1));
-    let bias = call.take(2).map(|view| view.mat::<f32>());
-    let mut out = call.mat_mut(3);
-    let parts = out.parts();
-    team.ranges(weight.rows, 16, |range| {
-        let mut dense = vec![0f32; weight.cols];
-        for n in range {
-            dequantize_row(weight.dtype, weight.row(n), &mut dense);
-            let bias = bias.map_or(0.0, |b| b.row(0)[n]);
-            for r in 0..x.rows {
-                let dot: f32 = x.row(r).iter().zip(&dense).map(|(a, b)| a * b).sum();
-                // SAFETY: each column belongs to one range.
-                let out = unsafe { parts.cols_mut(r, n..n + 1) };
-                out[0] = dot + bias + if accumulate != 0 { out[0] } else { 0.0 };
-            }
-        }
-    });
+    let bias = call.take(2).map(|view| view.mat::<f32>().row(0));
+    let accumulate = accumulate != 0;
+    let job = cpu::matmul::Matmul {
+        x,
+        weight,
+        bias,
+        accumulate,
+    };
+    job.run(team, Simd::best(), &mut call.mat_mut(3));
 }

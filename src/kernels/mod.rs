@@ -2,6 +2,7 @@
 //! shader against the twin.
 
 pub mod attention;
+pub mod cpu;
 pub mod cross_entropy;
 pub mod embed;
 pub mod gated;

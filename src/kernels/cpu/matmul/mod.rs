@@ -1,0 +1,81 @@
+//! `out = x * weight^T` on the processor.
+//!
+//! Few rows (decoding) are bound by reading the weight: each of its rows is expanded in registers
+//! and multiplied with every row of `x` on the way. Many rows are bound by arithmetic: a panel of
+//! the weight is expanded into a buffer that stays in the cache and multiplied in tiles.
+
+#[cfg(target_arch = "x86_64")]
+mod few;
+#[cfg(target_arch = "x86_64")]
+mod many;
+mod portable;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use crate::engine::cpu::Team;
+use crate::engine::view::{Mat, MatMut, Rows};
+
+use super::Simd;
+
+/// Up to this many rows, reading the weight costs more than the arithmetic.
+const FEW_ROWS: usize = 8;
+
+/// One multiplication.
+#[derive(Clone, Copy)]
+pub struct Matmul<'a> {
+    pub x: Mat<'a, f32>,
+    pub weight: Rows<'a>,
+    /// One value for each row of the weight.
+    pub bias: Option<&'a [f32]>,
+    /// Add to what `out` holds.
+    pub accumulate: bool,
+}
+
+impl Matmul<'_> {
+    /// Multiplies with the best code of `simd`.
+    pub fn run(&self, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
+        assert_eq!((out.rows, out.cols), (self.x.rows, self.weight.rows));
+        assert_eq!(self.x.cols, self.weight.cols);
+        assert!(self.bias.is_none_or(|bias| bias.len() == out.cols));
+        let reach = |rows: usize, stride: usize, len: usize| {
+            if rows == 0 {
+                0
+            } else {
+                (rows - 1) * stride + len
+            }
+        };
+        // What the unsafe code below relies on.
+        assert!(reach(self.x.rows, self.x.stride, self.x.cols) <= self.x.data.len());
+        assert_eq!(
+            Some(self.weight.row_bytes),
+            self.weight.dtype.row_bytes(self.weight.cols)
+        );
+        assert!(self.weight.rows * self.weight.row_bytes <= self.weight.data.len());
+        if out.rows == 0 || out.cols == 0 {
+            return;
+        }
+        match simd {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 if out.rows <= FEW_ROWS => few::run(self, team, out),
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => many::run(self, team, out),
+            _ if out.rows <= FEW_ROWS => portable::few(self, team, simd, out),
+            _ => portable::many(self, team, out),
+        }
+    }
+
+    fn bias_at(&self, n: usize) -> f32 {
+        self.bias.map_or(0.0, |bias| bias[n])
+    }
+}
+
+/// Rows of a weight that make a task of some microseconds: enough bytes to be worth handing out,
+/// small enough that the threads finish together. A multiple of 4.
+fn few_grain(rows: usize, row_bytes: usize, threads: usize) -> usize {
+    const TASK_BYTES: usize = 32 << 10;
+    let even = rows.div_ceil(threads * 2);
+    (TASK_BYTES / row_bytes.max(1))
+        .min(even)
+        .max(1)
+        .next_multiple_of(4)
+}

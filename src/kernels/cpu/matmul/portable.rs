@@ -1,0 +1,116 @@
+//! Paths for processors without AVX-512.
+
+use super::{Matmul, few_grain};
+use crate::engine::cpu::Team;
+use crate::engine::view::MatMut;
+use crate::kernels::cpu::Simd;
+use crate::kernels::cpu::scratch::with_scratch;
+use crate::kernels::quant::dequantize_row;
+
+/// One to eight rows: each row of the weight is expanded into the first-level cache.
+pub fn few(job: &Matmul<'_>, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
+    let weight = &job.weight;
+    let grain = few_grain(weight.rows, weight.row_bytes, team.threads());
+    let parts = out.parts();
+    team.ranges(weight.rows, grain, |range| {
+        with_scratch(weight.cols, |dense| {
+            for n in range {
+                dequantize_row(weight.dtype, weight.row(n), dense);
+                for r in 0..job.x.rows {
+                    let dot = dot(simd, job.x.row(r), dense);
+                    // SAFETY: each column belongs to one range.
+                    let out = unsafe { parts.cols_mut(r, n..n + 1) };
+                    let before = if job.accumulate { out[0] } else { 0.0 };
+                    out[0] = before + dot + job.bias_at(n);
+                }
+            }
+        });
+    });
+}
+
+fn dot(simd: Simd, a: &[f32], b: &[f32]) -> f32 {
+    match simd {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level says that the processor has these instructions.
+        Simd::Avx2 | Simd::Avx512 => unsafe { dot_avx2(a, b) },
+        _ => lanes(a, b, |a, b, sum| a * b + sum),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn dot_avx2(a: &[f32], b: &[f32]) -> f32 {
+    lanes(a, b, |a, b, sum| a.mul_add(b, sum))
+}
+
+/// Sums in 32 lanes, which the compiler turns into vectors.
+#[inline(always)]
+fn lanes(a: &[f32], b: &[f32], fma: impl Fn(f32, f32, f32) -> f32) -> f32 {
+    let mut sums = [0f32; 32];
+    let (a, b) = (a.chunks_exact(32), b.chunks_exact(32));
+    let tail = a.remainder().iter().zip(b.remainder());
+    let mut rest = 0f32;
+    for (&a, &b) in tail {
+        rest = fma(a, b, rest);
+    }
+    for (a, b) in a.zip(b) {
+        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+            *sum = fma(a, b, *sum);
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+/// Many rows: a panel of the weight is expanded and given to the `gemm` crate.
+pub fn many(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>) {
+    const PANEL: usize = 64;
+    let (x, weight) = (&job.x, &job.weight);
+    let rows = out.rows;
+    let parts = out.parts();
+    team.ranges(
+        weight.rows,
+        PANEL.min(weight.rows.div_ceil(team.threads())),
+        |range| {
+            with_scratch(range.len() * weight.cols, |dense| {
+                for (n, dense) in range
+                    .clone()
+                    .zip(dense.chunks_exact_mut(weight.cols.max(1)))
+                {
+                    dequantize_row(weight.dtype, weight.row(n), dense);
+                }
+                for r in 0..rows {
+                    // SAFETY: each column belongs to one range.
+                    let out = unsafe { parts.cols_mut(r, range.clone()) };
+                    for (n, out) in range.clone().zip(out) {
+                        let before = if job.accumulate { *out } else { 0.0 };
+                        *out = before + job.bias_at(n);
+                    }
+                }
+                // SAFETY: `Matmul::run` checked every extent; this task's own columns of the output.
+                unsafe {
+                    gemm::gemm(
+                        rows,
+                        range.len(),
+                        x.cols,
+                        parts.at(0, range.start),
+                        1,
+                        parts.stride() as isize,
+                        true,
+                        x.data.as_ptr(),
+                        1,
+                        x.stride as isize,
+                        dense.as_ptr(),
+                        weight.cols as isize,
+                        1,
+                        1.0,
+                        1.0,
+                        false,
+                        false,
+                        false,
+                        gemm::Parallelism::None,
+                    );
+                }
+            });
+        },
+    );
+}

@@ -1,0 +1,498 @@
+//! Weight blocks into vectors of 16 floats (AVX-512), bit for bit what the reference
+//! dequantisation gives: a scale times a quant is exact in `f32`, so fusing the addition of the
+//! minimum changes nothing.
+
+use std::arch::x86_64::*;
+
+use crate::engine::DType;
+
+/// One weight format.
+pub trait Unpack {
+    /// Weights that `step` expands, a multiple of 16.
+    const LEN: usize;
+    /// Bytes they take.
+    const BYTES: usize;
+
+    /// Expands `LEN` weights: `sink(i, v)` gets weights `16 * i` to `16 * i + 15`.
+    ///
+    /// # Safety
+    /// `src` must have `BYTES` readable bytes, and the processor AVX-512 F, BW, DQ and VL.
+    unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512));
+
+    /// Expands the last `n < 16` weights of a row whose length is no multiple of 16, and zeros.
+    ///
+    /// # Safety
+    /// `src` must have the bytes of `n` weights; the processor as above.
+    unsafe fn tail(_src: *const u8, _n: usize) -> __m512 {
+        unreachable!("rows of quantised weights are whole blocks")
+    }
+}
+
+/// Calls a generic function with the type that unpacks `$dtype`.
+macro_rules! with_format {
+    ($dtype:expr, $format:ident => $call:expr) => {{
+        use $crate::kernels::cpu::unpack as formats;
+        match $dtype {
+            DType::F32 => {
+                type $format = formats::F32;
+                $call
+            }
+            DType::F16 => {
+                type $format = formats::F16;
+                $call
+            }
+            DType::BF16 => {
+                type $format = formats::Bf16;
+                $call
+            }
+            DType::Q8_0 => {
+                type $format = formats::Q8_0;
+                $call
+            }
+            DType::Q4_0 => {
+                type $format = formats::Q4_0;
+                $call
+            }
+            DType::Q4_1 => {
+                type $format = formats::Q4_1;
+                $call
+            }
+            DType::Q5_0 => {
+                type $format = formats::Q5_0;
+                $call
+            }
+            DType::Q5_1 => {
+                type $format = formats::Q5_1;
+                $call
+            }
+            DType::Q4_K => {
+                type $format = formats::Q4K;
+                $call
+            }
+            DType::Q5_K => {
+                type $format = formats::Q5K;
+                $call
+            }
+            DType::Q6_K => {
+                type $format = formats::Q6K;
+                $call
+            }
+            DType::U32 => unreachable!("integers are not weights"),
+        }
+    }};
+}
+pub(super) use with_format;
+
+/// Expands the row at `src` into `out`.
+///
+/// # Safety
+/// `src` must hold the row; the processor must have AVX-512 F, BW, DQ and VL.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+pub unsafe fn unpack_row<U: Unpack>(src: *const u8, out: &mut [f32]) {
+    let (steps, rest) = (out.len() / U::LEN, out.len() % U::LEN);
+    let to = out.as_mut_ptr();
+    // SAFETY: every step reads and writes its own part of the row.
+    unsafe {
+        for s in 0..steps {
+            let to = to.add(s * U::LEN);
+            U::step(src.add(s * U::BYTES), |i, v| {
+                _mm512_storeu_ps(to.add(16 * i), v)
+            });
+        }
+        if rest > 0 {
+            let v = U::tail(src.add(steps * U::BYTES), rest);
+            _mm512_mask_storeu_ps(to.add(steps * U::LEN), first(rest), v);
+        }
+    }
+}
+
+/// Expands a row of any type.
+///
+/// # Safety
+/// As for [`unpack_row`].
+#[cfg(test)]
+pub unsafe fn unpack_any(dtype: DType, src: *const u8, out: &mut [f32]) {
+    // SAFETY: the caller's promise.
+    unsafe { with_format!(dtype, U => unpack_row::<U>(src, out)) }
+}
+
+/// A mask of the first `n <= 16` lanes.
+pub fn first(n: usize) -> __mmask16 {
+    ((1u32 << n) - 1) as __mmask16
+}
+
+pub struct F32;
+pub struct F16;
+pub struct Bf16;
+pub struct Q8_0;
+pub struct Q4_0;
+pub struct Q4_1;
+pub struct Q5_0;
+pub struct Q5_1;
+pub struct Q4K;
+pub struct Q5K;
+pub struct Q6K;
+
+/// The `f16` at `src`, in every lane.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c")]
+unsafe fn half(src: *const u8) -> __m512 {
+    // SAFETY: the caller's.
+    let bits = unsafe { src.cast::<i16>().read_unaligned() };
+    _mm512_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
+}
+
+/// 0, 1, … 15.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn iota() -> __m512 {
+    _mm512_setr_ps(
+        0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0,
+    )
+}
+
+/// 16 bytes, one in each lane.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn bytes(src: *const u8) -> __m512i {
+    // SAFETY: the caller's.
+    unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(src.cast())) }
+}
+
+impl Unpack for F32 {
+    const LEN: usize = 16;
+    const BYTES: usize = 64;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn step(src: *const u8, mut sink: impl FnMut(usize, __m512)) {
+        // SAFETY: the caller's.
+        sink(0, unsafe { _mm512_loadu_ps(src.cast()) });
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn tail(src: *const u8, n: usize) -> __m512 {
+        // SAFETY: only the first `n` lanes are read.
+        unsafe { _mm512_maskz_loadu_ps(first(n), src.cast()) }
+    }
+}
+
+impl Unpack for F16 {
+    const LEN: usize = 16;
+    const BYTES: usize = 32;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn step(src: *const u8, mut sink: impl FnMut(usize, __m512)) {
+        // SAFETY: the caller's.
+        sink(0, unsafe {
+            _mm512_cvtph_ps(_mm256_loadu_si256(src.cast()))
+        });
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn tail(src: *const u8, n: usize) -> __m512 {
+        // SAFETY: only the first `n` lanes are read.
+        _mm512_cvtph_ps(unsafe { _mm256_maskz_loadu_epi16(first(n), src.cast()) })
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn widen_bf16(bits: __m256i) -> __m512 {
+    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
+}
+
+impl Unpack for Bf16 {
+    const LEN: usize = 16;
+    const BYTES: usize = 32;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn step(src: *const u8, mut sink: impl FnMut(usize, __m512)) {
+        // SAFETY: the caller's.
+        sink(0, widen_bf16(unsafe { _mm256_loadu_si256(src.cast()) }));
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn tail(src: *const u8, n: usize) -> __m512 {
+        // SAFETY: only the first `n` lanes are read.
+        widen_bf16(unsafe { _mm256_maskz_loadu_epi16(first(n), src.cast()) })
+    }
+}
+
+impl Unpack for Q8_0 {
+    const LEN: usize = 32;
+    const BYTES: usize = 34;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn step(src: *const u8, mut sink: impl FnMut(usize, __m512)) {
+        // SAFETY: the caller's.
+        unsafe {
+            let d = half(src);
+            for i in 0..2 {
+                let q = _mm512_cvtepi8_epi32(_mm_loadu_si128(src.add(2 + 16 * i).cast()));
+                sink(i, _mm512_mul_ps(d, _mm512_cvtepi32_ps(q)));
+            }
+        }
+    }
+}
+
+/// 32 weights of 4 bits, looked up in the table of their 16 values.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn nibbles(src: *const u8, table: __m512, mut sink: impl FnMut(usize, __m512)) {
+    // A look-up reads the low four bits of its index only.
+    // SAFETY: the caller's.
+    let q = unsafe { bytes(src) };
+    sink(0, _mm512_permutexvar_ps(q, table));
+    sink(1, _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(q), table));
+}
+
+impl Unpack for Q4_0 {
+    const LEN: usize = 32;
+    const BYTES: usize = 18;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512)) {
+        // SAFETY: the caller's.
+        unsafe {
+            let table = _mm512_mul_ps(half(src), _mm512_sub_ps(iota(), _mm512_set1_ps(8.0)));
+            nibbles(src.add(2), table, sink);
+        }
+    }
+}
+
+impl Unpack for Q4_1 {
+    const LEN: usize = 32;
+    const BYTES: usize = 20;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512)) {
+        // SAFETY: the caller's.
+        unsafe {
+            let table = _mm512_fmadd_ps(half(src), iota(), half(src.add(2)));
+            nibbles(src.add(4), table, sink);
+        }
+    }
+}
+
+/// As [`nibbles`], with the fifth bit of weight `i` in bit `i` of `high` choosing the table.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn fives(
+    src: *const u8,
+    high: u32,
+    low: __m512,
+    upper: __m512,
+    mut sink: impl FnMut(usize, __m512),
+) {
+    // SAFETY: the caller's.
+    let q = unsafe { bytes(src) };
+    let v = _mm512_permutexvar_ps(q, low);
+    sink(0, _mm512_mask_permutexvar_ps(v, high as u16, q, upper));
+    let q = _mm512_srli_epi32::<4>(q);
+    let v = _mm512_permutexvar_ps(q, low);
+    sink(
+        1,
+        _mm512_mask_permutexvar_ps(v, (high >> 16) as u16, q, upper),
+    );
+}
+
+impl Unpack for Q5_0 {
+    const LEN: usize = 32;
+    const BYTES: usize = 22;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512)) {
+        // SAFETY: the caller's.
+        unsafe {
+            let (d, high) = (half(src), src.add(2).cast::<u32>().read_unaligned());
+            let low = _mm512_mul_ps(d, _mm512_sub_ps(iota(), _mm512_set1_ps(16.0)));
+            fives(src.add(6), high, low, _mm512_mul_ps(d, iota()), sink);
+        }
+    }
+}
+
+impl Unpack for Q5_1 {
+    const LEN: usize = 32;
+    const BYTES: usize = 24;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512)) {
+        // SAFETY: the caller's.
+        unsafe {
+            let (d, m) = (half(src), half(src.add(2)));
+            let high = src.add(4).cast::<u32>().read_unaligned();
+            let upper = _mm512_add_ps(iota(), _mm512_set1_ps(16.0));
+            fives(
+                src.add(8),
+                high,
+                _mm512_fmadd_ps(d, iota(), m),
+                _mm512_fmadd_ps(d, upper, m),
+                sink,
+            );
+        }
+    }
+}
+
+/// The eight scales and minima of a `K` block, from 12 bytes of six bits each.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c,fma")]
+unsafe fn k_scales(src: *const u8) -> ([f32; 8], [f32; 8]) {
+    // SAFETY: the caller's.
+    let [a, b, c] = unsafe { src.add(4).cast::<[u32; 3]>().read_unaligned() };
+    let scales = u64::from(a & 0x3f3f_3f3f)
+        | u64::from((c & 0x0f0f_0f0f) | ((a >> 6 & 0x0303_0303) << 4)) << 32;
+    let mins = u64::from(b & 0x3f3f_3f3f)
+        | u64::from((c >> 4 & 0x0f0f_0f0f) | ((b >> 6 & 0x0303_0303) << 4)) << 32;
+    let widen =
+        |bytes: u64| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes as i64)));
+    // SAFETY: the caller's.
+    let (d, dmin) = unsafe { (half(src), half(src.add(2))) };
+    let (mut s, mut m) = ([0f32; 8], [0f32; 8]);
+    // SAFETY: both arrays hold eight floats.
+    unsafe {
+        _mm256_storeu_ps(
+            s.as_mut_ptr(),
+            _mm256_mul_ps(_mm512_castps512_ps256(d), widen(scales)),
+        );
+        _mm256_storeu_ps(
+            m.as_mut_ptr(),
+            _mm256_mul_ps(_mm512_castps512_ps256(dmin), widen(mins)),
+        );
+    }
+    (s, m)
+}
+
+impl Unpack for Q4K {
+    const LEN: usize = 256;
+    const BYTES: usize = 144;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn step(src: *const u8, mut sink: impl FnMut(usize, __m512)) {
+        // SAFETY: the caller's.
+        unsafe {
+            let (s, m) = k_scales(src);
+            for i in 0..4 {
+                let table =
+                    |j: usize| _mm512_fmsub_ps(_mm512_set1_ps(s[j]), iota(), _mm512_set1_ps(m[j]));
+                let (even, odd) = (table(2 * i), table(2 * i + 1));
+                for half in 0..2 {
+                    let q = bytes(src.add(16 + 32 * i + 16 * half));
+                    sink(4 * i + half, _mm512_permutexvar_ps(q, even));
+                    let q = _mm512_srli_epi32::<4>(q);
+                    sink(4 * i + 2 + half, _mm512_permutexvar_ps(q, odd));
+                }
+            }
+        }
+    }
+}
+
+impl Unpack for Q5K {
+    const LEN: usize = 256;
+    const BYTES: usize = 176;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn step(src: *const u8, mut sink: impl FnMut(usize, __m512)) {
+        // SAFETY: the caller's.
+        unsafe {
+            let (s, m) = k_scales(src);
+            let upper = _mm512_add_ps(iota(), _mm512_set1_ps(16.0));
+            let high = [bytes(src.add(16)), bytes(src.add(32))];
+            for j in 0..8 {
+                let (s, m) = (_mm512_set1_ps(s[j]), _mm512_set1_ps(m[j]));
+                let (low, upper) = (_mm512_fmsub_ps(s, iota(), m), _mm512_fmsub_ps(s, upper, m));
+                for (half, &high) in high.iter().enumerate() {
+                    let q = bytes(src.add(48 + 32 * (j / 2) + 16 * half));
+                    let q = if j % 2 == 0 {
+                        q
+                    } else {
+                        _mm512_srli_epi32::<4>(q)
+                    };
+                    let fifth = _mm512_test_epi32_mask(high, _mm512_set1_epi32(1 << j));
+                    let v = _mm512_permutexvar_ps(q, low);
+                    sink(2 * j + half, _mm512_mask_permutexvar_ps(v, fifth, q, upper));
+                }
+            }
+        }
+    }
+}
+
+impl Unpack for Q6K {
+    const LEN: usize = 256;
+    const BYTES: usize = 210;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn step(src: *const u8, mut sink: impl FnMut(usize, __m512)) {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut scales = [0f32; 16];
+            let d = half(src.add(208));
+            let s = _mm512_cvtepi8_epi32(_mm_loadu_si128(src.add(192).cast()));
+            _mm512_storeu_ps(scales.as_mut_ptr(), _mm512_mul_ps(d, _mm512_cvtepi32_ps(s)));
+            for i in 0..16 {
+                let (part, quarter, lane) = (i / 8, i % 8 / 2, 16 * (i % 2));
+                let low = bytes(src.add(64 * part + 32 * (quarter % 2) + lane));
+                let low = if quarter < 2 {
+                    low
+                } else {
+                    _mm512_srli_epi32::<4>(low)
+                };
+                let top = bytes(src.add(128 + 32 * part + lane));
+                let top = match quarter {
+                    0 => _mm512_slli_epi32::<4>(top),
+                    1 => _mm512_slli_epi32::<2>(top),
+                    2 => top,
+                    _ => _mm512_srli_epi32::<2>(top),
+                };
+                // Bits 0 to 3 from `low`, 4 and 5 from `top`.
+                let top = _mm512_and_si512(top, _mm512_set1_epi32(0x30));
+                let q = _mm512_or_si512(_mm512_and_si512(low, _mm512_set1_epi32(15)), top);
+                let q = _mm512_sub_epi32(q, _mm512_set1_epi32(32));
+                sink(
+                    i,
+                    _mm512_mul_ps(_mm512_set1_ps(scales[i]), _mm512_cvtepi32_ps(q)),
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::cpu::Simd;
+    use crate::kernels::cpu::matmul::tests::random_weight;
+    use crate::kernels::quant::dequantize_row;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn unpacks_as_the_reference(seed: u64, blocks in 1usize..5, odd in 0usize..16) {
+            if !Simd::supported().contains(&Simd::Avx512) {
+                return Ok(());
+            }
+            for dtype in DType::WEIGHTS {
+                let len = blocks * dtype.block_len() + if dtype.is_plain() { odd } else { 0 };
+                let row = random_weight(dtype, 1, len, seed);
+                let (mut expected, mut got) = (vec![0f32; len], vec![0f32; len]);
+                dequantize_row(dtype, &row, &mut expected);
+                // SAFETY: the row is whole and the processor has AVX-512.
+                unsafe { unpack_any(dtype, row.as_ptr(), &mut got) };
+                prop_assert_eq!(&expected, &got, "{}", dtype);
+            }
+        }
+    }
+}
