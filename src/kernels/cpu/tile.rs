@@ -41,12 +41,12 @@ pub unsafe fn tile(
     macro_rules! by_rows {
         ($($n:literal)*) => {
             match rows {
+                // SAFETY: the caller's.
                 $($n => unsafe { fixed::<$n>(k, a, a_stride, b, b_stride, target) },)*
                 _ => unreachable!("a tile has 1 to 12 rows"),
             }
         };
     }
-    // SAFETY: the caller's.
     by_rows!(1 2 3 4 5 6 7 8 9 10 11 12)
 }
 

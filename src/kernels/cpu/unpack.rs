@@ -4,6 +4,7 @@
 
 use std::arch::x86_64::*;
 
+#[cfg(test)]
 use crate::engine::DType;
 
 /// One weight format.
@@ -442,7 +443,7 @@ impl Unpack for Q6K {
             let d = half(src.add(208));
             let s = _mm512_cvtepi8_epi32(_mm_loadu_si128(src.add(192).cast()));
             _mm512_storeu_ps(scales.as_mut_ptr(), _mm512_mul_ps(d, _mm512_cvtepi32_ps(s)));
-            for i in 0..16 {
+            for (i, &scale) in scales.iter().enumerate() {
                 let (part, quarter, lane) = (i / 8, i % 8 / 2, 16 * (i % 2));
                 let low = bytes(src.add(64 * part + 32 * (quarter % 2) + lane));
                 let low = if quarter < 2 {
@@ -463,7 +464,7 @@ impl Unpack for Q6K {
                 let q = _mm512_sub_epi32(q, _mm512_set1_epi32(32));
                 sink(
                     i,
-                    _mm512_mul_ps(_mm512_set1_ps(scales[i]), _mm512_cvtepi32_ps(q)),
+                    _mm512_mul_ps(_mm512_set1_ps(scale), _mm512_cvtepi32_ps(q)),
                 );
             }
         }

@@ -56,9 +56,9 @@ unsafe fn columns<U: Unpack, const M: usize, const R: usize>(
         for m in 0..count {
             // SAFETY: this task's own columns.
             let out = unsafe { out.cols_mut(m, n..n + left) };
-            for (r, out) in out.iter_mut().enumerate() {
+            for (r, (out, dots)) in out.iter_mut().zip(&dots).enumerate() {
                 let before = if job.accumulate { *out } else { 0.0 };
-                *out = before + dots[r][m] + job.bias_at(n + r);
+                *out = before + dots[m] + job.bias_at(n + r);
             }
         }
         n += left;
