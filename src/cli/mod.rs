@@ -3,10 +3,16 @@
 //! To add a verb: `mod verb;`, a variant of [`Verb`] holding `verb::Args`, and its arm in
 //! [`Verb::run`].
 
+mod bench;
+mod demo;
+mod devices;
 mod errors;
+mod generate;
 mod models;
 mod progress;
 mod pull;
+mod setup;
+mod surprisal;
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -14,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use indicatif::ProgressBar;
 use inscribe::engine::CancelToken;
 use inscribe::model::hub::{Cache, PullEvent, Puller, Watch};
 use inscribe::model::locate;
@@ -57,6 +64,9 @@ pub struct Global {
     /// How many CPU threads to use [default: one for each core]
     #[arg(long, global = true, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
+    /// Let GPUs round factors to f16 where that is faster; sums stay in f32
+    #[arg(long, global = true)]
+    pub fast: bool,
     /// Print results only: no progress, no notes
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -64,13 +74,23 @@ pub struct Global {
 
 #[derive(Subcommand)]
 enum Verb {
+    Demo(demo::Args),
+    Generate(generate::Args),
+    Surprisal(surprisal::Args),
+    Devices(devices::Args),
     Pull(pull::Args),
     Models(models::Args),
+    Bench(bench::Args),
 }
 
 impl Verb {
     fn run(self, context: &Context) -> anyhow::Result<()> {
         match self {
+            Verb::Demo(args) => demo::run(&args, context),
+            Verb::Generate(args) => generate::run(&args, context),
+            Verb::Surprisal(args) => surprisal::run(&args, context),
+            Verb::Devices(args) => devices::run(&args, context),
+            Verb::Bench(args) => bench::run(&args, context),
             Verb::Pull(args) => pull::run(args, context),
             Verb::Models(args) => models::run(args, context),
         }
@@ -90,8 +110,24 @@ impl Context {
         Progress::new(self.global.quiet)
     }
 
+    /// A bar on stderr for counted work; invisible in a pipe and with `--quiet`.
+    pub fn counter(&self, label: &'static str, total: u64, unit: &str) -> ProgressBar {
+        progress::counter(self.global.quiet, label, total, unit)
+    }
+
+    /// A line on stderr for the person.
+    pub fn note(&self, text: &str) {
+        if !self.global.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// Threads asked for; 0 for one a core.
+    pub fn threads(&self) -> usize {
+        self.global.threads.map_or(0, NonZeroUsize::get)
+    }
+
     /// The `.gguf` file or model folder that `--model` names, fetched if it is not here yet.
-    #[allow(dead_code, reason = "for the verbs that take --model")]
     pub fn model_path(&self, model: &str) -> anyhow::Result<PathBuf> {
         let spec = locate::resolve(model, Cache::open().ok().as_ref())?;
         self.obtain(&spec, &Puller::from_env()?)

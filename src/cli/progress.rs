@@ -157,6 +157,22 @@ fn with_speed(style: ProgressStyle, start: u64) -> ProgressStyle {
         )
 }
 
+/// A bar for counted work. It shows on a terminal only, so that pipes stay clean.
+pub fn counter(quiet: bool, label: &'static str, total: u64, unit: &str) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template =
+        format!("{{msg:>8}} {{bar:32}} {{pos}} of {{len}} {unit}  {{per_sec}}  {{eta}} left");
+    let bar = ProgressBar::new(total);
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style);
+    }
+    bar.set_message(label);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
 /// Bytes in the units that files are listed in: `98.4 MB`.
 pub fn size(bytes: u64) -> String {
     match bytes {

@@ -136,6 +136,11 @@ impl Device {
         matches!(self, Device::Gpu(_))
     }
 
+    /// Whether this is a rasteriser on the processor, such as llvmpipe.
+    pub fn is_software(&self) -> bool {
+        matches!(self, Device::Gpu(device) if device.tier().software)
+    }
+
     /// Memory that can still be allocated, where that can be known.
     pub fn available_bytes(&self) -> Option<u64> {
         match self {

@@ -8,6 +8,7 @@ pub mod gpu;
 mod plan;
 mod profile;
 mod recording;
+pub mod select;
 mod team;
 mod tensor;
 pub mod view;

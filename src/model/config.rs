@@ -137,11 +137,11 @@ impl ModelConfig {
             }
         }
         let fail = |field: &str, detail: String| Err(ModelError::field(path, field, detail));
-        if self.heads % self.kv_heads != 0 {
+        if !self.heads.is_multiple_of(self.kv_heads) {
             let detail = format!("{} heads do not share {} evenly", self.heads, self.kv_heads);
             return fail("number of key/value heads", detail);
         }
-        if self.head_dim % 2 != 0 {
+        if !self.head_dim.is_multiple_of(2) {
             return fail(
                 "head size",
                 format!("is {}, which rotary embedding cannot halve", self.head_dim),

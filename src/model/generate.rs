@@ -81,7 +81,13 @@ pub fn generate(
     }
     let text = out.finish(ended != Ended::StopText);
     let decode_secs = decoding.elapsed().as_secs_f64();
-    Ok(Generated { ids, text, ended, prefill_secs, decode_secs })
+    Ok(Generated {
+        ids,
+        text,
+        ended,
+        prefill_secs,
+        decode_secs,
+    })
 }
 
 /// Holds back text that may turn out to begin a stop text.
@@ -94,14 +100,21 @@ struct Streamed<'a> {
 
 impl<'a> Streamed<'a> {
     fn new(stop: &'a [String], show: &'a mut dyn FnMut(&str)) -> Self {
-        Streamed { stop, text: String::new(), shown: 0, show }
+        Streamed {
+            stop,
+            text: String::new(),
+            shown: 0,
+            show,
+        }
     }
 
     /// Adds text; true where a stop text was reached, which cuts it off.
     fn push(&mut self, piece: &str) -> bool {
         self.text.push_str(piece);
         let stops = self.stop.iter().filter(|s| !s.is_empty());
-        let found = stops.filter_map(|s| self.text[self.shown..].find(s.as_str())).min();
+        let found = stops
+            .filter_map(|s| self.text[self.shown..].find(s.as_str()))
+            .min();
         if let Some(at) = found {
             self.text.truncate(self.shown + at);
             self.show_to(self.text.len());
@@ -156,11 +169,20 @@ mod tests {
     #[test]
     fn stop_texts_are_cut_even_across_pieces() {
         let (text, shown, stopped) = stream(&["one E", "N", "D two"], &["END"]);
-        assert_eq!((text.as_str(), shown.as_str(), stopped), ("one ", "one ", true));
+        assert_eq!(
+            (text.as_str(), shown.as_str(), stopped),
+            ("one ", "one ", true)
+        );
         let (text, shown, stopped) = stream(&["one E", "N", "E"], &["END", "xyz"]);
-        assert_eq!((text.as_str(), shown.as_str(), stopped), ("one ENE", "one ENE", false));
+        assert_eq!(
+            (text.as_str(), shown.as_str(), stopped),
+            ("one ENE", "one ENE", false)
+        );
         let (text, shown, _) = stream(&["ends on EN"], &["END"]);
-        assert_eq!((text.as_str(), shown.as_str()), ("ends on EN", "ends on EN"));
+        assert_eq!(
+            (text.as_str(), shown.as_str()),
+            ("ends on EN", "ends on EN")
+        );
         let (text, ..) = stream(&["é", "à", "ç!"], &["àç"]);
         assert_eq!(text, "é");
     }

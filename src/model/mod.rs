@@ -1,7 +1,10 @@
 //! Model files, tokenizers and the transformer.
 
+pub mod bundle;
+pub mod chat;
 pub mod config;
 pub mod error;
+pub mod generate;
 pub mod gguf;
 pub mod hub;
 pub mod locate;
@@ -9,6 +12,8 @@ pub mod names;
 pub mod safetensors;
 pub mod sample;
 pub mod session;
+pub mod shapes;
+pub mod tokenizer;
 pub mod transformer;
 pub mod weights;
 

@@ -8,6 +8,7 @@ use crate::kernels::gated::gated;
 use crate::kernels::matmul::{Into, matmul, matmul_rows};
 use crate::kernels::norm::rms_norm;
 use crate::kernels::quant::dequantize_row;
+use crate::kernels::random::random_weight;
 use crate::kernels::rope::{RopeShape, rope, scatter_rows};
 use crate::model::config::ModelConfig;
 use crate::model::error::ModelError;
@@ -167,6 +168,51 @@ impl Transformer {
             output_norm,
             output,
             layers,
+            config,
+        })
+    }
+
+    /// A model of this shape with random weights, for benchmarks. Layers share their weights'
+    /// values, not their memory.
+    pub fn random(
+        device: &Device,
+        config: ModelConfig,
+        dtype: DType,
+    ) -> Result<Transformer, ModelError> {
+        let c = &config;
+        let weight = |rows: usize, cols: usize| {
+            // The embedding's width may not be whole blocks of the large types.
+            let whole = cols.is_multiple_of(dtype.block_len());
+            let dtype = if whole { dtype } else { DType::Q8_0 };
+            let bytes = random_weight(dtype, rows, cols, (rows + cols) as u64);
+            device.weight_of(&bytes, dtype, rows, cols, "random weights")
+        };
+        let norm = |cols: usize| device.tensor_of(DType::F32, &vec![1f32; cols], "a random norm");
+        let linear = |rows, cols| weight(rows, cols).map(|weight| Linear { weight, bias: None });
+        let (q_width, kv_width) = (c.heads * c.head_dim, c.kv_heads * c.head_dim);
+        let qk_norm = || c.qk_norm.then(|| norm(c.head_dim)).transpose();
+        let layer = |_| -> Result<Layer, ModelError> {
+            Ok(Layer {
+                attn_norm: norm(c.hidden)?,
+                q: linear(q_width, c.hidden)?,
+                k: linear(kv_width, c.hidden)?,
+                v: linear(kv_width, c.hidden)?,
+                o: linear(c.hidden, q_width)?,
+                q_norm: qk_norm()?,
+                k_norm: qk_norm()?,
+                post_attn_norm: None,
+                ffn_norm: norm(c.hidden)?,
+                gate: linear(c.ffn, c.hidden)?,
+                up: linear(c.ffn, c.hidden)?,
+                down: linear(c.hidden, c.ffn)?,
+                post_ffn_norm: None,
+            })
+        };
+        Ok(Transformer {
+            embedding: weight(c.vocab, c.hidden)?,
+            output_norm: norm(c.hidden)?,
+            output: None,
+            layers: (0..c.layers).map(layer).collect::<Result<_, _>>()?,
             config,
         })
     }

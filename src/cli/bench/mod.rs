@@ -1,0 +1,336 @@
+//! `inscribe bench`: speed of the kernels and of whole models.
+
+mod kernels;
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use serde::Serialize;
+
+use inscribe::engine::{CancelToken, DType, Device, RunOptions};
+use inscribe::model::config::ModelConfig;
+use inscribe::model::session::{Session, SessionOptions};
+use inscribe::model::shapes;
+use inscribe::model::transformer::Transformer;
+
+use super::Context;
+use super::setup;
+use kernels::{Ceilings, Effort, KernelBench, Measured};
+
+/// Measure kernels against the device's ceilings, and prefill and decode speed
+///
+/// GFLOP/s and GB/s stand beside the best plain matmul and the best copy measured on the same
+/// device in the same run.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  inscribe bench
+  inscribe bench --only prefill,decode --prefill 1024 --decode 64 --json
+  inscribe bench --shape qwen3-4b --weights q4_0 --device gpu")]
+pub struct Args {
+    /// A model: a known name, a .gguf file, a model folder or a hub id
+    #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
+    model: String,
+    /// Measure random weights of a known shape instead of a model
+    #[arg(long, value_enum, conflicts_with = "model")]
+    shape: Option<Shape>,
+    /// The type of random weights: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k
+    #[arg(long, default_value = "q4_0", requires = "shape", value_parser = weight_type)]
+    weights: DType,
+    /// What to measure
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Kernels, Part::Prefill, Part::Decode])]
+    only: Vec<Part>,
+    /// Tokens to read
+    #[arg(long, default_value_t = 512, value_name = "N")]
+    prefill: usize,
+    /// Tokens to write after them
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    decode: usize,
+    /// Repeat everything this often and take medians
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    rounds: usize,
+    /// Prefill as scoring does, with the log-probability of every token
+    #[arg(long)]
+    score: bool,
+    /// Edge of the square matmul that sets the ceiling
+    #[arg(long, value_name = "N")]
+    edge: Option<usize>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Kernels,
+    Prefill,
+    Decode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    #[value(name = "smollm2-135m")]
+    Smollm2,
+    #[value(name = "qwen3-4b")]
+    Qwen3,
+}
+
+#[derive(Serialize, Default)]
+struct Report {
+    device: String,
+    model: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ceilings: Option<Ceilings>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kernels: Vec<Measured>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefill: Option<Speed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decode: Option<Speed>,
+    weight_bytes: u64,
+    cache_bytes: u64,
+    activation_bytes: u64,
+    /// Most memory the process held, where the system tells.
+    peak_rss_bytes: Option<u64>,
+}
+
+/// Tokens and the seconds each round took over them.
+#[derive(Serialize)]
+struct Speed {
+    tokens: usize,
+    seconds: Vec<f64>,
+    tokens_per_second: f64,
+}
+
+impl Speed {
+    fn new(tokens: usize, seconds: Vec<f64>) -> Speed {
+        let mut sorted = seconds.clone();
+        sorted.sort_by(f64::total_cmp);
+        let median = sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN);
+        Speed {
+            tokens,
+            seconds,
+            tokens_per_second: tokens as f64 / median,
+        }
+    }
+}
+
+pub fn run(args: &Args, app: &Context) -> Result<()> {
+    if args.prefill == 0 || args.decode == 0 || args.rounds == 0 {
+        bail!("--prefill, --decode and --rounds must be at least 1");
+    }
+    let mut report = Report::default();
+    let whole = args.only.contains(&Part::Prefill) || args.only.contains(&Part::Decode);
+    if whole {
+        bench_model(args, app, &mut report)?;
+    }
+    if args.only.contains(&Part::Kernels) {
+        let device = setup::open_device(app)?;
+        bench_kernels(args, app, &device, &mut report)?;
+    }
+    report.peak_rss_bytes = peak_rss();
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print_summary(&report, whole);
+    }
+    Ok(())
+}
+
+fn bench_kernels(args: &Args, app: &Context, device: &Device, report: &mut Report) -> Result<()> {
+    let edge = args.edge.unwrap_or(if device.is_software() {
+        512
+    } else if device.is_gpu() {
+        4096
+    } else {
+        1024
+    });
+    let effort = Effort {
+        edge,
+        rounds: args.rounds,
+        round_secs: 0.1,
+    };
+    let options = RunOptions {
+        cancel: Some(&app.cancel),
+        profile: None,
+    };
+    let bench = KernelBench {
+        device,
+        effort,
+        options,
+    };
+    let ceilings = bench.ceilings()?;
+    if !args.json {
+        println!(
+            "{}\nceilings: f32 matmul {edge}^3 {:.1} GFLOP/s, copy {:.1} GB/s\n",
+            device.name(),
+            ceilings.matmul_gflops,
+            ceilings.copy_gbytes
+        );
+        println!(
+            "{:<16} {:<24} {:>10} {:>9} {:>6} {:>8} {:>6}",
+            "kernel", "shape", "us", "GFLOP/s", "of", "GB/s", "of"
+        );
+    }
+    let measured = bench.all(ceilings, |m| {
+        if !args.json {
+            println!(
+                "{:<16} {:<24} {:>10.1} {:>9.1} {:>5.0}% {:>8.1} {:>5.0}%",
+                m.kernel,
+                m.shape,
+                m.secs * 1e6,
+                m.gflops,
+                100.0 * m.of_matmul_ceiling,
+                m.gbytes,
+                100.0 * m.of_copy_ceiling
+            );
+        }
+    })?;
+    report.device = device.name().to_owned();
+    report.ceilings = Some(ceilings);
+    report.kernels = measured;
+    Ok(())
+}
+
+fn bench_model(args: &Args, app: &Context, report: &mut Report) -> Result<()> {
+    match args.shape {
+        None => {
+            let loaded = setup::load(&args.model, app)?;
+            report.model = loaded.model.name.clone();
+            time_model(args, app, &loaded.device, &loaded.transformer, report)
+        }
+        Some(shape) => {
+            let (name, config): (_, ModelConfig) = match shape {
+                Shape::Smollm2 => ("SmolLM2-135M shape", shapes::smollm2_135m()),
+                Shape::Qwen3 => ("Qwen3-4B shape", shapes::qwen3_4b()),
+            };
+            let device = setup::open_device(app)?;
+            let transformer = Transformer::random(&device, config, args.weights)?;
+            report.model = format!("{name}, random {}", args.weights);
+            time_model(args, app, &device, &transformer, report)
+        }
+    }
+}
+
+fn time_model(
+    args: &Args,
+    app: &Context,
+    device: &Device,
+    model: &Transformer,
+    report: &mut Report,
+) -> Result<()> {
+    let capacity = args.prefill + args.decode + 1;
+    let options = SessionOptions {
+        cancel: Some(&app.cancel),
+        profile: None,
+    };
+    let mut session = Session::new(device, model, capacity, options)?;
+    let vocab = model.config.vocab;
+    let tokens: Vec<u32> = (0..args.prefill)
+        .map(|i| (i * 7919 % vocab) as u32)
+        .collect();
+    let (mut prefill, mut decode) = (Vec::new(), Vec::new());
+    let bar = app.counter("rounds", args.rounds as u64 + 1, "rounds");
+    // The first round compiles and warms up; it is not counted.
+    for round in 0..=args.rounds {
+        session.truncate(0);
+        let secs = time(&app.cancel, || {
+            if args.score {
+                session.score(&tokens, &mut |_, _| {}).map(|_| ())
+            } else {
+                session.prefill(&tokens, &mut |_, _| {}).map(|_| ())
+            }
+        })?;
+        if round > 0 {
+            prefill.push(secs);
+        }
+        if args.only.contains(&Part::Decode) {
+            // One token before the clock starts, as the first token comes from the prefill.
+            session.prefill(&tokens[..1], &mut |_, _| {})?;
+            let secs = time(&app.cancel, || {
+                for i in 0..args.decode {
+                    session.prefill(&[(i * 31 % vocab) as u32], &mut |_, _| {})?;
+                }
+                Ok(())
+            })?;
+            if round > 0 {
+                decode.push(secs);
+            }
+        }
+        bar.set_position(round as u64 + 1);
+    }
+    bar.finish_and_clear();
+    report.device = device.name().to_owned();
+    report.prefill = args
+        .only
+        .contains(&Part::Prefill)
+        .then(|| Speed::new(args.prefill, prefill));
+    report.decode = args
+        .only
+        .contains(&Part::Decode)
+        .then(|| Speed::new(args.decode, decode));
+    report.weight_bytes = model.weight_bytes();
+    report.cache_bytes =
+        inscribe::model::transformer::Cache::bytes(&model.config, session.capacity());
+    report.activation_bytes = session.activation_bytes();
+    Ok(())
+}
+
+fn time(
+    cancel: &CancelToken,
+    work: impl FnOnce() -> Result<(), inscribe::model::ModelError>,
+) -> Result<f64> {
+    if cancel.is_cancelled() {
+        bail!(inscribe::engine::EngineError::Cancelled);
+    }
+    let started = Instant::now();
+    work()?;
+    Ok(started.elapsed().as_secs_f64())
+}
+
+fn print_summary(report: &Report, whole: bool) {
+    if whole {
+        println!("{} on {}", report.model, report.device);
+    }
+    for (name, speed) in [("prefill", &report.prefill), ("decode", &report.decode)] {
+        if let Some(speed) = speed {
+            println!(
+                "{name:<8} {:>6} tokens  {:>10.1} tokens/s",
+                speed.tokens, speed.tokens_per_second
+            );
+        }
+    }
+    let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
+    if whole {
+        println!(
+            "memory   weights {:.0} MiB, cache {:.0} MiB, activations {:.0} MiB",
+            mib(report.weight_bytes),
+            mib(report.cache_bytes),
+            mib(report.activation_bytes)
+        );
+    }
+    if let Some(peak) = report.peak_rss_bytes {
+        println!("peak     {:.0} MiB resident", mib(peak));
+    }
+}
+
+fn weight_type(name: &str) -> Result<DType, String> {
+    let wanted = name.to_uppercase();
+    DType::WEIGHTS
+        .into_iter()
+        .find(|d| d.name() == wanted)
+        .ok_or_else(|| {
+            let names = DType::WEIGHTS.map(|d| d.name().to_lowercase());
+            format!("the types are {}", names.join(", "))
+        })
+}
+
+/// The most memory this process has held, as Linux reports it.
+fn peak_rss() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}

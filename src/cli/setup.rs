@@ -1,0 +1,131 @@
+//! What several verbs need: a device, a model on it, a text.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+use inscribe::engine::gpu::Precision;
+use inscribe::engine::select::{self, DeviceChoice, SelectOptions};
+use inscribe::engine::{Device, Profile};
+use inscribe::model::bundle::Model;
+use inscribe::model::hub::Cache;
+use inscribe::model::session::SessionOptions;
+use inscribe::model::transformer::Transformer;
+
+use super::Context;
+
+/// The model taken where none is named.
+pub const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
+
+/// A model on a device.
+pub struct Loaded {
+    pub model: Model,
+    pub device: Device,
+    pub transformer: Transformer,
+    pub load_secs: f64,
+}
+
+impl Loaded {
+    pub fn session_options<'a>(
+        &self,
+        app: &'a Context,
+        profile: Option<&'a Profile>,
+    ) -> SessionOptions<'a> {
+        SessionOptions {
+            cancel: Some(&app.cancel),
+            profile,
+        }
+    }
+}
+
+/// Finds (or fetches) a model, opens the device and puts the weights on it.
+pub fn load(spec: &str, app: &Context) -> Result<Loaded> {
+    let started = std::time::Instant::now();
+    let path = app.model_path(spec)?;
+    let model = Model::open(&path)?;
+    let device = open_device(app)?;
+    let bar = app.counter("loading", model.file.total_bytes() >> 20, "MiB");
+    let transformer = Transformer::load(&device, &model.file, model.config.clone(), &mut |done| {
+        bar.set_position(done >> 20);
+    })?;
+    bar.finish_and_clear();
+    let load_secs = started.elapsed().as_secs_f64();
+    Ok(Loaded {
+        model,
+        device,
+        transformer,
+        load_secs,
+    })
+}
+
+/// Opens the device that was asked for and says which it is.
+pub fn open_device(app: &Context) -> Result<Device> {
+    let choice = app
+        .global
+        .device
+        .parse::<DeviceChoice>()
+        .map_err(anyhow::Error::msg)?;
+    let options = SelectOptions {
+        choice,
+        threads: app.threads(),
+        precision: if app.global.fast {
+            Precision::Fast
+        } else {
+            Precision::Exact
+        },
+        cache_dir: Cache::open()
+            .ok()
+            .map(|cache| cache.root().join("pipelines")),
+    };
+    let opened = select::open(&options)?;
+    app.note(&format!(
+        "device: {} ({})",
+        opened.device.name(),
+        opened.why
+    ));
+    Ok(opened.device)
+}
+
+/// A UTF-8 text from a file, or from standard input where the path is `-`.
+pub fn read_text(path: &Path) -> Result<String> {
+    let name = path.display();
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        io::stdin()
+            .lock()
+            .read_to_end(&mut bytes)
+            .context("cannot read standard input")?;
+    } else {
+        bytes = std::fs::read(path).with_context(|| {
+            format!("{name}: cannot be read; check the path and its permissions")
+        })?;
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text
+            .strip_prefix('\u{feff}')
+            .map(str::to_owned)
+            .unwrap_or(text)),
+        Err(error) => bail!(
+            "{name}: not UTF-8 text (the first invalid byte is at {}); convert it first, for \
+             example with iconv -f latin1 -t utf-8",
+            error.utf8_error().valid_up_to()
+        ),
+    }
+}
+
+/// A reader that closed its end early (`| head`) is no error.
+pub fn ignore_broken_pipe(error: io::Error) -> Result<()> {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        Ok(())
+    } else {
+        Err(error.into())
+    }
+}
+
+/// Prints a piece of an answer at once.
+pub fn print_piece(piece: &str) {
+    let mut out = io::stdout().lock();
+    // A closed pipe shows when the answer ends.
+    let _ = out.write_all(piece.as_bytes()).and_then(|()| out.flush());
+}
