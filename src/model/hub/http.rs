@@ -19,6 +19,8 @@ use super::{PullEvent, Setup, Watch, check_sha256};
 
 /// A hub that is not there must be noticed fast: another source may be waiting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest wait for an answer to begin.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest silence in an answer before the connection counts as broken.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Tries in a row that brought no new byte.
@@ -88,6 +90,7 @@ impl Client {
             .http_status_as_error(false)
             .timeout_resolve(Some(CONNECT_TIMEOUT))
             .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_recv_response(Some(ANSWER_TIMEOUT))
             .timeout_per_read(Some(SILENCE_TIMEOUT))
             .timeout_per_write(Some(SILENCE_TIMEOUT))
             .redirect_auth_headers(RedirectAuthHeaders::SameHost)
@@ -415,6 +418,9 @@ fn reason(error: &ureq::Error) -> String {
         ureq::Error::HostNotFound => "its name cannot be resolved".into(),
         ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => {
             format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())
+        }
+        ureq::Error::Timeout(ureq::Timeout::RecvResponse) => {
+            format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())
         }
         ureq::Error::Timeout(_) => format!("silent for {} s", SILENCE_TIMEOUT.as_secs()),
         ureq::Error::Io(error) if error.to_string().contains("failed to lookup address") => {

@@ -240,6 +240,10 @@ fn why_pip_failed(requirement: &str, said: &str, folder: &Path) -> PullError {
             path: folder.to_path_buf(),
         };
     }
+    // pip goes on without the index and then complains that it knows no such package.
+    if said.contains("connection broken by") || said.contains("Max retries exceeded") {
+        return pip_failed(requirement, "it cannot reach its package index".into());
+    }
     // The first error says why, the later ones what follows from it.
     let line = said
         .lines()
@@ -339,6 +343,9 @@ mod tests {
             error.to_string(),
             "pip could not download thing==1: Could not find a version"
         );
+        let said = "WARNING: Retrying after connection broken by 'X'\nERROR: No version\n";
+        let error = why_pip_failed("thing==1", said, Path::new("x"));
+        assert!(error.to_string().contains("cannot reach its package index"));
         let said = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n";
         assert!(matches!(
             why_pip_failed("thing==1", said, Path::new("x")),
