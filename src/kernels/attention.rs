@@ -5,9 +5,9 @@
 //! to `p` where `window` is 0). Query head `h` reads key head `h / (heads / kv_heads)`.
 
 use crate::engine::cpu::{CpuCall, Team};
-use crate::engine::gpu::Variant;
-use crate::engine::{Access, Binding, DType, Dispatch, Kernel, Recording, Tensor, Tier};
+use crate::engine::{Access, Binding, DType, Kernel, Recording, Tensor};
 use crate::kernel_params;
+use crate::kernels::attention_gpu;
 
 kernel_params! {
     pub struct AttentionParams {
@@ -45,11 +45,8 @@ pub static ATTENTION: Kernel = Kernel {
     ],
     params: AttentionParams::FIELDS,
     cpu: twin,
-    gpu: |dispatch: &Dispatch, _: &Tier| {
-        let params: AttentionParams = dispatch.params();
-        Variant::portable("attention", [dispatch.view(0).rows as u32, params.heads, 1])
-    },
-    variants: || vec![Variant::portable("attention", [1; 3])],
+    gpu: attention_gpu::choose,
+    variants: attention_gpu::variants,
 };
 
 /// The heads of one layer.

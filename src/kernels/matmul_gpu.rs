@@ -6,10 +6,20 @@ use crate::kernels::{weight_def, weight_variants};
 
 /// Rows of `x` up to which each weight is read once for a dot product a row.
 const MATVEC_ROWS: usize = 8;
+/// Rows that variants for few rows are made for.
+const MATVEC_VARIANTS: [usize; 3] = [1, 4, MATVEC_ROWS];
+
+const SUBGROUPS: Needs = Needs {
+    subgroups: true,
+    f16: false,
+    cooperative_matrix: false,
+};
 
 pub fn choose(dispatch: &Dispatch, tier: &Tier) -> Variant {
     let (x, weight, out) = (dispatch.view(0), dispatch.view(1), dispatch.view(3));
-    let variant = if x.rows <= MATVEC_ROWS {
+    let variant = if suits_lanes(tier) {
+        lanes(x.rows, out)
+    } else if x.rows <= MATVEC_ROWS {
         matvec(x.rows, tier.subgroups, out.cols)
     } else {
         tiled(out)
@@ -30,7 +40,11 @@ pub fn variants() -> Vec<Variant> {
         all.extend(weight_variants(|| variant.clone().flag("X_VEC4")));
     };
     add(Variant::portable("matmul", [1; 3]));
-    for rows in [1, 2, 4, 8] {
+    add(Variant::portable("matmul_lanes", [1; 3]).needing(SUBGROUPS));
+    add(Variant::portable("matmul_lanes", [1; 3])
+        .flag("WIDE")
+        .needing(SUBGROUPS));
+    for rows in MATVEC_VARIANTS {
         add(matvec(rows, false, 1));
         add(matvec(rows, true, 1));
     }
@@ -46,15 +60,30 @@ fn tiled(out: &Tensor) -> Variant {
     Variant::portable("matmul", groups)
 }
 
+/// Rasterisers on the CPU, whose subgroups are one 256-bit vector.
+fn suits_lanes(tier: &Tier) -> bool {
+    tier.software && tier.subgroups && tier.subgroup_size == (8, 8)
+}
+
+/// Blocks of 8 rows, or of 16 where there are more.
+fn lanes(rows: usize, out: &Tensor) -> Variant {
+    let block = if rows > 8 { 16 } else { 8 };
+    let groups = [out.cols.div_ceil(16) as u32, rows.div_ceil(block) as u32, 1];
+    let variant = Variant::portable("matmul_lanes", groups).needing(SUBGROUPS);
+    if block == 16 {
+        variant.flag("WIDE")
+    } else {
+        variant
+    }
+}
+
 fn matvec(rows: usize, subgroups: bool, cols: usize) -> Variant {
     let groups = [cols.div_ceil(4) as u32, 1, 1];
-    let rows = rows.next_power_of_two() as u32;
+    let fits = MATVEC_VARIANTS.into_iter().find(|&most| rows <= most);
+    let rows = fits.unwrap_or(MATVEC_ROWS) as u32;
     let variant = Variant::portable("matvec", groups).value("ROWS", rows);
     if subgroups {
-        variant.flag("SUBGROUPS").needing(Needs {
-            subgroups: true,
-            ..Needs::default()
-        })
+        variant.flag("SUBGROUPS").needing(SUBGROUPS)
     } else {
         variant
     }

@@ -2,6 +2,7 @@
 //! shader against the twin.
 
 pub mod attention;
+mod attention_gpu;
 pub mod cpu;
 pub mod cross_entropy;
 pub mod embed;

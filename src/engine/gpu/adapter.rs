@@ -97,6 +97,7 @@ pub fn list_adapters() -> Vec<AdapterReport> {
                     features(adapter, TierCap::Full),
                     &limits,
                     Precision::Exact,
+                    TierCap::Full,
                 ),
                 timestamps: adapter.features().contains(Features::TIMESTAMP_QUERY),
                 max_binding_bytes: limits.max_storage_buffer_binding_size,

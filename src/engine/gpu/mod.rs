@@ -79,7 +79,7 @@ impl GpuDevice {
             .zip(wgpu::util::pipeline_cache_key(&info))
             .map(|(folder, key)| folder.join(key));
         let pipelines = Pipelines::new(&device, &failures, cache, options.checked)?;
-        let tier = Tier::new(&adapter, features, &limits, options.precision);
+        let tier = Tier::new(&adapter, features, &limits, options.precision, options.cap);
         let dummy = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("absent"),
             size: 16,
@@ -90,7 +90,7 @@ impl GpuDevice {
             .max_storage_buffer_binding_size
             .min(limits.max_buffer_size);
         Ok(GpuDevice {
-            queued: Mutex::new(submit::Queued::new(tier.software)),
+            queued: Mutex::new(submit::Queued::new(tier::is_software(&info))),
             memory_bytes: adapter::memory_bytes(&adapter),
             given: Arc::default(),
             max_binding_bytes: options.max_binding_bytes.map_or(most, |b| b.min(most)),

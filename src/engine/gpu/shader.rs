@@ -21,10 +21,13 @@ const SHARED: &[(&str, &str)] = sources!["shared/view", "shared/weight", "shared
 /// A file for each kernel family.
 const SHADERS: &[(&str, &str)] = sources![
     "attention",
+    "attention_row",
+    "attention_tile",
     "cross_entropy",
     "embed",
     "gated",
     "matmul",
+    "matmul_lanes",
     "matvec",
     "rms_norm",
     "rope",

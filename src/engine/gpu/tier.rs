@@ -12,7 +12,8 @@ pub enum Precision {
     Fast,
 }
 
-/// The most a device may use of what it has: tests force every variant with it.
+/// The most a device may use of what it has. Below `Full` a software rasteriser passes for
+/// hardware: tests force every variant with this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TierCap {
     /// No subgroups, f16 or cooperative matrices.
@@ -48,6 +49,7 @@ impl Tier {
         features: Features,
         limits: &Limits,
         precision: Precision,
+        cap: TierCap,
     ) -> Tier {
         let info = adapter.get_info();
         Tier {
@@ -58,7 +60,7 @@ impl Tier {
                 .contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16)
                 .then(|| half_matrix(adapter))
                 .flatten(),
-            software: is_software(&info),
+            software: cap == TierCap::Full && is_software(&info),
             precision,
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
             workgroup_invocations: limits.max_compute_invocations_per_workgroup,

@@ -1,0 +1,63 @@
+//! Which shader attends: by the number of query rows, the head's width and the device's tier.
+
+use crate::engine::gpu::{Needs, Variant};
+use crate::engine::{Dispatch, Tensor, Tier};
+use crate::kernels::attention::AttentionParams;
+
+/// Query rows in a tile.
+const TILE_ROWS: usize = 32;
+/// Query rows from which a tile is worth its padding.
+const ROWS_FOR_TILES: usize = 8;
+/// Bytes of workgroup memory a tile takes, rounded up.
+const TILE_BYTES: u32 = 24 << 10;
+
+pub fn choose(dispatch: &Dispatch, tier: &Tier) -> Variant {
+    let params: AttentionParams = dispatch.params();
+    let rows = dispatch.view(0).rows;
+    let vectors = params.head_dim / 4;
+    // Queries, keys, values and outputs as vectors of four.
+    let aligned = params.head_dim.is_multiple_of(4)
+        && [0, 1, 2, 4].iter().all(|&i| aligned(dispatch.view(i)));
+    if aligned && rows >= ROWS_FOR_TILES && vectors <= 64 && tier.workgroup_bytes >= TILE_BYTES {
+        let groups = [rows.div_ceil(TILE_ROWS) as u32, params.heads, 1];
+        return tile(vectors.div_ceil(16).next_power_of_two(), groups);
+    }
+    let groups = [rows as u32, params.heads, 1];
+    if aligned && vectors <= 128 {
+        row(tier.subgroups, groups)
+    } else {
+        Variant::portable("attention", groups)
+    }
+}
+
+/// Every variant there is, for validation.
+pub fn variants() -> Vec<Variant> {
+    vec![
+        Variant::portable("attention", [1; 3]),
+        row(false, [1; 3]),
+        row(true, [1; 3]),
+        tile(1, [1; 3]),
+        tile(2, [1; 3]),
+        tile(4, [1; 3]),
+    ]
+}
+
+fn row(subgroups: bool, groups: [u32; 3]) -> Variant {
+    let variant = Variant::portable("attention_row", groups);
+    if subgroups {
+        variant.flag("SUBGROUPS").needing(Needs {
+            subgroups: true,
+            ..Needs::default()
+        })
+    } else {
+        variant
+    }
+}
+
+fn tile(vectors: u32, groups: [u32; 3]) -> Variant {
+    Variant::portable("attention_tile", groups).value("VECTORS", vectors)
+}
+
+fn aligned(view: &Tensor) -> bool {
+    view.offset.is_multiple_of(4) && (view.stride.is_multiple_of(4) || view.rows <= 1)
+}
