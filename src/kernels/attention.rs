@@ -8,6 +8,7 @@ use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::{Access, Binding, DType, Kernel, Recording, Tensor};
 use crate::kernel_params;
 use crate::kernels::attention_gpu;
+use crate::kernels::cpu::{self, Simd};
 
 kernel_params! {
     pub struct AttentionParams {
@@ -116,64 +117,18 @@ pub fn attention(
     );
 }
 
-/// The cache rows a query at `position` sees.
-pub(crate) fn visible(position: usize, window: u32) -> std::ops::Range<usize> {
-    let end = position + 1;
-    let start = if window == 0 {
-        0
-    } else {
-        end.saturating_sub(window as usize)
-    };
-    start..end
-}
-
 fn twin(team: &Team, mut call: CpuCall<'_>) {
     let p: AttentionParams = call.params();
-    let (q, keys, values) = (call.mat::<f32>(0), call.mat::<f32>(1), call.mat::<f32>(2));
-    let (positions, mut out) = (call.mat::<u32>(3), call.mat_mut(4));
-    let (heads, dim) = (p.heads as usize, p.head_dim as usize);
-    let group = heads / p.kv_heads as usize;
-    let parts = out.parts();
-    team.run(q.rows * heads, |task| {
-        let (r, head) = (task / heads, task % heads);
-        let query = &q.row(r)[head * dim..][..dim];
-        let kv = head / group * dim..(head / group + 1) * dim;
-        // SAFETY: each task owns the columns of one head of one row.
-        let out = unsafe { parts.cols_mut(r, head * dim..(head + 1) * dim) };
-        one_query(
-            query,
-            visible(positions.row(0)[r] as usize, p.window),
-            p.scale,
-            out,
-            |j| (&keys.row(j)[kv.clone()], &values.row(j)[kv.clone()]),
-        );
-    });
-}
-
-/// Softmax attention of one query, rescaling what it has summed whenever a larger score appears.
-fn one_query<'a>(
-    query: &[f32],
-    visible: std::ops::Range<usize>,
-    scale: f32,
-    out: &mut [f32],
-    row: impl Fn(usize) -> (&'a [f32], &'a [f32]),
-) {
-    let (mut largest, mut total) = (f32::NEG_INFINITY, 0f32);
-    out.fill(0.0);
-    for j in visible {
-        let (key, value) = row(j);
-        let score = scale * query.iter().zip(key).map(|(a, b)| a * b).sum::<f32>();
-        if score > largest {
-            let shrink = (largest - score).exp();
-            out.iter_mut().for_each(|v| *v *= shrink);
-            total *= shrink;
-            largest = score;
-        }
-        let share = (score - largest).exp();
-        total += share;
-        out.iter_mut()
-            .zip(value)
-            .for_each(|(out, v)| *out += share * v);
-    }
-    out.iter_mut().for_each(|v| *v /= total);
+    let job = cpu::attention::Attention {
+        q: call.mat(0),
+        keys: call.mat(1),
+        values: call.mat(2),
+        positions: call.mat::<u32>(3).row(0),
+        heads: p.heads as usize,
+        kv_heads: p.kv_heads as usize,
+        head_dim: p.head_dim as usize,
+        window: p.window,
+        scale: p.scale,
+    };
+    job.run(team, Simd::best(), &mut call.mat_mut(4));
 }

@@ -5,12 +5,14 @@
 
 pub mod simd;
 
+mod exp;
 mod scratch;
 #[cfg(target_arch = "x86_64")]
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod unpack;
 
+pub mod attention;
 pub mod matmul;
 
 pub use simd::Simd;

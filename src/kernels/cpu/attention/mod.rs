@@ -1,0 +1,87 @@
+//! Attention on the processor.
+//!
+//! With AVX-512 the queries of all heads that share a key head are stacked, so that keys and
+//! values are read once for the group, and multiplied with tiles of keys. What a task knows of
+//! each row (its largest score, the sum of its shares, the shares times the values) is rescaled
+//! whenever a larger score appears, so scores are kept for one tile only. Where there are fewer
+//! rows than threads the keys are split between tasks and their results joined.
+
+mod plain;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod tiled;
+
+use std::ops::Range;
+
+use crate::engine::cpu::Team;
+use crate::engine::view::{Mat, MatMut};
+
+use super::Simd;
+
+/// One attention, as the launch function describes it.
+#[derive(Clone, Copy)]
+pub struct Attention<'a> {
+    pub q: Mat<'a, f32>,
+    pub keys: Mat<'a, f32>,
+    pub values: Mat<'a, f32>,
+    /// Position of each row of `q`.
+    pub positions: &'a [u32],
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+    /// Keys a query sees, itself included; 0 for all before it.
+    pub window: u32,
+    pub scale: f32,
+}
+
+impl Attention<'_> {
+    /// Attends with the best code of `simd`.
+    pub fn run(&self, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
+        assert_eq!(
+            (out.rows, out.cols),
+            (self.q.rows, self.heads * self.head_dim)
+        );
+        assert_eq!((self.q.cols, self.positions.len()), (out.cols, out.rows));
+        assert_eq!(self.heads % self.kv_heads, 0);
+        let width = self.kv_heads * self.head_dim;
+        let seen = self
+            .positions
+            .iter()
+            .map(|&p| p as usize + 1)
+            .max()
+            .unwrap_or(0);
+        for cache in [&self.keys, &self.values] {
+            let reach = if seen == 0 {
+                0
+            } else {
+                (seen - 1) * cache.stride + width
+            };
+            // What the unsafe code relies on.
+            assert!(cache.cols == width && seen <= cache.rows && reach <= cache.data.len());
+        }
+        if out.rows == 0 || out.cols == 0 {
+            return;
+        }
+        match simd {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => tiled::run(self, team, out),
+            _ => plain::run(self, team, out),
+        }
+    }
+
+    /// Query heads for each key head.
+    fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    /// The cache rows that row `r` of `q` sees.
+    fn visible(&self, r: usize) -> Range<usize> {
+        let end = self.positions[r] as usize + 1;
+        let start = match self.window {
+            0 => 0,
+            window => end.saturating_sub(window as usize),
+        };
+        start..end
+    }
+}

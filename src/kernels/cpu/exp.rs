@@ -1,0 +1,38 @@
+//! The exponential function in vectors.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+/// `ln 2` in two parts; the first has few bits, so that its multiples are exact.
+const LN2_HIGH: f32 = 0.693_359_4;
+const LN2_LOW: f32 = -2.121_944_4e-4;
+
+/// Coefficients of `(exp(r) - 1 - r) / r^2` on `|r| <= ln(2) / 2` (Cephes).
+const POLY: [f32; 6] = [
+    1.987_569_2e-4,
+    1.398_199_9e-3,
+    8.333_452e-3,
+    4.166_579_6e-2,
+    1.666_666_5e-1,
+    0.500_000_06,
+];
+
+/// `exp` of 16 floats, to about one unit in the last place; 0 for `-inf`.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,fma")]
+pub fn exp_512(x: __m512) -> __m512 {
+    let set = |v| _mm512_set1_ps(v);
+    // Beyond these the result is 0 or infinite anyway.
+    let x = _mm512_max_ps(_mm512_min_ps(x, set(89.0)), set(-104.0));
+    let scaled = _mm512_mul_ps(x, set(std::f32::consts::LOG2_E));
+    let n = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(scaled);
+    let r = _mm512_fnmadd_ps(n, set(LN2_HIGH), x);
+    let r = _mm512_fnmadd_ps(n, set(LN2_LOW), r);
+    let mut p = set(POLY[0]);
+    for &c in &POLY[1..] {
+        p = _mm512_fmadd_ps(p, r, set(c));
+    }
+    let p = _mm512_fmadd_ps(p, _mm512_mul_ps(r, r), _mm512_add_ps(r, set(1.0)));
+    _mm512_scalef_ps(p, n)
+}
