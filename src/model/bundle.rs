@@ -25,9 +25,15 @@ impl Model {
         let file = WeightFile::open(path)?;
         let config = file.config()?;
         let (tokenizer, chat) = match &file {
-            WeightFile::Gguf(gguf) => (Tokenizer::from_gguf(gguf)?, Some(ChatTemplate {})),
+            WeightFile::Gguf(gguf) => {
+                let tokenizer = Tokenizer::from_gguf(gguf)?;
+                let chat = ChatTemplate::from_gguf(gguf, &tokenizer)?;
+                (tokenizer, chat)
+            }
             WeightFile::Checkpoint(_) => {
-                (Tokenizer::from_file(&path.join("tokenizer.json"))?, None)
+                let tokenizer = Tokenizer::from_folder(path)?;
+                let chat = ChatTemplate::from_folder(path, &tokenizer)?;
+                (tokenizer, chat)
             }
         };
         let name = path

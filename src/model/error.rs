@@ -5,6 +5,8 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::engine::EngineError;
+use crate::model::chat::ChatError;
+use crate::model::tokenizer::TokenizerError;
 
 /// An error of the model layer. Each is one line that says what to do.
 #[derive(Debug, Error)]
@@ -31,6 +33,10 @@ pub enum ModelError {
     NotANumber,
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error(transparent)]
+    Chat(#[from] ChatError),
 }
 
 impl ModelError {

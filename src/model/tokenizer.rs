@@ -1,147 +1,279 @@
-//! Text to tokens and back.
-use crate::model::error::ModelError;
-use crate::model::gguf::Gguf;
-use std::path::Path;
-use tokenizers::{
-    AddedToken, SplitDelimiterBehavior,
-    models::bpe::BPE,
-    pre_tokenizers::{
-        PreTokenizerWrapper,
-        byte_level::ByteLevel,
-        digits::Digits,
-        sequence::Sequence,
-        split::{Split, SplitPattern},
-    },
-};
+//! Text to tokens and back, from a `tokenizer.json`, a SentencePiece model or a GGUF's metadata.
+
+mod added;
+mod bytes;
+mod folder;
+mod gguf;
+mod pipeline;
+mod pretokenize;
+mod sentencepiece;
+mod spm;
+mod stream;
+
+use std::ops::Range;
+
+use thiserror::Error;
+
+use bytes::Pieces;
+pub(crate) use folder::read_json;
+pub use gguf::{GgufVocab, TokenType};
+use pipeline::Pipeline;
+use spm::Spm;
+pub use stream::DecodeStream;
+
+#[derive(Debug, Error)]
+pub enum TokenizerError {
+    /// Something a vocabulary says of itself cannot be.
+    #[error("{field}: {detail}")]
+    Field { field: String, detail: String },
+    #[error("{path}: {detail}")]
+    File { path: String, detail: String },
+    #[error("the text cannot be turned into tokens: {0}")]
+    Encode(String),
+}
+
+impl TokenizerError {
+    fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Field {
+            field: field.into(),
+            detail: detail.into(),
+        }
+    }
+}
+
+/// A token and the bytes of the text it stands for. Tokens that share one character (its UTF-8
+/// bytes in several tokens) each have the whole character's range; a token added around the text
+/// has an empty range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSpan {
+    pub id: u32,
+    pub bytes: Range<usize>,
+}
+
+/// The tokens with a meaning of their own.
+#[derive(Clone, Debug, Default)]
+struct Roles {
+    bos: Option<u32>,
+    /// Any of these ends the model's text; the first is the tokenizer's own end token.
+    ends: Vec<u32>,
+    unknown: Option<u32>,
+    padding: Option<u32>,
+    /// Put before and after the text where special tokens are asked for.
+    before: Vec<u32>,
+    after: Vec<u32>,
+}
+
+enum Backend {
+    Pipeline(Box<Pipeline>),
+    Spm(Box<Spm>),
+}
 
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
-    add_bos: bool,
-    bos: Option<u32>,
-    ends: Vec<u32>,
+    backend: Backend,
+    pieces: Pieces,
+    roles: Roles,
+    /// The space before the first word is the tokenizer's, not the text's.
+    space_prefix: bool,
 }
-pub struct DecodeStream<'a> {
-    t: &'a Tokenizer,
-    ids: Vec<u32>,
-    shown: usize,
-}
-impl DecodeStream<'_> {
-    pub fn push(&mut self, id: u32) -> String {
-        self.ids.push(id);
-        let s = self.t.inner.decode(&self.ids, false).unwrap_or_default();
-        if s.ends_with('\u{fffd}') {
-            return String::new();
-        }
-        let out = s.get(self.shown..).unwrap_or("").to_owned();
-        self.shown = s.len();
-        out
-    }
-    pub fn finish(&mut self) -> String {
-        String::new()
-    }
-}
+
+/// Texts of tokens that end a turn or a text, whatever the metadata calls the end token.
+const END_TEXTS: [&str; 18] = [
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eom_id|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "</s>",
+    "<eos>",
+    "<end_of_utterance>",
+    "<|end_of_turn|>",
+    "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
+];
+
 impl Tokenizer {
-    pub fn from_file(path: &Path) -> Result<Self, ModelError> {
-        let inner = tokenizers::Tokenizer::from_file(path)
-            .map_err(|e| ModelError::file(path, e.to_string()))?;
-        Ok(Tokenizer {
-            inner,
-            add_bos: false,
-            bos: None,
-            ends: vec![],
-        })
-    }
-    pub fn from_gguf(g: &Gguf) -> Result<Self, ModelError> {
-        let strs = |k: &str| -> Vec<String> {
-            g.metadata
-                .get(k)
-                .and_then(|v| v.as_array())
-                .unwrap_or(&[])
-                .iter()
-                .filter_map(|v| v.as_str().map(str::to_owned))
-                .collect()
+    fn assemble(
+        backend: Backend,
+        pieces: Pieces,
+        mut roles: Roles,
+        space_prefix: bool,
+    ) -> Tokenizer {
+        let mut tokenizer = Tokenizer {
+            backend,
+            pieces,
+            roles: Roles::default(),
+            space_prefix,
         };
-        let tokens = strs("tokenizer.ggml.tokens");
-        let merges: Vec<(String, String)> = strs("tokenizer.ggml.merges")
-            .iter()
-            .filter_map(|m| m.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned())))
-            .collect();
-        let types: Vec<u64> = g
-            .metadata
-            .get("tokenizer.ggml.token_type")
-            .and_then(|v| v.as_array())
-            .unwrap_or(&[])
-            .iter()
-            .filter_map(|v| v.as_u64())
-            .collect();
-        let vocab = tokens
-            .iter()
-            .enumerate()
-            .map(|(i, t)| (t.clone(), i as u32))
-            .collect::<std::collections::HashMap<_, _>>();
-        let bpe = BPE::builder()
-            .vocab_and_merges(
-                vocab
-                    .into_iter()
-                    .collect::<tokenizers::models::bpe::Vocab>(),
-                merges,
-            )
-            .ignore_merges(false)
-            .build()
-            .map_err(|e| g.field_error("tokenizer", e.to_string()))?;
-        let mut inner = tokenizers::Tokenizer::new(bpe);
-        let pre = g.get_str("tokenizer.ggml.pre")?.unwrap_or("");
-        let bl = ByteLevel::new(false, true, pre != "qwen2" && pre != "llama-bpe");
-        let list: Vec<PreTokenizerWrapper> = match pre {
-            "smollm" => vec![Digits::new(true).into(), bl.into()],
-            "qwen2" => vec![Split::new(SplitPattern::Regex(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+".into()), SplitDelimiterBehavior::Isolated, false).expect("re").into(), bl.into()],
-            _ => vec![bl.into()],
+        for text in END_TEXTS {
+            if let Some(id) = tokenizer.token_id(text)
+                && tokenizer.is_special(id)
+            {
+                roles.ends.push(id);
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        roles.ends.retain(|id| seen.insert(*id));
+        tokenizer.roles = roles;
+        tokenizer
+    }
+
+    /// The tokens of a text. `add_special` puts the tokenizer's own begin and end tokens around
+    /// it; `parse_special` reads the names of control tokens in the text as these tokens (for
+    /// text from a chat template, never for a person's document).
+    pub fn encode(
+        &self,
+        text: &str,
+        add_special: bool,
+        parse_special: bool,
+    ) -> Result<Vec<u32>, TokenizerError> {
+        check_length(text)?;
+        let spans = match &self.backend {
+            Backend::Pipeline(pipeline) if !add_special => {
+                return pipeline.encode(text, parse_special);
+            }
+            Backend::Pipeline(pipeline) => pipeline.encode_spans(text, parse_special)?,
+            Backend::Spm(spm) => spm.encode(text, parse_special),
         };
-        inner.with_pre_tokenizer(Some(Sequence::new(list)));
-        inner.with_decoder(Some(ByteLevel::new(false, true, true)));
-        let special: Vec<AddedToken> = types
-            .iter()
-            .enumerate()
-            .filter(|(_, t)| **t == 3 || **t == 4)
-            .map(|(i, _)| AddedToken::from(tokens[i].clone(), true))
-            .collect();
-        let _ = inner.add_special_tokens(special);
-        let eos = g.get_u64("tokenizer.ggml.eos_token_id")?.map(|v| v as u32);
-        Ok(Tokenizer {
-            inner,
-            add_bos: false,
-            bos: g.get_u64("tokenizer.ggml.bos_token_id")?.map(|v| v as u32),
-            ends: eos.into_iter().collect(),
-        })
+        let ids = spans.iter().map(|span| span.id);
+        if !add_special {
+            return Ok(ids.collect());
+        }
+        let (before, after) = (self.roles.before.iter(), self.roles.after.iter());
+        Ok(before.copied().chain(ids).chain(after.copied()).collect())
     }
-    pub fn encode(&self, text: &str, _s: bool, _p: bool) -> Result<Vec<u32>, ModelError> {
-        Ok(self
-            .inner
-            .encode(text, false)
-            .map_err(|_| ModelError::NotANumber)?
-            .get_ids()
-            .to_vec())
+
+    /// Like [`Tokenizer::encode`], with the place of each token in the text.
+    pub fn encode_with_offsets(
+        &self,
+        text: &str,
+        add_special: bool,
+        parse_special: bool,
+    ) -> Result<Vec<TokenSpan>, TokenizerError> {
+        check_length(text)?;
+        let spans = match &self.backend {
+            Backend::Pipeline(pipeline) => pipeline.encode_spans(text, parse_special)?,
+            Backend::Spm(spm) => spm.encode(text, parse_special),
+        };
+        if !add_special {
+            return Ok(spans);
+        }
+        let around = |ids: &[u32], at: usize| -> Vec<TokenSpan> {
+            let span = |&id| TokenSpan { id, bytes: at..at };
+            ids.iter().map(span).collect()
+        };
+        let mut all = around(&self.roles.before, 0);
+        all.extend(spans);
+        all.extend(around(&self.roles.after, text.len()));
+        Ok(all)
     }
-    pub fn decode_stream(&self, _prompt: &[u32]) -> DecodeStream<'_> {
-        DecodeStream {
-            t: self,
-            ids: vec![],
-            shown: 0,
+
+    /// The text of tokens, with the names of special tokens in it. Bytes that are no UTF-8 become
+    /// U+FFFD.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        self.decode_with(DecodeStream::new(self, true), ids)
+    }
+
+    /// The text of tokens without special tokens.
+    pub fn decode_text(&self, ids: &[u32]) -> String {
+        self.decode_with(DecodeStream::new(self, true).without_special(), ids)
+    }
+
+    fn decode_with(&self, mut stream: DecodeStream<'_>, ids: &[u32]) -> String {
+        let mut text = String::new();
+        for &id in ids {
+            text.push_str(&stream.push(id));
+        }
+        text.push_str(&stream.finish());
+        text
+    }
+
+    /// Text from tokens that come one at a time, after those of `prompt`.
+    pub fn decode_stream(&self, prompt: &[u32]) -> DecodeStream<'_> {
+        let at_start = prompt.iter().all(|&id| self.is_special(id));
+        DecodeStream::new(self, at_start)
+    }
+
+    /// The bytes a token stands for; the name of a special token. Empty where there is no such
+    /// token.
+    pub fn token_bytes(&self, id: u32) -> Vec<u8> {
+        self.piece(id).to_vec()
+    }
+
+    fn piece(&self, id: u32) -> &[u8] {
+        self.pieces.get(id)
+    }
+
+    /// The id of a token by its own text (in the vocabulary's notation) or name.
+    pub fn token_id(&self, text: &str) -> Option<u32> {
+        match &self.backend {
+            Backend::Pipeline(pipeline) => pipeline.token_id(text),
+            Backend::Spm(spm) => spm.token_id(text),
         }
     }
+
+    /// One more than the greatest id. A model may have more rows than that.
+    pub fn vocab_size(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Whether a token is a control token, which no text stands for.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.pieces.is_special(id)
+    }
+
+    /// Whether a token ends the model's text or turn.
     pub fn is_end(&self, id: u32) -> bool {
-        self.ends.contains(&id)
+        self.roles.ends.contains(&id)
     }
-    pub fn add_bos(&self) -> bool {
-        self.add_bos
-    }
+
     pub fn bos(&self) -> Option<u32> {
-        self.bos
+        self.roles.bos
     }
-    pub fn token_bytes(&self, id: u32) -> Vec<u8> {
-        self.inner
-            .decode(&[id], false)
-            .unwrap_or_default()
-            .into_bytes()
+
+    /// Every token that ends a text or a turn; the first is the tokenizer's own end token.
+    pub fn ends(&self) -> &[u32] {
+        &self.roles.ends
     }
+
+    pub fn eos(&self) -> Option<u32> {
+        self.roles.ends.first().copied()
+    }
+
+    pub fn unknown(&self) -> Option<u32> {
+        self.roles.unknown
+    }
+
+    pub fn padding(&self) -> Option<u32> {
+        self.roles.padding
+    }
+
+    /// Whether the model was trained with its begin token before a text.
+    pub fn add_bos(&self) -> bool {
+        let bos = self.roles.bos;
+        bos.is_some() && self.roles.before.first().copied() == bos
+    }
+
+    /// The name of a token, as a chat template wants it.
+    pub(crate) fn name(&self, id: Option<u32>) -> String {
+        let bytes = id.map_or(&[][..], |id| self.piece(id));
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+}
+
+/// Longer texts would not fit the positions that merging counts in.
+const MAX_TEXT: usize = 1 << 30;
+
+fn check_length(text: &str) -> Result<(), TokenizerError> {
+    if text.len() <= MAX_TEXT {
+        return Ok(());
+    }
+    let detail = format!("it is {} bytes long; 1 GiB is the most", text.len());
+    Err(TokenizerError::Encode(detail))
 }
