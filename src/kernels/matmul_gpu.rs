@@ -1,6 +1,6 @@
 //! Which shader multiplies: by the number of rows, the weight's type and the device's tier.
 
-use crate::engine::gpu::{Needs, Variant};
+use crate::engine::gpu::{Needs, Precision, Variant};
 use crate::engine::{Dispatch, Tensor, Tier};
 use crate::kernels::{weight_def, weight_variants};
 
@@ -8,11 +8,22 @@ use crate::kernels::{weight_def, weight_variants};
 const MATVEC_ROWS: usize = 8;
 /// Rows that variants for few rows are made for.
 const MATVEC_VARIANTS: [usize; 3] = [1, 4, MATVEC_ROWS];
+/// Tiles of 128 x 128 from which a GPU is kept busy by them.
+const WIDE_GROUPS: usize = 48;
+/// Bytes of workgroup memory that wide tiles take, rounded up.
+const WIDE_BYTES: u32 = 17 << 10;
+/// Bytes of workgroup memory that cooperative tiles take, rounded up.
+const COOPERATIVE_BYTES: u32 = 28 << 10;
 
 const SUBGROUPS: Needs = Needs {
     subgroups: true,
     f16: false,
     cooperative_matrix: false,
+};
+const COOPERATIVE: Needs = Needs {
+    subgroups: true,
+    f16: true,
+    cooperative_matrix: true,
 };
 
 pub fn choose(dispatch: &Dispatch, tier: &Tier) -> Variant {
@@ -21,8 +32,12 @@ pub fn choose(dispatch: &Dispatch, tier: &Tier) -> Variant {
         lanes(x.rows, out)
     } else if x.rows <= MATVEC_ROWS {
         matvec(x.rows, tier.subgroups, out.cols)
+    } else if let Some(edge) = cooperative_edge(tier) {
+        cooperative(edge, out)
+    } else if tiles(out, 128) >= WIDE_GROUPS && tier.workgroup_bytes >= WIDE_BYTES {
+        Variant::portable("matmul_wide", grid(out, 128, 128))
     } else {
-        tiled(out)
+        Variant::portable("matmul", grid(out, 64, 64))
     };
     let variant = if loads_vectors(x) {
         variant.flag("X_VEC4")
@@ -34,30 +49,42 @@ pub fn choose(dispatch: &Dispatch, tier: &Tier) -> Variant {
 
 /// Every variant there is, for validation.
 pub fn variants() -> Vec<Variant> {
-    let mut all = Vec::new();
-    let mut add = |variant: Variant| {
-        all.extend(weight_variants(|| variant.clone()));
-        all.extend(weight_variants(|| variant.clone().flag("X_VEC4")));
-    };
-    add(Variant::portable("matmul", [1; 3]));
-    add(Variant::portable("matmul_lanes", [1; 3]).needing(SUBGROUPS));
-    add(Variant::portable("matmul_lanes", [1; 3])
-        .flag("WIDE")
-        .needing(SUBGROUPS));
-    for rows in MATVEC_VARIANTS {
-        add(matvec(rows, false, 1));
-        add(matvec(rows, true, 1));
+    let one = [1; 3];
+    let lanes = Variant::portable("matmul_lanes", one).needing(SUBGROUPS);
+    let mut shapes = vec![
+        Variant::portable("matmul", one),
+        Variant::portable("matmul_wide", one),
+        lanes.clone(),
+        lanes.flag("WIDE"),
+    ];
+    for edge in [8, 16] {
+        shapes.push(
+            Variant::portable("matmul_cooperative", one)
+                .value("EDGE", edge)
+                .needing(COOPERATIVE),
+        );
     }
-    all
+    for rows in MATVEC_VARIANTS {
+        shapes.push(matvec(rows, false, 1));
+        shapes.push(matvec(rows, true, 1));
+    }
+    shapes
+        .iter()
+        .flat_map(|shape| [shape.clone(), shape.clone().flag("X_VEC4")])
+        .flat_map(|shape| weight_variants(|| shape.clone()))
+        .collect()
 }
 
-fn tiled(out: &Tensor) -> Variant {
-    let groups = [
-        out.cols.div_ceil(64) as u32,
-        out.rows.div_ceil(64) as u32,
+fn grid(out: &Tensor, rows: usize, cols: usize) -> [u32; 3] {
+    [
+        out.cols.div_ceil(cols) as u32,
+        out.rows.div_ceil(rows) as u32,
         1,
-    ];
-    Variant::portable("matmul", groups)
+    ]
+}
+
+fn tiles(out: &Tensor, edge: usize) -> usize {
+    out.cols.div_ceil(edge) * out.rows.div_ceil(edge)
 }
 
 /// Rasterisers on the CPU, whose subgroups are one 256-bit vector.
@@ -68,8 +95,7 @@ fn suits_lanes(tier: &Tier) -> bool {
 /// Blocks of 8 rows, or of 16 where there are more.
 fn lanes(rows: usize, out: &Tensor) -> Variant {
     let block = if rows > 8 { 16 } else { 8 };
-    let groups = [out.cols.div_ceil(16) as u32, rows.div_ceil(block) as u32, 1];
-    let variant = Variant::portable("matmul_lanes", groups).needing(SUBGROUPS);
+    let variant = Variant::portable("matmul_lanes", grid(out, block, 16)).needing(SUBGROUPS);
     if block == 16 {
         variant.flag("WIDE")
     } else {
@@ -87,6 +113,24 @@ fn matvec(rows: usize, subgroups: bool, cols: usize) -> Variant {
     } else {
         variant
     }
+}
+
+/// The edge of the cooperative matrices to use: only where the caller allows f16 factors, and
+/// where subgroups are known to have the 32 lanes that the shader counts on.
+fn cooperative_edge(tier: &Tier) -> Option<u32> {
+    let usable = tier.precision == Precision::Fast
+        && tier.subgroups
+        && tier.subgroup_size == (32, 32)
+        && tier.workgroup_bytes >= COOPERATIVE_BYTES;
+    let (edge, _, _) = tier.cooperative_matrix.filter(|_| usable)?;
+    Some(edge)
+}
+
+fn cooperative(edge: u32, out: &Tensor) -> Variant {
+    let tile = 8 * edge as usize;
+    Variant::portable("matmul_cooperative", grid(out, tile, tile))
+        .value("EDGE", edge)
+        .needing(COOPERATIVE)
 }
 
 /// Whether four elements of any row of `x` can be loaded at once.

@@ -1,10 +1,11 @@
 //! Products with weights of every type.
 
-use inscribe::engine::DType;
+use inscribe::engine::gpu::{OpenOptions, Precision, TierCap};
+use inscribe::engine::{DType, Device, Recording, Tensor, Weight};
 use inscribe::kernels::matmul::{Into, matmul, matmul_rows};
 use proptest::prelude::*;
 
-use crate::rig::{Input, WeightInput, compare, sum_tolerance};
+use crate::rig::{Input, WeightInput, compare, open, rig, run, same, sum_tolerance};
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
@@ -112,5 +113,67 @@ fn long_sums_agree() {
             matmul(rec, &t[0], &w[0], None, &t[1], Into::Replace);
         })
         .unwrap_or_else(|e| panic!("{rows} rows: {e}"));
+    }
+}
+
+/// Large enough for the widest tiles: weights in one shard, edges ragged.
+fn large_product(device: &Device, dtype: DType, cols: usize, tolerance: f32) -> Result<(), String> {
+    let (rows, outputs) = (5 * 128 + 3, 9 * 128 + 5);
+    let inputs = [
+        Input::noise(3, rows, cols, 0, 0),
+        Input::noise(5, 1, outputs, 0, 0),
+        Input::noise(4, rows, outputs, 0, 0),
+    ];
+    let weight = WeightInput {
+        dtype,
+        rows: outputs,
+        cols,
+        seed: 9,
+    };
+    let record = |rec: &mut Recording, t: &[Tensor], w: &[Weight]| {
+        matmul(rec, &t[0], &w[0], Some(&t[1]), &t[2], Into::Add);
+    };
+    let expected = run(&rig().cpu, &inputs, &[weight], record);
+    let found = run(device, &inputs, &[weight], record);
+    same(&expected, &found, tolerance).map_err(|e| format!("{dtype}, {cols} columns: {e}"))
+}
+
+#[test]
+fn wide_tiles_agree() {
+    let device = open(OpenOptions {
+        cap: TierCap::Subgroups,
+        ..OpenOptions::default()
+    });
+    for (dtype, cols) in [
+        (DType::F32, 17),
+        (DType::F32, 36),
+        (DType::Q4_1, 32),
+        (DType::F16, 20),
+    ] {
+        large_product(&device, dtype, cols, sum_tolerance(cols)).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+/// Where the device has cooperative matrices, fast products round factors to 11 bits; elsewhere
+/// asking for them changes nothing.
+#[test]
+fn fast_products_are_near() {
+    let device = open(OpenOptions {
+        precision: Precision::Fast,
+        ..OpenOptions::default()
+    });
+    let Device::Gpu(gpu) = &device else {
+        unreachable!()
+    };
+    let rounded = gpu.tier().cooperative_matrix.is_some();
+    for (dtype, cols) in [
+        (DType::F32, 17),
+        (DType::F16, 100),
+        (DType::Q8_0, 64),
+        (DType::Q4_K, 256),
+    ] {
+        let exact = sum_tolerance(cols);
+        let tolerance = if rounded { exact + 2e-3 } else { exact };
+        large_product(&device, dtype, cols, tolerance).unwrap_or_else(|e| panic!("{e}"));
     }
 }

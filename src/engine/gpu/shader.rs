@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use naga::valid::Capabilities;
+use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga_oil::compose::{
     ComposableModuleDescriptor, Composer, ComposerError, NagaModuleDescriptor, ShaderDefValue,
 };
@@ -27,12 +27,17 @@ const SHADERS: &[(&str, &str)] = sources![
     "embed",
     "gated",
     "matmul",
+    "matmul_cooperative",
     "matmul_lanes",
+    "matmul_wide",
     "matvec",
     "rms_norm",
     "rope",
     "scatter_rows",
 ];
+
+/// Parts that only cooperative matrices are used in, by the shader they complete.
+const COOPERATIVE: &[(&str, &str)] = sources!["matmul_cooperative_main"];
 
 /// Turns variants into naga modules.
 pub struct Shaders {
@@ -74,8 +79,38 @@ impl Shaders {
                 shader_defs: definitions(variant),
                 ..Default::default()
             });
-        composed.map_err(|error| error.emit_to_string(&self.composer))
+        let module = composed.map_err(|error| error.emit_to_string(&self.composer))?;
+        if variant.needs.cooperative_matrix {
+            return complete(module, variant);
+        }
+        Ok(module)
     }
+}
+
+/// Appends the cooperative part of a shader to the rest of it. naga_oil 0.23 loses the operands of
+/// cooperative loads and stores when it copies a module, so this part goes past it, as text.
+fn complete(module: naga::Module, variant: &Variant) -> Result<naga::Module, String> {
+    let name = format!("{}_main", variant.shader);
+    let (_, part) = COOPERATIVE
+        .iter()
+        .find(|(part, _)| *part == name)
+        .ok_or_else(|| format!("there is no shader '{name}'"))?;
+    let info = Validator::new(ValidationFlags::all(), capabilities(variant.needs))
+        .validate(&module)
+        .map_err(|error| error.emit_to_string_with_path("", variant.shader))?;
+    let rest =
+        naga::back::wgsl::write_string(&module, &info, naga::back::wgsl::WriterFlags::empty())
+            .map_err(|error| error.to_string())?;
+    let mut text = format!("enable wgpu_cooperative_matrix;\n{rest}\n{part}");
+    for (def, value) in &variant.defs {
+        if let Def::U32(value) = value {
+            text = text.replace(&format!("#{{{def}}}"), &value.to_string());
+        }
+    }
+    let mut module = naga::front::wgsl::parse_str(&text)
+        .map_err(|error| error.emit_to_string_with_path(&text, &name))?;
+    module.entry_points.retain(|entry| entry.name == "main");
+    Ok(module)
 }
 
 /// What naga must allow for a variant's module to be valid.

@@ -1,6 +1,6 @@
 //! What a device can do, worked out once when it opens.
 
-use wgpu::{AdapterInfo, CooperativeScalarType, DeviceType, Features, Limits};
+use wgpu::{AdapterInfo, Backend, CooperativeScalarType, DeviceType, Features, Limits};
 
 /// How exact products have to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -54,7 +54,7 @@ impl Tier {
         let info = adapter.get_info();
         Tier {
             subgroups: features.contains(Features::SUBGROUP),
-            subgroup_size: (info.subgroup_min_size, info.subgroup_max_size),
+            subgroup_size: subgroup_size(&info, features),
             f16: features.contains(Features::SHADER_F16),
             cooperative_matrix: features
                 .contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16)
@@ -76,6 +76,18 @@ impl Tier {
             (false, true, None) => "f16",
             (false, false, _) => "portable",
         }
+    }
+}
+
+/// Metal only promises 4 to 64 lanes, but GPUs of Apple's own, the only ones that have cooperative
+/// matrices there, always have 32.
+fn subgroup_size(info: &AdapterInfo, features: Features) -> (u32, u32) {
+    let apple = info.backend == Backend::Metal
+        && features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
+    if apple {
+        (32, 32)
+    } else {
+        (info.subgroup_min_size, info.subgroup_max_size)
     }
 }
 

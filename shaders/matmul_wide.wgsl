@@ -1,0 +1,172 @@
+// out = x * weight^T + bias, or out += where `accumulate`: tiles of 128 x 128, 16 of the inner
+// length at a time. Each of 256 invocations sums 8 x 8 of them, in registers: two blocks of four
+// rows, 64 apart, by two blocks of four columns, 64 apart, so that neighbours read neighbouring
+// vectors of the tiles.
+#import inscribe::view::View
+#import inscribe::weight::weight_load
+
+struct Params {
+    base: vec4<u32>,
+    x: View,
+    weight: View,
+    bias: View,
+    out: View,
+    accumulate: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+#ifdef X_VEC4
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+#else
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+#endif
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+
+const INNER: u32 = 16u;
+// Vectors of four rows from one step along the inner length to the next.
+const PITCH: u32 = 33u;
+var<workgroup> x_tile: array<vec4<f32>, INNER * PITCH>;
+var<workgroup> w_tile: array<vec4<f32>, INNER * PITCH>;
+
+// Elements `col` to `col + 3` of a row of x; zero beyond its end.
+fn x_load(row: u32, col: u32) -> vec4<f32> {
+    let at = params.x.offset + row * params.x.stride + col;
+    var values = vec4<f32>(0.0);
+    if row >= params.x.rows || col >= params.x.cols {
+        return values;
+    }
+#ifdef X_VEC4
+    values = x[at / 4u];
+#else
+    values.x = x[at];
+    if col + 1u < params.x.cols { values.y = x[at + 1u]; }
+    if col + 2u < params.x.cols { values.z = x[at + 2u]; }
+    if col + 3u < params.x.cols { values.w = x[at + 3u]; }
+#endif
+    return values;
+}
+
+fn w_load(row: u32, col: u32) -> vec4<f32> {
+    if row >= params.weight.rows || col >= params.weight.cols {
+        return vec4<f32>(0.0);
+    }
+    return weight_load(params.weight.offset + row * params.weight.stride, col);
+}
+
+fn store(row: u32, col: u32, values: vec4<f32>) {
+    if row >= params.out.rows {
+        return;
+    }
+    let count = min(params.out.cols, col + 4u);
+    for (var c = col; c < count; c += 1u) {
+        var value = values[c - col];
+        if params.bias.rows > 0u {
+            value += bias[params.bias.offset + c];
+        }
+        let at = params.out.offset + row * params.out.stride + c;
+        if params.accumulate != 0u {
+            value += out[at];
+        }
+        out[at] = value;
+    }
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let place = group + params.base.xyz;
+    let first_col = place.x * 128u;
+    let first_row = place.y * 128u;
+    // Half of the invocations load blocks of 4 x 4 from x, half from the weight.
+    let step = local % 4u;
+    let block = local / 4u % 32u;
+    let to = step * 4u * PITCH + block;
+    let across = local % 16u;
+    let down = local / 16u;
+    var al = vec4<f32>(0.0);
+    var ar = vec4<f32>(0.0);
+    var bl = vec4<f32>(0.0);
+    var br = vec4<f32>(0.0);
+    var cl = vec4<f32>(0.0);
+    var cr = vec4<f32>(0.0);
+    var dl = vec4<f32>(0.0);
+    var dr = vec4<f32>(0.0);
+    var el = vec4<f32>(0.0);
+    var er = vec4<f32>(0.0);
+    var fl = vec4<f32>(0.0);
+    var fr = vec4<f32>(0.0);
+    var gl = vec4<f32>(0.0);
+    var gr = vec4<f32>(0.0);
+    var hl = vec4<f32>(0.0);
+    var hr = vec4<f32>(0.0);
+    for (var inner = 0u; inner < params.x.cols; inner += INNER) {
+        let col = inner + step * 4u;
+        if local < 128u {
+            let row = first_row + block * 4u;
+            let t = transpose(mat4x4<f32>(
+                x_load(row, col),
+                x_load(row + 1u, col),
+                x_load(row + 2u, col),
+                x_load(row + 3u, col),
+            ));
+            x_tile[to] = t[0];
+            x_tile[to + PITCH] = t[1];
+            x_tile[to + 2u * PITCH] = t[2];
+            x_tile[to + 3u * PITCH] = t[3];
+        } else {
+            let row = first_col + block * 4u;
+            let t = transpose(mat4x4<f32>(
+                w_load(row, col),
+                w_load(row + 1u, col),
+                w_load(row + 2u, col),
+                w_load(row + 3u, col),
+            ));
+            w_tile[to] = t[0];
+            w_tile[to + PITCH] = t[1];
+            w_tile[to + 2u * PITCH] = t[2];
+            w_tile[to + 3u * PITCH] = t[3];
+        }
+        workgroupBarrier();
+        for (var k = 0u; k < INNER; k += 1u) {
+            let top = x_tile[k * PITCH + down];
+            let bottom = x_tile[k * PITCH + down + 16u];
+            let left = w_tile[k * PITCH + across];
+            let right = w_tile[k * PITCH + across + 16u];
+            al = fma(vec4<f32>(top.x), left, al);
+            ar = fma(vec4<f32>(top.x), right, ar);
+            bl = fma(vec4<f32>(top.y), left, bl);
+            br = fma(vec4<f32>(top.y), right, br);
+            cl = fma(vec4<f32>(top.z), left, cl);
+            cr = fma(vec4<f32>(top.z), right, cr);
+            dl = fma(vec4<f32>(top.w), left, dl);
+            dr = fma(vec4<f32>(top.w), right, dr);
+            el = fma(vec4<f32>(bottom.x), left, el);
+            er = fma(vec4<f32>(bottom.x), right, er);
+            fl = fma(vec4<f32>(bottom.y), left, fl);
+            fr = fma(vec4<f32>(bottom.y), right, fr);
+            gl = fma(vec4<f32>(bottom.z), left, gl);
+            gr = fma(vec4<f32>(bottom.z), right, gr);
+            hl = fma(vec4<f32>(bottom.w), left, hl);
+            hr = fma(vec4<f32>(bottom.w), right, hr);
+        }
+        workgroupBarrier();
+    }
+    let row = first_row + down * 4u;
+    let col = first_col + across * 4u;
+    store(row, col, al);
+    store(row, col + 64u, ar);
+    store(row + 1u, col, bl);
+    store(row + 1u, col + 64u, br);
+    store(row + 2u, col, cl);
+    store(row + 2u, col + 64u, cr);
+    store(row + 3u, col, dl);
+    store(row + 3u, col + 64u, dr);
+    store(row + 64u, col, el);
+    store(row + 64u, col + 64u, er);
+    store(row + 65u, col, fl);
+    store(row + 65u, col + 64u, fr);
+    store(row + 66u, col, gl);
+    store(row + 66u, col + 64u, gr);
+    store(row + 67u, col, hl);
+    store(row + 67u, col + 64u, hr);
+}
