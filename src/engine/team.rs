@@ -5,23 +5,27 @@
 //! team spin for a short while between jobs before they sleep.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 
 use super::view::MatMut;
 
-/// Turns of the spin loop before a waiting thread goes to sleep: some 100 microseconds.
-const SPINS: u32 = 20_000;
+/// Turns of the spin loop before a waiting thread goes to sleep: some 100 to 200 microseconds.
+const SPINS: u32 = 4_000;
+/// In `Shared::state`: the job takes members.
+const OPEN: u64 = 1 << 31;
+/// In `Shared::state`: one job later.
+const EPOCH: u64 = 1 << 32;
 
 type Job = dyn Fn(usize) + Sync + 'static;
 
 /// Shared between the members.
 struct Shared {
-    /// Raised by one for each job; members run the job when they see it change.
-    epoch: AtomicUsize,
-    /// Members that have not finished the current job.
-    busy: AtomicUsize,
+    /// The number of the job (upper half), whether it takes members (`OPEN`), and how many work on
+    /// it. A member that comes late finds the job closed: the caller waits only for those at work,
+    /// not for one that another program keeps from running.
+    state: AtomicU64,
     /// Next task of the current job.
     next: AtomicUsize,
     job: Mutex<Option<(&'static Job, usize)>>,
@@ -44,8 +48,7 @@ impl Team {
     /// A team of `threads` threads, the caller included.
     pub fn new(threads: usize) -> Team {
         let shared = Arc::new(Shared {
-            epoch: AtomicUsize::new(0),
-            busy: AtomicUsize::new(0),
+            state: AtomicU64::new(0),
             next: AtomicUsize::new(0),
             job: Mutex::new(None),
             asleep: Mutex::new(0),
@@ -86,17 +89,16 @@ impl Team {
         let _turn = self.turn.lock().unwrap_or_else(|e| e.into_inner());
         let shared = &*self.shared;
         let job: &(dyn Fn(usize) + Sync) = &task;
-        // SAFETY: only the lifetime changes. Members use the job between the epoch's rise below
-        // and their `busy` decrement; this function returns (or unwinds, through `Finish`) only
-        // after `busy` is zero, so `task` outlives every use.
+        // SAFETY: only the lifetime changes. Members use the job between joining it, while it is
+        // open, and leaving it; this function returns (or unwinds, through `Finish`) only after it
+        // has closed the job and all have left, so `task` outlives every use.
         let job: &'static Job =
             unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static Job>(job) };
         *shared.job.lock().unwrap_or_else(|e| e.into_inner()) = Some((job, tasks));
         shared.next.store(0, Ordering::Relaxed);
-        shared.busy.store(self.members.len(), Ordering::Relaxed);
         {
             let asleep = shared.asleep.lock().unwrap_or_else(|e| e.into_inner());
-            shared.epoch.fetch_add(1, Ordering::Release);
+            shared.state.fetch_add(EPOCH | OPEN, Ordering::Release);
             if *asleep > 0 {
                 shared.wake.notify_all();
             }
@@ -140,7 +142,7 @@ impl Drop for Team {
         self.shared.stop.store(true, Ordering::Relaxed);
         {
             let _asleep = self.shared.asleep.lock().unwrap_or_else(|e| e.into_inner());
-            self.shared.epoch.fetch_add(1, Ordering::Release);
+            self.shared.state.fetch_add(EPOCH, Ordering::Release);
             self.shared.wake.notify_all();
         }
         for member in self.members.drain(..) {
@@ -150,13 +152,14 @@ impl Drop for Team {
     }
 }
 
-/// Waits for every member, also while the caller's own task unwinds.
+/// Closes the job and waits for every member at work, also while the caller's own task unwinds.
 struct Finish<'a>(&'a Shared);
 
 impl Drop for Finish<'_> {
     fn drop(&mut self) {
         let mut turns = 0u32;
-        while self.0.busy.load(Ordering::Acquire) != 0 {
+        self.0.state.fetch_and(!OPEN, Ordering::Relaxed);
+        while self.0.state.load(Ordering::Acquire) & (OPEN - 1) != 0 {
             turns += 1;
             if turns < SPINS {
                 std::hint::spin_loop()
@@ -184,6 +187,9 @@ fn member(shared: &Shared) {
         if shared.stop.load(Ordering::Relaxed) {
             return;
         }
+        if !join(shared, seen) {
+            continue;
+        }
         let job = *shared.job.lock().unwrap_or_else(|e| e.into_inner());
         if let Some((job, tasks)) = job {
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -193,31 +199,38 @@ fn member(shared: &Shared) {
                 shared.panicked.store(true, Ordering::Relaxed);
             }
         }
-        shared.busy.fetch_sub(1, Ordering::Release);
+        shared.state.fetch_sub(1, Ordering::Release);
     }
 }
 
-fn wait_for_change(shared: &Shared, seen: usize) -> usize {
+/// Takes part in job `number`, if it still takes members.
+fn join(shared: &Shared, number: u64) -> bool {
+    let joined = |state: u64| (state / EPOCH == number && state & OPEN != 0).then_some(state + 1);
+    let order = (Ordering::Acquire, Ordering::Relaxed);
+    shared.state.fetch_update(order.0, order.1, joined).is_ok()
+}
+
+fn wait_for_change(shared: &Shared, seen: u64) -> u64 {
+    let number = || shared.state.load(Ordering::Acquire) / EPOCH;
     for _ in 0..SPINS {
-        let epoch = shared.epoch.load(Ordering::Acquire);
-        if epoch != seen {
-            return epoch;
+        let now = number();
+        if now != seen {
+            return now;
         }
         std::hint::spin_loop();
     }
     let mut asleep = shared.asleep.lock().unwrap_or_else(|e| e.into_inner());
     *asleep += 1;
-    while shared.epoch.load(Ordering::Acquire) == seen {
+    while number() == seen {
         asleep = shared.wake.wait(asleep).unwrap_or_else(|e| e.into_inner());
     }
     *asleep -= 1;
-    shared.epoch.load(Ordering::Acquire)
+    number()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicU64;
 
     #[test]
     fn every_task_runs_once() {

@@ -8,6 +8,8 @@ use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::Variant;
 use crate::engine::{Access, Binding, DType, Dispatch, Kernel, Recording, Tensor, Tier};
 use crate::kernel_params;
+use crate::kernels::cpu::{Simd, rows};
+use crate::kernels::norm::grain;
 
 kernel_params! {
     pub struct CrossEntropyParams { first_token: u32, first_tile: u32, }
@@ -87,26 +89,20 @@ pub fn finish(state: &[f32]) -> (f64, u32) {
 fn twin(team: &Team, mut call: CpuCall<'_>) {
     let p: CrossEntropyParams = call.params();
     let (logits, targets, mut state) = (call.mat::<f32>(0), call.mat::<u32>(1), call.mat_mut(2));
-    team.rows(&mut state, 1, |r, state| {
+    let simd = Simd::best();
+    team.rows(&mut state, grain(logits.cols), |r, state| {
         if p.first_tile != 0 {
             state.copy_from_slice(&[f32::NEG_INFINITY, 0.0, f32::NAN, 0.0]);
         }
         let logits = logits.row(r);
-        let (mut largest, mut best) = (f32::NEG_INFINITY, 0);
-        for (i, &logit) in logits.iter().enumerate() {
-            if logit > largest {
-                (largest, best) = (logit, i);
-            }
-        }
+        let largest = rows::largest(simd, logits);
         if largest > state[0] {
+            let best = logits.iter().position(|&logit| logit == largest);
             state[1] *= (state[0] - largest).exp();
             state[0] = largest;
-            state[3] = (p.first_token as usize + best) as f32;
+            state[3] = (p.first_token as usize + best.unwrap_or(0)) as f32;
         }
-        state[1] += logits
-            .iter()
-            .map(|&logit| (logit - state[0]).exp())
-            .sum::<f32>();
+        state[1] += rows::sum_exp(simd, logits, state[0]);
         let target = targets.row(0)[r].wrapping_sub(p.first_token) as usize;
         if let Some(&logit) = logits.get(target) {
             state[2] = logit;

@@ -4,6 +4,7 @@ use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::Variant;
 use crate::engine::{Access, Binding, Dispatch, Kernel, Recording, Tensor, Tier};
 use crate::kernel_params;
+use crate::kernels::cpu::{Simd, rows};
 use crate::kernels::norm::grain;
 
 kernel_params! {
@@ -65,22 +66,12 @@ pub fn gated(recording: &mut Recording, gate: &Tensor, up: &Tensor, activation: 
 fn twin(team: &Team, mut call: CpuCall<'_>) {
     let GatedParams { activation } = call.params();
     let (mut gate, up) = (call.mat_mut(0), call.mat::<f32>(1));
+    let simd = Simd::best();
     team.rows(&mut gate, grain(up.cols), |r, gate| {
-        for (g, &u) in gate.iter_mut().zip(up.row(r)) {
-            *g = if activation == Activation::Silu as u32 {
-                silu(*g)
-            } else {
-                gelu_tanh(*g)
-            } * u;
+        if activation == Activation::Silu as u32 {
+            rows::silu_gate(simd, gate, up.row(r));
+        } else {
+            rows::gelu_tanh_gate(simd, gate, up.row(r));
         }
     });
-}
-
-fn silu(x: f32) -> f32 {
-    x / (1.0 + (-x).exp())
-}
-
-fn gelu_tanh(x: f32) -> f32 {
-    let inner = (2.0 / std::f32::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
-    0.5 * x * (1.0 + inner.tanh())
 }

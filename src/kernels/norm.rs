@@ -4,6 +4,7 @@ use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::{Needs, Variant};
 use crate::engine::{Access, Binding, DType, Kernel, Recording, Tensor};
 use crate::kernel_params;
+use crate::kernels::cpu::{Simd, rows};
 
 kernel_params! {
     /// Parameters of both kernels.
@@ -92,28 +93,14 @@ fn twin(team: &Team, mut call: CpuCall<'_>, add: bool) {
     let NormParams { eps } = call.params();
     let (x, weight, mut out) = (call.mat::<f32>(0), call.mat::<f32>(1), call.mat_mut(2));
     let weight = weight.row(0);
+    let simd = Simd::best();
     team.rows(&mut out, grain(x.cols), |r, out| {
-        let x = x.row(r);
-        let scale = inverse_rms(x, eps);
-        for ((out, &x), &w) in out.iter_mut().zip(x).zip(weight) {
-            let value = x * scale * w;
-            *out = if add { *out + value } else { value };
+        if add {
+            rows::rms_norm_add(simd, x.row(r), weight, eps, out);
+        } else {
+            rows::rms_norm(simd, x.row(r), weight, eps, out);
         }
     });
-}
-
-/// `1 / sqrt(mean(x^2) + eps)`, summed in 16 lanes so that the compiler can use vectors.
-pub(crate) fn inverse_rms(x: &[f32], eps: f32) -> f32 {
-    let mut lanes = [0f32; 16];
-    let chunks = x.chunks_exact(16);
-    let tail: f32 = chunks.remainder().iter().map(|v| v * v).sum();
-    for chunk in chunks {
-        for (lane, &v) in lanes.iter_mut().zip(chunk) {
-            *lane += v * v;
-        }
-    }
-    let sum = lanes.iter().sum::<f32>() + tail;
-    1.0 / (sum / x.len() as f32 + eps).sqrt()
 }
 
 /// Rows of `cols` elements that are worth a task of their own: some 10 microseconds of work.

@@ -6,9 +6,11 @@
 
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::Variant;
+use crate::engine::view::MatMut;
 use crate::engine::{Access, Binding, DType, Dispatch, Kernel, Recording, Tensor, Tier};
 use crate::kernel_params;
-use crate::kernels::norm::inverse_rms;
+use crate::kernels::cpu::{Simd, rows};
+use crate::kernels::norm::grain;
 
 kernel_params! {
     pub struct RopeParams {
@@ -155,44 +157,74 @@ pub fn scatter_rows(recording: &mut Recording, x: &Tensor, positions: &Tensor, o
     );
 }
 
-fn rope_twin(_: &Team, mut call: CpuCall<'_>) {
+fn rope_twin(team: &Team, mut call: CpuCall<'_>) {
     let p: RopeParams = call.params();
-    let (dim, half) = (p.head_dim as usize, p.head_dim as usize / 2);
+    let dim = p.head_dim as usize;
     let x = call.mat::<f32>(0);
-    let norm = call.take(1).map(|view| view.mat::<f32>());
+    let norm = call.take(1).map(|view| view.mat::<f32>().row(0));
     let (angles, positions, mut out) = (call.mat::<f32>(2), call.mat::<u32>(3), call.mat_mut(4));
-    for r in 0..x.rows {
-        let position = positions.row(0)[r] as usize;
-        let (cos, sin) = angles.row(position).split_at(half);
-        let out = out.row_mut(if p.scatter != 0 { position } else { r });
-        for (head, out) in x.row(r).chunks_exact(dim).zip(out.chunks_exact_mut(dim)) {
-            match norm {
-                Some(norm) => {
-                    let scale = inverse_rms(head, p.eps);
-                    for ((out, &v), &w) in out.iter_mut().zip(head).zip(norm.row(0)) {
-                        *out = v * scale * w;
-                    }
+    let (positions, simd) = (positions.row(0), Simd::best());
+    to_rows(
+        team,
+        x.rows,
+        (p.scatter != 0).then_some(positions),
+        &mut out,
+        |r, out| {
+            let angles = angles.row(positions[r] as usize);
+            for (head, out) in x.row(r).chunks_exact(dim).zip(out.chunks_exact_mut(dim)) {
+                match norm {
+                    Some(norm) => rows::rms_norm(simd, head, norm, p.eps, out),
+                    None => out.copy_from_slice(head),
                 }
-                None => out.copy_from_slice(head),
+                rotate(out, angles, p.interleaved != 0);
             }
-            if p.interleaved != 0 {
-                for ((pair, &c), &s) in out.chunks_exact_mut(2).zip(cos).zip(sin) {
-                    (pair[0], pair[1]) = (pair[0] * c - pair[1] * s, pair[0] * s + pair[1] * c);
-                }
-            } else {
-                let (low, high) = out.split_at_mut(half);
-                for (((a, b), &c), &s) in low.iter_mut().zip(high).zip(cos).zip(sin) {
-                    (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
-                }
-            }
+        },
+    );
+}
+
+fn rotate(head: &mut [f32], angles: &[f32], interleaved: bool) {
+    let half = head.len() / 2;
+    let (cos, sin) = angles.split_at(half);
+    if interleaved {
+        for ((pair, &c), &s) in head.chunks_exact_mut(2).zip(cos).zip(sin) {
+            (pair[0], pair[1]) = (pair[0] * c - pair[1] * s, pair[0] * s + pair[1] * c);
+        }
+    } else {
+        let (low, high) = head.split_at_mut(half);
+        for (((a, b), &c), &s) in low.iter_mut().zip(high).zip(cos).zip(sin) {
+            (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
         }
     }
 }
 
-fn scatter_twin(_: &Team, mut call: CpuCall<'_>) {
-    let (x, positions, mut out) = (call.mat::<f32>(0), call.mat::<u32>(1), call.mat_mut(2));
-    for r in 0..x.rows {
-        out.row_mut(positions.row(0)[r] as usize)
-            .copy_from_slice(x.row(r));
+/// Calls `work` with each of `rows` and the row of `out` it goes to: its own number, or its
+/// position's where there are `positions`.
+fn to_rows(
+    team: &Team,
+    rows: usize,
+    positions: Option<&[u32]>,
+    out: &mut MatMut<'_>,
+    work: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    let target = |r: usize| positions.map_or(r, |positions| positions[r] as usize);
+    // Positions that rise name each row once, so that threads can share the work.
+    if !positions.is_none_or(|positions| positions.is_sorted_by(|a, b| a < b)) {
+        (0..rows).for_each(|r| work(r, out.row_mut(target(r))));
+        return;
     }
+    let grain = grain(out.cols);
+    let parts = out.parts();
+    team.ranges(rows, grain, |range| {
+        for r in range {
+            // SAFETY: no two rows have the same target.
+            work(r, unsafe { parts.row_mut(target(r)) });
+        }
+    });
+}
+
+fn scatter_twin(team: &Team, mut call: CpuCall<'_>) {
+    let (x, positions, mut out) = (call.mat::<f32>(0), call.mat::<u32>(1), call.mat_mut(2));
+    to_rows(team, x.rows, Some(positions.row(0)), &mut out, |r, out| {
+        out.copy_from_slice(x.row(r));
+    });
 }

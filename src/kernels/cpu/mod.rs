@@ -6,6 +6,7 @@
 pub mod simd;
 
 mod exp;
+pub mod rows;
 mod scratch;
 #[cfg(target_arch = "x86_64")]
 mod tile;
