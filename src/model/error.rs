@@ -1,5 +1,6 @@
 //! What can be wrong with a model, or with what is asked of it.
 
+use std::io;
 use std::path::Path;
 
 use thiserror::Error;
@@ -43,15 +44,46 @@ impl ModelError {
     pub fn file(path: &Path, detail: impl Into<String>) -> Self {
         ModelError::File {
             path: path.display().to_string(),
-            detail: detail.into(),
+            detail: printable(&detail.into()),
         }
+    }
+
+    /// A file that cannot be opened.
+    pub fn open(path: &Path, error: &io::Error) -> Self {
+        let advice = match error.kind() {
+            io::ErrorKind::NotFound => "does not exist; check the path".to_owned(),
+            io::ErrorKind::PermissionDenied => {
+                "may not be read: permission denied; check its permissions".to_owned()
+            }
+            _ => format!("cannot be opened: {error}"),
+        };
+        ModelError::file(path, advice)
     }
 
     pub fn field(path: &Path, field: impl Into<String>, detail: impl Into<String>) -> Self {
         ModelError::Field {
             path: path.display().to_string(),
-            field: field.into(),
-            detail: detail.into(),
+            field: printable(&field.into()),
+            detail: printable(&detail.into()),
         }
     }
+}
+
+/// Longer texts from a file are cut in messages.
+const MOST_CHARS: usize = 300;
+
+/// A text that may come from a damaged file, made safe for one line of a terminal.
+fn printable(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars().take(MOST_CHARS) {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    if text.chars().nth(MOST_CHARS).is_some() {
+        out.push('…');
+    }
+    out
 }

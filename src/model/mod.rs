@@ -8,6 +8,7 @@ pub mod generate;
 pub mod gguf;
 pub mod hub;
 pub mod locate;
+pub mod mapping;
 pub mod names;
 pub mod safetensors;
 pub mod sample;

@@ -337,7 +337,7 @@ fn array<T>(
     };
     let wrong = || gguf.field_error(key, format!("is not an array of {of}"));
     let array = value.as_array().ok_or_else(wrong)?;
-    array.iter().map(|v| read(v).ok_or_else(wrong)).collect()
+    array.iter().map(|v| read(&v).ok_or_else(wrong)).collect()
 }
 
 /// Splits "left right" and makes sure that both and their union are tokens.
