@@ -2,11 +2,16 @@
 
 mod from_gguf;
 mod from_json;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
 pub use crate::kernels::gated::Activation;
 use crate::model::error::ModelError;
+
+/// More layers than any model has.
+const MAX_LAYERS: usize = 1 << 10;
 
 /// The families whose weights the transformer can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +125,7 @@ impl ModelConfig {
         let sizes = [
             ("vocabulary size", self.vocab, 1 << 22),
             ("hidden size", self.hidden, 1 << 17),
-            ("number of layers", self.layers, 1 << 10),
+            ("number of layers", self.layers, MAX_LAYERS),
             ("number of heads", self.heads, 1 << 10),
             ("number of key/value heads", self.kv_heads, 1 << 10),
             ("head size", self.head_dim, 1 << 10),
@@ -138,7 +143,10 @@ impl ModelConfig {
         }
         let fail = |field: &str, detail: String| Err(ModelError::field(path, field, detail));
         if !self.heads.is_multiple_of(self.kv_heads) {
-            let detail = format!("{} heads do not share {} evenly", self.heads, self.kv_heads);
+            let detail = format!(
+                "is {}, which does not divide the {} heads",
+                self.kv_heads, self.heads
+            );
             return fail("number of key/value heads", detail);
         }
         if !self.head_dim.is_multiple_of(2) {
@@ -168,7 +176,11 @@ impl ModelConfig {
         if !self.sliding.is_empty() && self.sliding.len() != self.layers {
             return fail(
                 "layer types",
-                format!("{} for {} layers", self.sliding.len(), self.layers),
+                format!(
+                    "name {} layers and the model has {}",
+                    self.sliding.len(),
+                    self.layers
+                ),
             );
         }
         for rope in [Some(&self.rope), self.rope_local.as_ref()]
@@ -232,7 +244,10 @@ impl RopeScaling {
     }
 }
 
-/// Five sliding layers, then one that sees everything: Gemma 3's pattern of `every`.
+/// Every `every`th layer sees everything and those between slide: Gemma 3's pattern, with 6.
 fn sliding_pattern(layers: usize, every: usize) -> Vec<bool> {
-    (0..layers).map(|i| (i + 1) % every.max(1) != 0).collect()
+    // More layers than this are refused by `check`.
+    (1..=layers.min(MAX_LAYERS))
+        .map(|i| !i.is_multiple_of(every.max(1)))
+        .collect()
 }

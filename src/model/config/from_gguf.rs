@@ -8,16 +8,20 @@ use crate::model::error::ModelError;
 use crate::model::gguf::Gguf;
 
 /// Gemma 3's values that its GGUF files do not carry.
-const GEMMA3_PATTERN: u64 = 6;
+const GEMMA3_PATTERN: usize = 6;
 const GEMMA3_LOCAL_THETA: f32 = 10_000.0;
 /// The one Gemma 3 whose attention is not scaled by its head size (27B: hidden 5376, 32 heads).
 const GEMMA3_27B: (usize, usize) = (5376, 32);
 
+const NOT_YET: &str = "is set; such models cannot be run yet";
+
 impl ModelConfig {
     pub fn from_gguf(gguf: &Gguf) -> Result<ModelConfig, ModelError> {
+        refuse_what_is_no_model(gguf)?;
         let key = "general.architecture";
-        let name = gguf.require(key)?.as_str().unwrap_or_default();
-        let arch = match name {
+        gguf.require(key)?;
+        let name = gguf.get_str(key)?.unwrap_or_default();
+        let kind = match name {
             "llama" => Architecture::Llama,
             "qwen2" => Architecture::Qwen2,
             "qwen3" => Architecture::Qwen3,
@@ -27,12 +31,30 @@ impl ModelConfig {
                 return Err(gguf.field_error(key, detail));
             }
         };
-        Fields {
+        let fields = Fields {
             gguf,
             arch: name,
-            kind: arch,
+            kind,
+        };
+        fields.refuse_what_cannot_run()?;
+        fields.config()?.check(gguf.path())
+    }
+}
+
+fn refuse_what_is_no_model(gguf: &Gguf) -> Result<(), ModelError> {
+    if let Some(parts) = gguf.get_u64("split.count")?.filter(|n| *n > 1) {
+        let detail = format!(
+            "is one of {parts} parts of a model; join them with `llama-gguf-split --merge`, or \
+             use a file that is whole"
+        );
+        return Err(gguf.field_error("split.count", detail));
+    }
+    match gguf.get_str("general.type")? {
+        None | Some("model") => Ok(()),
+        Some(other) => {
+            let detail = format!("is '{other}'; pass the model that it belongs to");
+            Err(gguf.field_error("general.type", detail))
         }
-        .config()
     }
 }
 
@@ -44,50 +66,31 @@ struct Fields<'a> {
 
 impl Fields<'_> {
     fn config(&self) -> Result<ModelConfig, ModelError> {
-        self.refuse_what_cannot_run()?;
         let gemma = self.kind == Architecture::Gemma3;
-        let (hidden, heads) = (
-            self.size("embedding_length")?,
-            self.size("attention.head_count")?,
-        );
-        let head_dim = match self.gguf.get_u64(&self.key("attention.key_length"))? {
-            Some(length) => length as usize,
-            None => hidden.checked_div(heads).unwrap_or(0),
-        };
-        let layers = self.size("block_count")?.min(1 << 20);
-        let sliding_window = self.gguf.get_u64(&self.key("attention.sliding_window"))?;
-        let sliding_window = sliding_window.filter(|_| gemma).map(|w| w as usize);
-        let pattern = self
-            .gguf
-            .get_u64(&self.key("attention.sliding_window_pattern"))?;
-        let local_theta = self.gguf.get_f64(&self.key("rope.freq_base_swa"))?;
-        let scale_dim = if gemma && (hidden, heads) == GEMMA3_27B {
-            hidden / heads
-        } else {
-            head_dim
-        };
-        let config = ModelConfig {
+        let hidden = self.size("embedding_length")?;
+        let heads = self.size("attention.head_count")?;
+        let head_dim = self.head_dim(hidden, heads)?;
+        let layers = self.size("block_count")?;
+        let (sliding_window, sliding) = self.sliding(layers)?;
+        Ok(ModelConfig {
             arch: self.kind,
             vocab: self.vocab()?,
             hidden,
             layers,
             heads,
-            kv_heads: match self.gguf.get_u64(&self.key("attention.head_count_kv"))? {
-                Some(count) => count as usize,
-                None => heads,
-            },
+            kv_heads: self.get_size("attention.head_count_kv")?.unwrap_or(heads),
             head_dim,
             ffn: self.size("feed_forward_length")?,
             context: self.size("context_length")?,
-            norm_eps: self.number("attention.layer_norm_rms_epsilon", 1e-5)?,
+            norm_eps: self.norm_eps()?,
             rope: Rope {
-                theta: self.number("rope.freq_base", 10_000.0)?,
+                theta: self.get_number("rope.freq_base")?.unwrap_or(10_000.0),
                 scaling: self.scaling()?,
             },
-            rope_local: sliding_window.map(|_| Rope {
-                theta: local_theta.map_or(GEMMA3_LOCAL_THETA, |v| v as f32),
-                scaling: RopeScaling::None,
-            }),
+            rope_local: match sliding_window {
+                Some(_) => Some(self.rope_local()?),
+                None => None,
+            },
             rope_interleaved: self.kind == Architecture::Llama,
             qk_norm: matches!(self.kind, Architecture::Qwen3 | Architecture::Gemma3),
             qkv_bias: self.gguf.tensor("blk.0.attn_q.bias").is_some(),
@@ -100,83 +103,135 @@ impl Fields<'_> {
                 Activation::Silu
             },
             sliding_window,
-            sliding: if sliding_window.is_some() {
-                sliding_pattern(layers, pattern.unwrap_or(GEMMA3_PATTERN) as usize)
-            } else {
-                Vec::new()
-            },
-            attention_scale: 1.0 / (scale_dim as f32).sqrt(),
+            sliding,
+            attention_scale: self.attention_scale(hidden, heads, head_dim)?,
             tied_embeddings: self.gguf.tensor("output.weight").is_none(),
-        };
-        config.check(self.gguf.path())
+        })
     }
 
     fn refuse_what_cannot_run(&self) -> Result<(), ModelError> {
+        let set = |name: &str| -> Result<bool, ModelError> {
+            Ok(self.get_number(name)?.is_some_and(|v| v != 0.0))
+        };
         for name in [
             "expert_count",
             "attn_logit_softcapping",
             "final_logit_softcapping",
         ] {
-            let key = self.key(name);
-            if self.gguf.get_f64(&key)?.is_some_and(|v| v != 0.0) {
-                return Err(self
-                    .gguf
-                    .field_error(&key, "is set; such models cannot be run yet"));
+            if set(name)? {
+                return Err(self.err(name, NOT_YET));
             }
         }
-        let (key, value) = (
-            self.key("attention.key_length"),
-            self.key("attention.value_length"),
-        );
-        if let (Some(k), Some(v)) = (self.gguf.get_u64(&key)?, self.gguf.get_u64(&value)?)
-            && k != v
-        {
-            return Err(self
-                .gguf
-                .field_error(&value, format!("is {v} and the keys' length {k}")));
+        let name = "rope.scaling.attn_factor";
+        if set(name)? && self.get_number(name)? != Some(1.0) {
+            return Err(self.err(name, NOT_YET));
         }
-        let key = self.key("rope.dimension_count");
-        let heads = self
-            .gguf
-            .get_u64(&self.key("attention.head_count"))?
-            .unwrap_or(1);
-        let hidden = self
-            .gguf
-            .get_u64(&self.key("embedding_length"))?
-            .unwrap_or(0);
-        let length = self.gguf.get_u64(&self.key("attention.key_length"))?;
-        let head_dim = length.or(hidden.checked_div(heads));
-        if let Some(count) = self.gguf.get_u64(&key)?
-            && head_dim.is_some_and(|dim| dim != count)
-        {
-            return Err(self.gguf.field_error(
-                &key,
-                "rotates a part of each head only, which cannot be run yet",
-            ));
+        if self.gguf.get_bool(&self.key("attention.causal"))? == Some(false) {
+            let detail = "is false: the model was not made to write text";
+            return Err(self.err("attention.causal", detail));
         }
-        Ok(())
+        // Weights that the transformer would silently leave out.
+        let unknown = self.gguf.tensors().find(|tensor| {
+            let name = tensor.name.as_str();
+            let qkv = ["attn_q.bias", "attn_k.bias", "attn_v.bias"];
+            name.ends_with(".bias") && !qkv.iter().any(|known| name.ends_with(known))
+                || name.starts_with("rope_factors")
+        });
+        match unknown {
+            Some(tensor) => {
+                let field = format!("tensor '{}'", tensor.name);
+                let detail = "is not used by any model that can be run yet";
+                Err(self.gguf.field_error(&field, detail))
+            }
+            None => Ok(()),
+        }
     }
 
+    fn head_dim(&self, hidden: usize, heads: usize) -> Result<usize, ModelError> {
+        let (keys, values) = ("attention.key_length", "attention.value_length");
+        let head_dim = match self.get_size(keys)? {
+            Some(length) => length,
+            None if heads == 0 || !hidden.is_multiple_of(heads) => {
+                let detail = format!("is {heads}, which does not divide the width of {hidden}");
+                return Err(self.err("attention.head_count", detail));
+            }
+            None => hidden / heads,
+        };
+        if let Some(length) = self.get_size(values)?.filter(|v| *v != head_dim) {
+            let detail = format!("is {length} and the keys' length {head_dim}: cannot be run yet");
+            return Err(self.err(values, detail));
+        }
+        let rotated = "rope.dimension_count";
+        if let Some(count) = self.get_size(rotated)?.filter(|v| *v != head_dim) {
+            let detail = format!("rotates {count} of {head_dim} elements: cannot be run yet");
+            return Err(self.err(rotated, detail));
+        }
+        Ok(head_dim)
+    }
+
+    /// The window and which layers slide.
+    fn sliding(&self, layers: usize) -> Result<(Option<usize>, Vec<bool>), ModelError> {
+        let window = self.get_size("attention.sliding_window")?;
+        let Some(window) = window.filter(|w| *w > 0) else {
+            return Ok((None, Vec::new()));
+        };
+        if self.kind != Architecture::Gemma3 {
+            return Err(self.err("attention.sliding_window", NOT_YET));
+        }
+        let pattern = self.get_size("attention.sliding_window_pattern")?;
+        let sliding = sliding_pattern(layers, pattern.unwrap_or(GEMMA3_PATTERN));
+        Ok((Some(window), sliding))
+    }
+
+    fn rope_local(&self) -> Result<Rope, ModelError> {
+        let theta = self.get_number("rope.freq_base_swa")?;
+        Ok(Rope {
+            theta: theta.unwrap_or(GEMMA3_LOCAL_THETA),
+            scaling: RopeScaling::None,
+        })
+    }
+
+    /// As llama.cpp reads it: a factor without a type is linear, and one of 0 is none.
     fn scaling(&self) -> Result<RopeScaling, ModelError> {
         if let Some(tensor) = self.gguf.tensor("rope_freqs.weight") {
             let mut factors = vec![0f32; tensor.rows * tensor.cols];
-            dequantize_row(
-                tensor.dtype,
-                &tensor.map[tensor.range.clone()],
-                &mut factors,
-            );
+            dequantize_row(tensor.dtype, tensor.bytes(), &mut factors);
             return Ok(RopeScaling::Factors(factors));
         }
-        let key = self.key("rope.scaling.type");
-        match self.gguf.get_str(&key)? {
-            None | Some("none") => Ok(RopeScaling::None),
-            Some("linear") => Ok(RopeScaling::Linear(
-                self.number("rope.scaling.factor", 1.0)?,
-            )),
-            Some(other) => Err(self
-                .gguf
-                .field_error(&key, format!("is '{other}'; none and linear can be run"))),
+        let name = "rope.scaling.type";
+        match self.gguf.get_str(&self.key(name))? {
+            Some("none") => Ok(RopeScaling::None),
+            None | Some("linear") => {
+                let factor = match self.get_number("rope.scaling.factor")? {
+                    Some(factor) => Some(factor),
+                    None => self.get_number("rope.scale_linear")?,
+                };
+                let factor = factor.filter(|f| *f != 0.0 && *f != 1.0);
+                Ok(factor.map_or(RopeScaling::None, RopeScaling::Linear))
+            }
+            Some(other) => {
+                let detail = format!("is '{other}'; none and linear can be run");
+                Err(self.err(name, detail))
+            }
         }
+    }
+
+    fn attention_scale(
+        &self,
+        hidden: usize,
+        heads: usize,
+        head_dim: usize,
+    ) -> Result<f32, ModelError> {
+        let own = self.get_number("attention.scale")?.filter(|s| *s != 0.0);
+        let is_27b = self.kind == Architecture::Gemma3 && (hidden, heads) == GEMMA3_27B;
+        let dim = if is_27b { hidden / heads } else { head_dim };
+        Ok(own.unwrap_or(1.0 / (dim as f32).sqrt()))
+    }
+
+    fn norm_eps(&self) -> Result<f32, ModelError> {
+        let name = "attention.layer_norm_rms_epsilon";
+        self.get_number(name)?
+            .ok_or_else(|| self.err(name, "is missing; the file is not a complete model"))
     }
 
     /// The embedding has a row for each token.
@@ -184,8 +239,8 @@ impl Fields<'_> {
         let name = "token_embd.weight";
         let tensor = self.gguf.tensor(name);
         let tensor = tensor.ok_or_else(|| {
-            self.gguf
-                .field_error(name, "is missing; this file holds no model weights")
+            let detail = "is missing; the file holds no model's weights";
+            self.gguf.field_error(&format!("tensor '{name}'"), detail)
         })?;
         Ok(tensor.rows)
     }
@@ -195,13 +250,22 @@ impl Fields<'_> {
     }
 
     fn size(&self, name: &str) -> Result<usize, ModelError> {
-        Ok(self.gguf.require_u64(&self.key(name))? as usize)
+        self.gguf.require(&self.key(name))?;
+        Ok(self.get_size(name)?.unwrap_or_default())
     }
 
-    fn number(&self, name: &str, default: f32) -> Result<f32, ModelError> {
-        Ok(self
-            .gguf
-            .get_f64(&self.key(name))?
-            .map_or(default, |v| v as f32))
+    fn get_size(&self, name: &str) -> Result<Option<usize>, ModelError> {
+        let found = self.gguf.get_u64(&self.key(name))?;
+        // Sizes beyond this are refused by the config's checks on every machine.
+        let clamp = |v: u64| usize::try_from(v).unwrap_or(usize::MAX);
+        Ok(found.map(clamp))
+    }
+
+    fn get_number(&self, name: &str) -> Result<Option<f32>, ModelError> {
+        Ok(self.gguf.get_f64(&self.key(name))?.map(|v| v as f32))
+    }
+
+    fn err(&self, name: &str, detail: impl Into<String>) -> ModelError {
+        self.gguf.field_error(&self.key(name), detail)
     }
 }
