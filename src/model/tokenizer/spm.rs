@@ -126,7 +126,8 @@ impl<'a> Merging<'a> {
                 start = end - own.len();
             }
             if end == text.len() {
-                own = own.trim_end_matches(' ');
+                // A mark at the end counts as a space, as in sentencepiece.
+                own = own.trim_end_matches([' ', SPACE_MARK]);
                 end = start + own.len();
             }
         }
