@@ -11,7 +11,8 @@ cases.json holds the texts and, for each tokenizer of tests/golden/tiny and thos
 as lists of ids (only those that differ from `ids`), by Hugging Face's tokenizers; for the
 SentencePiece models only `plain`, by sentencepiece. bytes.json is a vocabulary whose merges run
 across every kind of boundary, so that each of the pre-tokenizers in cases.json cuts it differently.
-chat.json holds messages as transformers renders them with templates/*.jinja.
+chat.json holds messages as transformers renders them with templates/*.jinja, of which smollm2,
+qwen2.5 and qwen3 are these models' own (Apache-2.0).
 """
 
 from __future__ import annotations

@@ -90,15 +90,7 @@ impl GgufVocab {
                 .filter(|id| *id != u64::from(u32::MAX))
                 .map(clamp_id))
         };
-        let flag = |key: &str| -> Result<Option<bool>, ModelError> {
-            let key = format!("tokenizer.ggml.{key}");
-            let value = gguf.metadata.get(&key);
-            let read = |v: &Value| {
-                v.as_bool()
-                    .ok_or_else(|| gguf.field_error(&key, "is not true or false"))
-            };
-            value.map(read).transpose()
-        };
+        let flag = |key: &str| gguf.get_bool(&format!("tokenizer.ggml.{key}"));
         let text = |key: &str| gguf.get_str(key).map(|found| found.map(str::to_owned));
         let model = text("tokenizer.ggml.model")?.ok_or_else(|| {
             gguf.field_error(
@@ -106,12 +98,16 @@ impl GgufVocab {
                 "is missing; the file has no tokenizer",
             )
         })?;
-        let texts = |key| array(gguf, key, "texts", |v| v.as_str().map(str::to_owned));
+        let owned = |v| match v {
+            Value::String(text) => Some(text),
+            _ => None,
+        };
+        let texts = |key| array(gguf, key, "texts", owned);
         let signed = |v: &Value| match v {
             Value::Signed(n) => Some(*n),
             other => other.as_u64().and_then(|n| i64::try_from(n).ok()),
         };
-        let kind = |v: &Value| signed(v).map(TokenType::from_number);
+        let kind = |v: Value| signed(&v).map(TokenType::from_number);
         Ok(GgufVocab {
             model,
             pre: text("tokenizer.ggml.pre")?,
@@ -330,14 +326,14 @@ fn array<T>(
     gguf: &Gguf,
     key: &str,
     of: &str,
-    read: impl Fn(&Value) -> Option<T>,
+    read: impl Fn(Value) -> Option<T>,
 ) -> Result<Vec<T>, ModelError> {
     let Some(value) = gguf.metadata.get(key) else {
         return Ok(Vec::new());
     };
     let wrong = || gguf.field_error(key, format!("is not an array of {of}"));
     let array = value.as_array().ok_or_else(wrong)?;
-    array.iter().map(|v| read(&v).ok_or_else(wrong)).collect()
+    array.iter().map(|v| read(v).ok_or_else(wrong)).collect()
 }
 
 /// Splits "left right" and makes sure that both and their union are tokens.
