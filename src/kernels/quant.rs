@@ -26,24 +26,22 @@ pub fn dequantize_row(dtype: DType, bytes: &[u8], out: &mut [f32]) {
         }),
         DType::Q4_0 => pairs.for_each(|(b, o)| {
             let d = half_at(b, 0);
-            nibbles(&b[2..], o, |_, q| d * (f32::from(q) - 8.0));
+            nibbles(&b[2..], o, |q| d * (f32::from(q) - 8.0));
         }),
         DType::Q4_1 => pairs.for_each(|(b, o)| {
             let (d, m) = (half_at(b, 0), half_at(b, 2));
-            nibbles(&b[4..], o, |_, q| d * f32::from(q) + m);
+            nibbles(&b[4..], o, |q| d * f32::from(q) + m);
         }),
         DType::Q5_0 => pairs.for_each(|(b, o)| {
-            let (d, high) = (half_at(b, 0), word_at(b, 2));
-            nibbles(&b[6..], o, |i, q| {
-                d * (f32::from(q | fifth_bit(high, i)) - 16.0)
-            });
+            let d = half_at(b, 0);
+            expand(&five_bits(&b[2..6], &b[6..]), o, |q| d * (q - 16.0));
         }),
         DType::Q5_1 => pairs.for_each(|(b, o)| {
-            let (d, m, high) = (half_at(b, 0), half_at(b, 2), word_at(b, 4));
-            nibbles(&b[8..], o, |i, q| d * f32::from(q | fifth_bit(high, i)) + m);
+            let (d, m) = (half_at(b, 0), half_at(b, 2));
+            expand(&five_bits(&b[4..8], &b[8..]), o, |q| d * q + m);
         }),
-        DType::Q4_K => pairs.for_each(|(b, o)| k_block(b, &[], &b[16..], o)),
-        DType::Q5_K => pairs.for_each(|(b, o)| k_block(b, &b[16..48], &b[48..], o)),
+        DType::Q4_K => pairs.for_each(|(b, o)| k_block(b, None, &b[16..], o)),
+        DType::Q5_K => pairs.for_each(|(b, o)| k_block(b, Some(&b[16..48]), &b[48..], o)),
         DType::Q6_K => pairs.for_each(|(b, o)| q6_k_block(b, o)),
     }
 }
@@ -52,21 +50,38 @@ fn half_at(b: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([b[at], b[at + 1]]).to_f32()
 }
 
-fn word_at(b: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]])
-}
-
-fn fifth_bit(high: u32, i: usize) -> u8 {
-    ((high >> i & 1) << 4) as u8
-}
-
 /// Low nibbles are the block's first half, high nibbles its second.
-fn nibbles(packed: &[u8], out: &mut [f32], value: impl Fn(usize, u8) -> f32) {
+fn nibbles(packed: &[u8], out: &mut [f32], value: impl Fn(u8) -> f32) {
     let (low, high) = out.split_at_mut(16);
-    for (i, ((&byte, low), high)) in packed.iter().zip(low).zip(high).enumerate() {
-        *low = value(i, byte & 15);
-        *high = value(i + 16, byte >> 4);
+    for ((&byte, low), high) in packed.iter().zip(low).zip(high) {
+        *low = value(byte & 15);
+        *high = value(byte >> 4);
     }
+}
+
+// Levels are unpacked into bytes first and turned into floats after: either loop is then simple
+// enough for the compiler's vectors, which is worth a factor of four to eight.
+
+fn expand(levels: &[u8], out: &mut [f32], value: impl Fn(f32) -> f32) {
+    for (out, level) in out.iter_mut().zip(levels) {
+        *out = value(f32::from(*level));
+    }
+}
+
+/// Nibbles as in [`nibbles`] with a fifth bit for each, from the lowest bit of `high` on.
+fn five_bits(high: &[u8], packed: &[u8]) -> [u8; 32] {
+    let mut levels = [0; 32];
+    let (first, second) = levels.split_at_mut(16);
+    for ((byte, first), second) in packed.iter().zip(first).zip(second) {
+        *first = byte & 15;
+        *second = byte >> 4;
+    }
+    for (levels, high) in levels.chunks_exact_mut(8).zip(high) {
+        for (bit, level) in levels.iter_mut().enumerate() {
+            *level |= (high >> bit & 1) << 4;
+        }
+    }
+    levels
 }
 
 /// Scale and minimum of sub-block `j`, six bits each, packed into 12 bytes.
@@ -83,29 +98,41 @@ fn scale_and_min(packed: &[u8], j: usize) -> (f32, f32) {
 }
 
 /// Q4_K, and Q5_K where `high` holds the fifth bits.
-fn k_block(b: &[u8], high: &[u8], packed: &[u8], out: &mut [f32]) {
+#[inline(always)] // Once for each, so that Q4_K has no test for the fifth bit.
+fn k_block(b: &[u8], high: Option<&[u8]>, packed: &[u8], out: &mut [f32]) {
     let (d, dmin) = (half_at(b, 0), half_at(b, 2));
     for (j, out) in out.chunks_exact_mut(32).enumerate() {
         let (scale, min) = scale_and_min(&b[4..16], j);
         let (d, m) = (d * scale, dmin * min);
-        let packed = &packed[j / 2 * 32..][..32];
-        for (i, (out, &byte)) in out.iter_mut().zip(packed).enumerate() {
-            let low = if j % 2 == 0 { byte & 15 } else { byte >> 4 };
-            let fifth = high.get(i).map_or(0, |h| (h >> j & 1) << 4);
-            *out = d * f32::from(low | fifth) - m;
+        let mut levels = [0u8; 32];
+        for (level, byte) in levels.iter_mut().zip(&packed[j / 2 * 32..]) {
+            *level = byte >> (j % 2 * 4) & 15;
         }
+        if let Some(high) = high {
+            for (level, high) in levels.iter_mut().zip(high) {
+                *level |= (high >> j & 1) << 4;
+            }
+        }
+        expand(&levels, out, |q| d * q - m);
     }
 }
 
 fn q6_k_block(b: &[u8], out: &mut [f32]) {
     let (low, high, scales, d) = (&b[..128], &b[128..192], &b[192..208], half_at(b, 208));
-    for (i, out) in out.iter_mut().enumerate() {
-        let (half, within) = (i / 128, i % 128);
-        let (quarter, lane) = (within / 32, within % 32);
-        let nibble = low[half * 64 + within % 64] >> (4 * (quarter / 2)) & 15;
-        let top = high[half * 32 + lane] >> (2 * quarter) & 3;
-        let q = i32::from(nibble | top << 4) - 32;
-        *out = d * f32::from(scales[i / 16] as i8) * q as f32;
+    for (n, out) in out.chunks_exact_mut(32).enumerate() {
+        let (half, quarter) = (n / 4, n % 4);
+        let low = &low[half * 64 + quarter % 2 * 32..];
+        let high = &high[half * 32..];
+        let mut levels = [0u8; 32];
+        for ((level, low), high) in levels.iter_mut().zip(low).zip(high) {
+            let top = high >> (2 * quarter) & 3;
+            *level = low >> (quarter / 2 * 4) & 15 | top << 4;
+        }
+        let halves = levels.chunks_exact(16).zip(out.chunks_exact_mut(16));
+        for ((levels, out), scale) in halves.zip(&scales[2 * n..]) {
+            let d = d * f32::from(*scale as i8);
+            expand(levels, out, |q| d * (q - 32.0));
+        }
     }
 }
 
