@@ -18,6 +18,10 @@ pub fn choose(dispatch: &Dispatch, tier: &Tier) -> Variant {
     // Queries, keys, values and outputs as vectors of four.
     let aligned = params.head_dim.is_multiple_of(4)
         && [0, 1, 2, 4].iter().all(|&i| aligned(dispatch.view(i)));
+    if aligned && vectors <= 64 && tier.suits_lanes() {
+        let groups = [rows.div_ceil(8) as u32, params.heads, 1];
+        return lanes(vectors.div_ceil(16).next_power_of_two() * 16, groups);
+    }
     if aligned && rows >= ROWS_FOR_TILES && vectors <= 64 && tier.workgroup_bytes >= TILE_BYTES {
         let groups = [rows.div_ceil(TILE_ROWS) as u32, params.heads, 1];
         return tile(vectors.div_ceil(16).next_power_of_two(), groups);
@@ -36,6 +40,9 @@ pub fn variants() -> Vec<Variant> {
         Variant::portable("attention", [1; 3]),
         row(false, [1; 3]),
         row(true, [1; 3]),
+        lanes(16, [1; 3]),
+        lanes(32, [1; 3]),
+        lanes(64, [1; 3]),
         tile(1, [1; 3]),
         tile(2, [1; 3]),
         tile(4, [1; 3]),
@@ -52,6 +59,15 @@ fn row(subgroups: bool, groups: [u32; 3]) -> Variant {
     } else {
         variant
     }
+}
+
+fn lanes(vectors: u32, groups: [u32; 3]) -> Variant {
+    Variant::portable("attention_lanes", groups)
+        .value("VECTORS", vectors)
+        .needing(Needs {
+            subgroups: true,
+            ..Needs::default()
+        })
 }
 
 fn tile(vectors: u32, groups: [u32; 3]) -> Variant {

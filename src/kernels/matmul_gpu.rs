@@ -28,7 +28,7 @@ const COOPERATIVE: Needs = Needs {
 
 pub fn choose(dispatch: &Dispatch, tier: &Tier) -> Variant {
     let (x, weight, out) = (dispatch.view(0), dispatch.view(1), dispatch.view(3));
-    let variant = if suits_lanes(tier) {
+    let variant = if tier.suits_lanes() {
         lanes(x.rows, out)
     } else if x.rows <= MATVEC_ROWS {
         matvec(x.rows, tier.subgroups, out.cols)
@@ -85,11 +85,6 @@ fn grid(out: &Tensor, rows: usize, cols: usize) -> [u32; 3] {
 
 fn tiles(out: &Tensor, edge: usize) -> usize {
     out.cols.div_ceil(edge) * out.rows.div_ceil(edge)
-}
-
-/// Rasterisers on the CPU, whose subgroups are one 256-bit vector.
-fn suits_lanes(tier: &Tier) -> bool {
-    tier.software && tier.subgroups && tier.subgroup_size == (8, 8)
 }
 
 /// Blocks of 8 rows, or of 16 where there are more.

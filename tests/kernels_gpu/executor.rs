@@ -130,7 +130,16 @@ fn a_cancelled_run_stops_between_slices() {
 
 #[test]
 fn a_profile_counts_every_launch_and_its_time() {
-    let device = open(OpenOptions::default());
+    // Short slices cut launches: each still counts once.
+    for slice_secs in [None, Some(1e-4)] {
+        profiled(&open(OpenOptions {
+            slice_secs,
+            ..OpenOptions::default()
+        }));
+    }
+}
+
+fn profiled(device: &Device) {
     let x = device.tensor(DType::F32, 40, 256, "x").expect("memory");
     let bytes = inscribe::kernels::random::random_weight(DType::Q8_0, 300, 256, 1);
     let w = device

@@ -21,6 +21,7 @@ const SHARED: &[(&str, &str)] = sources!["shared/view", "shared/weight", "shared
 /// A file for each kernel family.
 const SHADERS: &[(&str, &str)] = sources![
     "attention",
+    "attention_lanes",
     "attention_row",
     "attention_tile",
     "cross_entropy",

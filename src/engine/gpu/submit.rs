@@ -8,6 +8,7 @@ use wgpu::{CommandEncoder, ComputePassDescriptor, SubmissionIndex};
 
 use super::GpuDevice;
 use super::program::{DispatchStep, GpuProgram, Step};
+use super::timing::add_to_profile;
 use crate::engine::device::{Program, RunOptions};
 use crate::engine::error::{EngineError, Result};
 
@@ -115,8 +116,13 @@ impl GpuDevice {
             program,
             gpu,
             options,
+            timed: Vec::new(),
         };
-        run.all()?;
+        let outcome = run.all();
+        if let Some(profile) = options.profile {
+            add_to_profile(program, profile, &run.timed);
+        }
+        outcome?;
         self.failures.check()
     }
 
@@ -192,6 +198,8 @@ struct Run<'a> {
     program: &'a Program,
     gpu: &'a GpuProgram,
     options: &'a RunOptions<'a>,
+    /// With a profile: operations run so far, and the seconds they took.
+    timed: Vec<(usize, f64)>,
 }
 
 impl Run<'_> {
@@ -235,7 +243,7 @@ impl Run<'_> {
     }
 
     /// Runs one dispatch a box of workgroups at a time.
-    fn in_parts(&self, index: usize, guess: f64) -> Result<()> {
+    fn in_parts(&mut self, index: usize, guess: f64) -> Result<()> {
         let Step::Dispatch(step) = &self.gpu.steps[index] else {
             return Ok(());
         };
@@ -260,13 +268,18 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn submit(&self, slice: Slice, estimate: f64) -> Result<()> {
+    fn submit(&mut self, slice: Slice, estimate: f64) -> Result<()> {
         self.options.check_cancelled()?;
         self.set_bases(&slice);
-        if let Some(profile) = self.options.profile {
-            return self.device.profile_slice(self.program, profile, |timer| {
-                self.encode(&slice, Some(timer))
-            });
+        if self.options.profile.is_some() {
+            let timed = self
+                .device
+                .time_slice(self.program, |timer| self.encode(&slice, Some(timer)))?;
+            let secs = timed.iter().map(|(_, secs)| secs).sum();
+            let mut queued = self.device.queued.lock().unwrap_or_else(|e| e.into_inner());
+            queued.pace.learn(estimate, secs);
+            self.timed.extend(timed);
+            return Ok(());
         }
         let commands = self.encode(&slice, None);
         let at = Instant::now();

@@ -67,6 +67,12 @@ impl Tier {
         }
     }
 
+    /// Whether this is a rasteriser on the CPU whose subgroups are one 256-bit vector: the shaders
+    /// named `lanes` are made for it.
+    pub fn suits_lanes(&self) -> bool {
+        self.software && self.subgroups && self.subgroup_size == (8, 8)
+    }
+
     /// The tier in a word or two, for people.
     pub fn name(&self) -> &'static str {
         match (self.subgroups, self.f16, self.cooperative_matrix) {

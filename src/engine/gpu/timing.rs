@@ -83,14 +83,13 @@ impl Queries {
 }
 
 impl GpuDevice {
-    /// Runs one slice to its end and adds its dispatches to a profile: by timestamps, or by
-    /// sharing out the slice's time where there are none.
-    pub(super) fn profile_slice(
+    /// Runs one slice to its end. Returns its dispatches (as indices of operations) with the
+    /// seconds they took: by timestamps, or by sharing out the slice's time where there are none.
+    pub(super) fn time_slice(
         &self,
         program: &Program,
-        profile: &Profile,
         encode: impl FnOnce(&mut Timer) -> wgpu::CommandBuffer,
-    ) -> Result<()> {
+    ) -> Result<Vec<(usize, f64)>> {
         self.wait()?;
         let mut timer = Timer::new(self);
         let commands = encode(&mut timer);
@@ -102,12 +101,7 @@ impl GpuDevice {
             Some(queries) => self.pass_secs(queries, timer.ops.len())?,
             None => shares(program, &timer.ops, elapsed),
         };
-        for (op, secs) in timer.ops.iter().zip(secs) {
-            if let Some(dispatch) = dispatch(program, *op) {
-                profile.add(part(program, *op), dispatch, secs);
-            }
-        }
-        Ok(())
+        Ok(timer.ops.into_iter().zip(secs).collect())
     }
 
     fn pass_secs(&self, queries: &Queries, count: usize) -> Result<Vec<f64>> {
@@ -132,6 +126,16 @@ impl GpuDevice {
             .chunks_exact(2)
             .map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period)
             .collect())
+    }
+}
+
+/// Adds timed dispatches to a profile, each once however many parts it ran in.
+pub(super) fn add_to_profile(program: &Program, profile: &Profile, timed: &[(usize, f64)]) {
+    for same in timed.chunk_by(|a, b| a.0 == b.0) {
+        let secs = same.iter().map(|(_, secs)| secs).sum();
+        if let Some(dispatch) = dispatch(program, same[0].0) {
+            profile.add(part(program, same[0].0), dispatch, secs);
+        }
     }
 }
 
