@@ -20,6 +20,23 @@ pub trait Unpack {
     /// `src` must have `BYTES` readable bytes, and the processor AVX-512 F, BW, DQ and VL.
     unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512));
 
+    /// Whether the scales are better read ahead, many at a time: blocks of 32 weights.
+    const SCALES_AHEAD: bool = false;
+
+    /// As `step`, with the block's scale and minimum as [`scales`] read them.
+    ///
+    /// # Safety
+    /// As for `step`; each pointer leads a float.
+    unsafe fn scaled(
+        src: *const u8,
+        _scale: *const f32,
+        _min: *const f32,
+        sink: impl FnMut(usize, __m512),
+    ) {
+        // SAFETY: the caller's.
+        unsafe { Self::step(src, sink) }
+    }
+
     /// Expands the last `n < 16` weights of a row whose length is no multiple of 16, and zeros.
     ///
     /// # Safety
@@ -117,6 +134,30 @@ pub unsafe fn unpack_any(dtype: DType, src: *const u8, out: &mut [f32]) {
     unsafe { with_format!(dtype, U => unpack_row::<U>(src, out)) }
 }
 
+/// Reads the scales and minima of `blocks` blocks that follow one another. Converting them one at
+/// a time would take as long as expanding the weights. Types without minima leave garbage there.
+///
+/// # Safety
+/// The blocks must be there, and room for `blocks` rounded up to 16 results; the processor as
+/// above.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c")]
+pub unsafe fn scales<U: Unpack>(src: *const u8, blocks: usize, scale: *mut f32, min: *mut f32) {
+    let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    let offsets = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(U::BYTES as i32));
+    for at in (0..blocks).step_by(16) {
+        let mask = first((blocks - at).min(16));
+        // SAFETY: the caller's; lanes that are masked out read nothing.
+        unsafe {
+            let src = src.add(at * U::BYTES).cast();
+            let both = _mm512_mask_i32gather_epi32::<1>(_mm512_setzero_si512(), mask, offsets, src);
+            let high = _mm512_srli_epi32::<16>(both);
+            let widen = |v| _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v));
+            _mm512_storeu_ps(scale.add(at), widen(both));
+            _mm512_storeu_ps(min.add(at), widen(high));
+        }
+    }
+}
+
 /// A mask of the first `n <= 16` lanes.
 pub fn first(n: usize) -> __mmask16 {
     ((1u32 << n) - 1) as __mmask16
@@ -134,13 +175,13 @@ pub struct Q4K;
 pub struct Q5K;
 pub struct Q6K;
 
-/// The `f16` at `src`, in every lane.
+/// The `f16` at `src`.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c")]
-unsafe fn half(src: *const u8) -> __m512 {
+#[target_feature(enable = "f16c")]
+unsafe fn half(src: *const u8) -> f32 {
     // SAFETY: the caller's.
     let bits = unsafe { src.cast::<i16>().read_unaligned() };
-    _mm512_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
+    _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
 }
 
 /// 0, 1, … 15.
@@ -228,13 +269,26 @@ impl Unpack for Bf16 {
 impl Unpack for Q8_0 {
     const LEN: usize = 32;
     const BYTES: usize = 34;
+    const SCALES_AHEAD: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
-    unsafe fn step(src: *const u8, mut sink: impl FnMut(usize, __m512)) {
+    unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512)) {
+        // SAFETY: the caller's.
+        unsafe { Self::scaled(src, &half(src), &0.0, sink) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn scaled(
+        src: *const u8,
+        scale: *const f32,
+        _min: *const f32,
+        mut sink: impl FnMut(usize, __m512),
+    ) {
         // SAFETY: the caller's.
         unsafe {
-            let d = half(src);
+            let d = _mm512_set1_ps(*scale);
             for i in 0..2 {
                 let q = _mm512_cvtepi8_epi32(_mm_loadu_si128(src.add(2 + 16 * i).cast()));
                 sink(i, _mm512_mul_ps(d, _mm512_cvtepi32_ps(q)));
@@ -257,13 +311,29 @@ unsafe fn nibbles(src: *const u8, table: __m512, mut sink: impl FnMut(usize, __m
 impl Unpack for Q4_0 {
     const LEN: usize = 32;
     const BYTES: usize = 18;
+    const SCALES_AHEAD: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
     unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
+        unsafe { Self::scaled(src, &half(src), &0.0, sink) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn scaled(
+        src: *const u8,
+        scale: *const f32,
+        _min: *const f32,
+        sink: impl FnMut(usize, __m512),
+    ) {
+        // SAFETY: the caller's.
         unsafe {
-            let table = _mm512_mul_ps(half(src), _mm512_sub_ps(iota(), _mm512_set1_ps(8.0)));
+            let table = _mm512_mul_ps(
+                _mm512_set1_ps(*scale),
+                _mm512_sub_ps(iota(), _mm512_set1_ps(8.0)),
+            );
             nibbles(src.add(2), table, sink);
         }
     }
@@ -272,13 +342,26 @@ impl Unpack for Q4_0 {
 impl Unpack for Q4_1 {
     const LEN: usize = 32;
     const BYTES: usize = 20;
+    const SCALES_AHEAD: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
     unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
+        unsafe { Self::scaled(src, &half(src), &half(src.add(2)), sink) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn scaled(
+        src: *const u8,
+        scale: *const f32,
+        min: *const f32,
+        sink: impl FnMut(usize, __m512),
+    ) {
+        // SAFETY: the caller's.
         unsafe {
-            let table = _mm512_fmadd_ps(half(src), iota(), half(src.add(2)));
+            let table = _mm512_fmadd_ps(_mm512_set1_ps(*scale), iota(), _mm512_set1_ps(*min));
             nibbles(src.add(4), table, sink);
         }
     }
@@ -309,13 +392,29 @@ unsafe fn fives(
 impl Unpack for Q5_0 {
     const LEN: usize = 32;
     const BYTES: usize = 22;
+    const SCALES_AHEAD: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
     unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
+        unsafe { Self::scaled(src, &half(src), &0.0, sink) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn scaled(
+        src: *const u8,
+        scale: *const f32,
+        _min: *const f32,
+        sink: impl FnMut(usize, __m512),
+    ) {
+        // SAFETY: the caller's.
         unsafe {
-            let (d, high) = (half(src), src.add(2).cast::<u32>().read_unaligned());
+            let (d, high) = (
+                _mm512_set1_ps(*scale),
+                src.add(2).cast::<u32>().read_unaligned(),
+            );
             let low = _mm512_mul_ps(d, _mm512_sub_ps(iota(), _mm512_set1_ps(16.0)));
             fives(src.add(6), high, low, _mm512_mul_ps(d, iota()), sink);
         }
@@ -325,13 +424,26 @@ impl Unpack for Q5_0 {
 impl Unpack for Q5_1 {
     const LEN: usize = 32;
     const BYTES: usize = 24;
+    const SCALES_AHEAD: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
     unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
+        unsafe { Self::scaled(src, &half(src), &half(src.add(2)), sink) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    unsafe fn scaled(
+        src: *const u8,
+        scale: *const f32,
+        min: *const f32,
+        sink: impl FnMut(usize, __m512),
+    ) {
+        // SAFETY: the caller's.
         unsafe {
-            let (d, m) = (half(src), half(src.add(2)));
+            let (d, m) = (_mm512_set1_ps(*scale), _mm512_set1_ps(*min));
             let high = src.add(4).cast::<u32>().read_unaligned();
             let upper = _mm512_add_ps(iota(), _mm512_set1_ps(16.0));
             fives(
@@ -364,11 +476,11 @@ unsafe fn k_scales(src: *const u8) -> ([f32; 8], [f32; 8]) {
     unsafe {
         _mm256_storeu_ps(
             s.as_mut_ptr(),
-            _mm256_mul_ps(_mm512_castps512_ps256(d), widen(scales)),
+            _mm256_mul_ps(_mm256_set1_ps(d), widen(scales)),
         );
         _mm256_storeu_ps(
             m.as_mut_ptr(),
-            _mm256_mul_ps(_mm512_castps512_ps256(dmin), widen(mins)),
+            _mm256_mul_ps(_mm256_set1_ps(dmin), widen(mins)),
         );
     }
     (s, m)
@@ -440,7 +552,7 @@ impl Unpack for Q6K {
         // SAFETY: the caller's.
         unsafe {
             let mut scales = [0f32; 16];
-            let d = half(src.add(208));
+            let d = _mm512_set1_ps(half(src.add(208)));
             let s = _mm512_cvtepi8_epi32(_mm_loadu_si128(src.add(192).cast()));
             _mm512_storeu_ps(scales.as_mut_ptr(), _mm512_mul_ps(d, _mm512_cvtepi32_ps(s)));
             for (i, &scale) in scales.iter().enumerate() {
