@@ -27,6 +27,7 @@ pub trait Unpack {
     ///
     /// # Safety
     /// As for `step`; each pointer leads a float.
+    #[inline(always)]
     unsafe fn scaled(
         src: *const u8,
         _scale: *const f32,
@@ -41,6 +42,7 @@ pub trait Unpack {
     ///
     /// # Safety
     /// `src` must have the bytes of `n` weights; the processor as above.
+    #[inline(always)]
     unsafe fn tail(_src: *const u8, _n: usize) -> __m512 {
         unreachable!("rows of quantised weights are whole blocks")
     }
@@ -163,6 +165,9 @@ pub fn first(n: usize) -> __mmask16 {
     ((1u32 << n) - 1) as __mmask16
 }
 
+// The functions below are inlined into callers that have the instructions, so they need not name
+// them, and the closures they call stay in registers.
+
 pub struct F32;
 pub struct F16;
 pub struct Bf16;
@@ -176,26 +181,28 @@ pub struct Q5K;
 pub struct Q6K;
 
 /// The `f16` at `src`.
-#[inline]
-#[target_feature(enable = "f16c")]
+#[inline(always)]
 unsafe fn half(src: *const u8) -> f32 {
     // SAFETY: the caller's.
-    let bits = unsafe { src.cast::<i16>().read_unaligned() };
-    _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
+    unsafe {
+        let bits = src.cast::<i16>().read_unaligned();
+        _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits))))
+    }
 }
 
 /// 0, 1, … 15.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn iota() -> __m512 {
-    _mm512_setr_ps(
-        0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0,
-    )
+#[inline(always)]
+unsafe fn iota() -> __m512 {
+    // SAFETY: the caller's.
+    unsafe {
+        _mm512_setr_ps(
+            0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0,
+        )
+    }
 }
 
 /// 16 bytes, one in each lane.
-#[inline]
-#[target_feature(enable = "avx512f")]
+#[inline(always)]
 unsafe fn bytes(src: *const u8) -> __m512i {
     // SAFETY: the caller's.
     unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(src.cast())) }
@@ -205,17 +212,17 @@ impl Unpack for F32 {
     const LEN: usize = 16;
     const BYTES: usize = 64;
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn step(src: *const u8, mut sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
-        sink(0, unsafe { _mm512_loadu_ps(src.cast()) });
+        unsafe {
+            sink(0, _mm512_loadu_ps(src.cast()));
+        }
     }
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn tail(src: *const u8, n: usize) -> __m512 {
-        // SAFETY: only the first `n` lanes are read.
+        // SAFETY: the caller's.
         unsafe { _mm512_maskz_loadu_ps(first(n), src.cast()) }
     }
 }
@@ -224,45 +231,43 @@ impl Unpack for F16 {
     const LEN: usize = 16;
     const BYTES: usize = 32;
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn step(src: *const u8, mut sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
-        sink(0, unsafe {
-            _mm512_cvtph_ps(_mm256_loadu_si256(src.cast()))
-        });
+        unsafe {
+            sink(0, _mm512_cvtph_ps(_mm256_loadu_si256(src.cast())));
+        }
     }
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn tail(src: *const u8, n: usize) -> __m512 {
-        // SAFETY: only the first `n` lanes are read.
-        _mm512_cvtph_ps(unsafe { _mm256_maskz_loadu_epi16(first(n), src.cast()) })
+        // SAFETY: the caller's.
+        unsafe { _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(n), src.cast())) }
     }
 }
 
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn widen_bf16(bits: __m256i) -> __m512 {
-    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
+#[inline(always)]
+unsafe fn widen_bf16(bits: __m256i) -> __m512 {
+    // SAFETY: the caller's.
+    unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits))) }
 }
 
 impl Unpack for Bf16 {
     const LEN: usize = 16;
     const BYTES: usize = 32;
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn step(src: *const u8, mut sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
-        sink(0, widen_bf16(unsafe { _mm256_loadu_si256(src.cast()) }));
+        unsafe {
+            sink(0, widen_bf16(_mm256_loadu_si256(src.cast())));
+        }
     }
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn tail(src: *const u8, n: usize) -> __m512 {
-        // SAFETY: only the first `n` lanes are read.
-        widen_bf16(unsafe { _mm256_maskz_loadu_epi16(first(n), src.cast()) })
+        // SAFETY: the caller's.
+        unsafe { widen_bf16(_mm256_maskz_loadu_epi16(first(n), src.cast())) }
     }
 }
 
@@ -271,15 +276,13 @@ impl Unpack for Q8_0 {
     const BYTES: usize = 34;
     const SCALES_AHEAD: bool = true;
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
         unsafe { Self::scaled(src, &half(src), &0.0, sink) }
     }
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn scaled(
         src: *const u8,
         scale: *const f32,
@@ -298,14 +301,15 @@ impl Unpack for Q8_0 {
 }
 
 /// 32 weights of 4 bits, looked up in the table of their 16 values.
-#[inline]
-#[target_feature(enable = "avx512f")]
+#[inline(always)]
 unsafe fn nibbles(src: *const u8, table: __m512, mut sink: impl FnMut(usize, __m512)) {
-    // A look-up reads the low four bits of its index only.
     // SAFETY: the caller's.
-    let q = unsafe { bytes(src) };
-    sink(0, _mm512_permutexvar_ps(q, table));
-    sink(1, _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(q), table));
+    unsafe {
+        // A look-up reads the low four bits of its index only.
+        let q = bytes(src);
+        sink(0, _mm512_permutexvar_ps(q, table));
+        sink(1, _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(q), table));
+    }
 }
 
 impl Unpack for Q4_0 {
@@ -313,15 +317,13 @@ impl Unpack for Q4_0 {
     const BYTES: usize = 18;
     const SCALES_AHEAD: bool = true;
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
         unsafe { Self::scaled(src, &half(src), &0.0, sink) }
     }
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn scaled(
         src: *const u8,
         scale: *const f32,
@@ -344,15 +346,13 @@ impl Unpack for Q4_1 {
     const BYTES: usize = 20;
     const SCALES_AHEAD: bool = true;
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
         unsafe { Self::scaled(src, &half(src), &half(src.add(2)), sink) }
     }
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn scaled(
         src: *const u8,
         scale: *const f32,
@@ -368,8 +368,7 @@ impl Unpack for Q4_1 {
 }
 
 /// As [`nibbles`], with the fifth bit of weight `i` in bit `i` of `high` choosing the table.
-#[inline]
-#[target_feature(enable = "avx512f")]
+#[inline(always)]
 unsafe fn fives(
     src: *const u8,
     high: u32,
@@ -378,15 +377,17 @@ unsafe fn fives(
     mut sink: impl FnMut(usize, __m512),
 ) {
     // SAFETY: the caller's.
-    let q = unsafe { bytes(src) };
-    let v = _mm512_permutexvar_ps(q, low);
-    sink(0, _mm512_mask_permutexvar_ps(v, high as u16, q, upper));
-    let q = _mm512_srli_epi32::<4>(q);
-    let v = _mm512_permutexvar_ps(q, low);
-    sink(
-        1,
-        _mm512_mask_permutexvar_ps(v, (high >> 16) as u16, q, upper),
-    );
+    unsafe {
+        let q = bytes(src);
+        let v = _mm512_permutexvar_ps(q, low);
+        sink(0, _mm512_mask_permutexvar_ps(v, high as u16, q, upper));
+        let q = _mm512_srli_epi32::<4>(q);
+        let v = _mm512_permutexvar_ps(q, low);
+        sink(
+            1,
+            _mm512_mask_permutexvar_ps(v, (high >> 16) as u16, q, upper),
+        );
+    }
 }
 
 impl Unpack for Q5_0 {
@@ -394,15 +395,13 @@ impl Unpack for Q5_0 {
     const BYTES: usize = 22;
     const SCALES_AHEAD: bool = true;
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
         unsafe { Self::scaled(src, &half(src), &0.0, sink) }
     }
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn scaled(
         src: *const u8,
         scale: *const f32,
@@ -426,15 +425,13 @@ impl Unpack for Q5_1 {
     const BYTES: usize = 24;
     const SCALES_AHEAD: bool = true;
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn step(src: *const u8, sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
         unsafe { Self::scaled(src, &half(src), &half(src.add(2)), sink) }
     }
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn scaled(
         src: *const u8,
         scale: *const f32,
@@ -457,23 +454,32 @@ impl Unpack for Q5_1 {
     }
 }
 
+/// Eight bytes as floats.
+#[inline(always)]
+unsafe fn widen(bytes: u64) -> __m256 {
+    // SAFETY: the caller's.
+    unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes as i64))) }
+}
+
+/// `scale * quants - min`
+#[inline(always)]
+unsafe fn table(scale: f32, quants: __m512, min: f32) -> __m512 {
+    // SAFETY: the caller's.
+    unsafe { _mm512_fmsub_ps(_mm512_set1_ps(scale), quants, _mm512_set1_ps(min)) }
+}
+
 /// The eight scales and minima of a `K` block, from 12 bytes of six bits each.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,f16c,fma")]
+#[inline(always)]
 unsafe fn k_scales(src: *const u8) -> ([f32; 8], [f32; 8]) {
     // SAFETY: the caller's.
-    let [a, b, c] = unsafe { src.add(4).cast::<[u32; 3]>().read_unaligned() };
-    let scales = u64::from(a & 0x3f3f_3f3f)
-        | u64::from((c & 0x0f0f_0f0f) | ((a >> 6 & 0x0303_0303) << 4)) << 32;
-    let mins = u64::from(b & 0x3f3f_3f3f)
-        | u64::from((c >> 4 & 0x0f0f_0f0f) | ((b >> 6 & 0x0303_0303) << 4)) << 32;
-    let widen =
-        |bytes: u64| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes as i64)));
-    // SAFETY: the caller's.
-    let (d, dmin) = unsafe { (half(src), half(src.add(2))) };
-    let (mut s, mut m) = ([0f32; 8], [0f32; 8]);
-    // SAFETY: both arrays hold eight floats.
     unsafe {
+        let [a, b, c] = src.add(4).cast::<[u32; 3]>().read_unaligned();
+        let scales = u64::from(a & 0x3f3f_3f3f)
+            | u64::from((c & 0x0f0f_0f0f) | ((a >> 6 & 0x0303_0303) << 4)) << 32;
+        let mins = u64::from(b & 0x3f3f_3f3f)
+            | u64::from((c >> 4 & 0x0f0f_0f0f) | ((b >> 6 & 0x0303_0303) << 4)) << 32;
+        let (d, dmin) = (half(src), half(src.add(2)));
+        let (mut s, mut m) = ([0f32; 8], [0f32; 8]);
         _mm256_storeu_ps(
             s.as_mut_ptr(),
             _mm256_mul_ps(_mm256_set1_ps(d), widen(scales)),
@@ -482,24 +488,22 @@ unsafe fn k_scales(src: *const u8) -> ([f32; 8], [f32; 8]) {
             m.as_mut_ptr(),
             _mm256_mul_ps(_mm256_set1_ps(dmin), widen(mins)),
         );
+        (s, m)
     }
-    (s, m)
 }
 
 impl Unpack for Q4K {
     const LEN: usize = 256;
     const BYTES: usize = 144;
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn step(src: *const u8, mut sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
         unsafe {
             let (s, m) = k_scales(src);
             for i in 0..4 {
-                let table =
-                    |j: usize| _mm512_fmsub_ps(_mm512_set1_ps(s[j]), iota(), _mm512_set1_ps(m[j]));
-                let (even, odd) = (table(2 * i), table(2 * i + 1));
+                let even = table(s[2 * i], iota(), m[2 * i]);
+                let odd = table(s[2 * i + 1], iota(), m[2 * i + 1]);
                 for half in 0..2 {
                     let q = bytes(src.add(16 + 32 * i + 16 * half));
                     sink(4 * i + half, _mm512_permutexvar_ps(q, even));
@@ -515,8 +519,7 @@ impl Unpack for Q5K {
     const LEN: usize = 256;
     const BYTES: usize = 176;
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn step(src: *const u8, mut sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
         unsafe {
@@ -524,8 +527,7 @@ impl Unpack for Q5K {
             let upper = _mm512_add_ps(iota(), _mm512_set1_ps(16.0));
             let high = [bytes(src.add(16)), bytes(src.add(32))];
             for j in 0..8 {
-                let (s, m) = (_mm512_set1_ps(s[j]), _mm512_set1_ps(m[j]));
-                let (low, upper) = (_mm512_fmsub_ps(s, iota(), m), _mm512_fmsub_ps(s, upper, m));
+                let (low, upper) = (table(s[j], iota(), m[j]), table(s[j], upper, m[j]));
                 for (half, &high) in high.iter().enumerate() {
                     let q = bytes(src.add(48 + 32 * (j / 2) + 16 * half));
                     let q = if j % 2 == 0 {
@@ -546,8 +548,7 @@ impl Unpack for Q6K {
     const LEN: usize = 256;
     const BYTES: usize = 210;
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
+    #[inline(always)]
     unsafe fn step(src: *const u8, mut sink: impl FnMut(usize, __m512)) {
         // SAFETY: the caller's.
         unsafe {

@@ -28,8 +28,7 @@ unsafe fn by_count<U: Unpack>(job: &Matmul<'_>, rows: Range<usize>, out: Parts<'
     unsafe {
         match job.x.rows {
             1 => columns::<U, 1, 4>(job, rows, out),
-            2 => columns::<U, 2, 2>(job, rows, out),
-            3..=4 => columns::<U, 4, 2>(job, rows, out),
+            2..=4 => columns::<U, 4, 2>(job, rows, out),
             _ => columns::<U, 8, 1>(job, rows, out),
         }
     }
