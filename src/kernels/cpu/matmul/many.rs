@@ -15,7 +15,8 @@ use crate::kernels::cpu::unpack::{Unpack, unpack_row, with_format};
 const DEPTH: usize = 256;
 
 pub fn run(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>) {
-    let (row_grain, col_grain) = grains(out.rows, out.cols, team.threads());
+    // Expanding a weight costs about as much as multiplying it with 16 rows.
+    let (row_grain, col_grain) = grains(out.rows, out.cols, team.threads(), TILE_ROWS, 16);
     let row_parts = out.rows.div_ceil(row_grain);
     let (rows, cols) = (out.rows, out.cols);
     let parts = out.parts();
@@ -33,17 +34,22 @@ pub fn run(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>) {
     });
 }
 
-/// Rows and columns of a task, so that the slowest thread finishes soonest.
-fn grains(rows: usize, cols: usize, threads: usize) -> (usize, usize) {
-    // Expanding a weight costs about as much as multiplying it with this many rows.
-    const EXPANSION: usize = 16;
+/// Rows (a multiple of `side`) and columns of a task, so that the slowest thread finishes soonest,
+/// where a task's weights cost as much to expand as to multiply with `expansion` rows.
+pub fn grains(
+    rows: usize,
+    cols: usize,
+    threads: usize,
+    side: usize,
+    expansion: usize,
+) -> (usize, usize) {
     let mut best = (usize::MAX, (rows, cols));
     for row_parts in [1, 2, 3, 4, 6, 8, 12, 16] {
-        let row_grain = rows.div_ceil(row_parts).next_multiple_of(TILE_ROWS);
+        let row_grain = rows.div_ceil(row_parts).next_multiple_of(side);
         for col_grain in [128, 96, 64, 32] {
             let tasks = rows.div_ceil(row_grain) * cols.div_ceil(col_grain);
             // Narrow tasks read `x` more often: a little is added for each.
-            let task = (row_grain.min(rows) + EXPANSION) * (col_grain.min(cols) + 2);
+            let task = (row_grain.min(rows) + expansion) * (col_grain.min(cols) + 2);
             let time = tasks.div_ceil(threads) * task;
             if time < best.0 {
                 best = (time, (row_grain, col_grain));

@@ -5,6 +5,8 @@
 //! the weight is expanded into a buffer that stays in the cache and multiplied in tiles.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod few;
 #[cfg(target_arch = "x86_64")]
 mod many;
@@ -55,10 +57,13 @@ impl Matmul<'_> {
             return;
         }
         match simd {
+            _ if self.x.cols == 0 => portable::few(self, team, simd, out),
             #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 if out.rows <= FEW_ROWS => few::run(self, team, out),
+            Simd::Avx512 | Simd::Amx if out.rows <= FEW_ROWS => few::run(self, team, out),
             #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 => many::run(self, team, out),
+            Simd::Amx if out.rows >= amx::LEAST_ROWS => amx::run(self, team, out),
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 | Simd::Amx => many::run(self, team, out),
             _ if out.rows <= FEW_ROWS => portable::few(self, team, simd, out),
             _ => portable::many(self, team, out),
         }

@@ -32,7 +32,7 @@ fn dot(simd: Simd, a: &[f32], b: &[f32]) -> f32 {
     match simd {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level says that the processor has these instructions.
-        Simd::Avx2 | Simd::Avx512 => unsafe { dot_avx2(a, b) },
+        Simd::Avx2 | Simd::Avx512 | Simd::Amx => unsafe { dot_avx2(a, b) },
         _ => lanes(a, b, |a, b, sum| a * b + sum),
     }
 }

@@ -113,6 +113,8 @@ fn check(simd: Simd, dtype: DType, shape: (usize, usize, usize), gap: usize, fla
         simd,
         &mut MatMut::new(&mut out, m, n, stride),
     );
+    // Two parts of `bf16` keep 17 bits of each factor.
+    let tolerance = if simd == Simd::Amx { 1.2e-5 } else { 2e-6 };
     let mut dense = vec![0f32; k];
     for c in 0..n {
         dequantize_row(dtype, job.weight.row(c), &mut dense);
@@ -120,7 +122,7 @@ fn check(simd: Simd, dtype: DType, shape: (usize, usize, usize), gap: usize, fla
         for r in 0..m {
             let (got, want) = (f64::from(out[r * stride + c]), expected[r * n + c]);
             assert!(
-                (got - want).abs() <= 2e-6 * size,
+                (got - want).abs() <= tolerance * size,
                 "{simd:?} {dtype} {shape:?} at {r},{c}: {got} instead of {want}"
             );
         }
@@ -142,7 +144,7 @@ proptest! {
     fn every_path_agrees_with_the_plain_loops(
         m in prop_oneof![0usize..10, 10usize..70],
         n in 0usize..150,
-        k in 1usize..700,
+        k in 0usize..700,
         gap in 0usize..20,
         flags in 0u8..4,
         dtype in prop::sample::select(DType::WEIGHTS.to_vec()),
