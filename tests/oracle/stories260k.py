@@ -83,13 +83,16 @@ def write_folder(source: Path, folder: Path, pieces: sentencepiece.SentencePiece
     (folder / "tokenizer_config.json").write_text(json.dumps(special))
 
 
-def by_inscribe(binary: str, model: Path, device: str, count: int) -> dict:
-    command = [binary, "generate", "--model", str(model), "--raw", "--prompt", "", "--temperature",
-               "0", "--max-tokens", str(count), "--device", device, "--json"]
+def by_inscribe(binary: str, model: Path, device: str, prompt: str, count: int) -> dict:
+    """Continues the reference's first word: an empty prompt is refused."""
+    command = [binary, "generate", "--model", str(model), "--raw", "--prompt", prompt,
+               "--temperature", "0", "--max-tokens", str(count - 1), "--device", device, "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}: exit status {done.returncode}")
-    return json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(done.stdout.splitlines()[-1])
+    # The prompt is the beginning-of-sequence token and the first word, each one token.
+    return {"ids": found["prompt_ids"][1:] + found["ids"], "text": prompt + found["text"]}
 
 
 def by_llama_cpp(model: Path, prompt: list[int], count: int) -> dict:
@@ -118,7 +121,7 @@ def main() -> None:
         write_folder(args.folder, as_folder, pieces)
         for model in [as_gguf] if args.llama_cpp else [as_gguf, as_folder]:
             found = (by_llama_cpp(model, expected["prompt_ids"], len(ids)) if args.llama_cpp
-                     else by_inscribe(args.inscribe, model, args.device, len(ids)))
+                     else by_inscribe(args.inscribe, model, args.device, pieces.decode(ids[:1]), len(ids)))
             same = next((i for i, (a, b) in enumerate(zip(found["ids"], ids)) if a != b),
                         min(len(found["ids"]), len(ids)))
             text_same = found["text"].strip() == expected["text"].strip()
