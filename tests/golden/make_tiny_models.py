@@ -304,7 +304,8 @@ def check_with_llama_cpp(name: str) -> None:
     off = np.abs(theirs - ours)
     disagree = [
         case["text"] for case in golden["tokenizer"]
-        if llm.tokenize(case["text"].encode(), add_bos=False, special=True) != case["ids"]]
+        if llm.tokenize(case["text"].encode(), add_bos=False, special=True)
+        != case.get("gguf_ids", case["ids"])]
     print(f"{name}: llama.cpp logits differ by at most {off.max():.4f}, mean {off.mean():.5f}; "
           f"argmax agrees {(theirs.argmax(1) == ours.argmax(1)).mean():.3f}; "
           f"texts tokenised otherwise: {disagree}")

@@ -161,13 +161,23 @@ def make(pre: str, _here: Path) -> PreTrainedTokenizerFast:
 
 
 def cases(tokenizer) -> list[dict]:
-    """Texts with their ids, without the beginning-of-sequence token, and as decoded again."""
+    """Texts with their ids, without the beginning-of-sequence token, and as decoded again.
+
+    A GGUF does not say that Qwen normalises to NFC and llama.cpp does not do it: where that makes a
+    difference, `gguf_ids` are its ids.
+    """
     rows = []
+    without_nfc = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    if isinstance(without_nfc.normalizer, normalizers.NFC):
+        without_nfc.normalizer = normalizers.Sequence([])
     for text in TEXT_CASES:
         ids = tokenizer.encode(text, add_special_tokens=False)
         decoded = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         with_bos = tokenizer.encode(text, add_special_tokens=True)
         rows.append({"text": text, "ids": ids, "ids_with_bos": with_bos, "decoded": decoded})
+        gguf_ids = without_nfc.encode(text, add_special_tokens=False).ids
+        if gguf_ids != ids:
+            rows[-1]["gguf_ids"] = gguf_ids
     return rows
 
 
