@@ -1,7 +1,8 @@
 // out = x * weight^T + bias, or out += where `accumulate`, for at most ROWS rows of x. A workgroup
-// of 64 invocations walks four rows of the weight together, a vector at a time.
+// of 64 invocations walks four rows of the weight together, a pair of vectors at a time.
 #import inscribe::view::View
-#import inscribe::weight::weight_load
+#import inscribe::weight::pair_columns
+#import inscribe::weight::pair_load
 
 struct Params {
     base: vec4<u32>,
@@ -26,12 +27,17 @@ const LANES: u32 = 64u;
 
 var<workgroup> partial: array<vec4<f32>, LANES>;
 
+// Elements `col` to `col + 3` of a row of x; zero beyond its end.
 fn x_load(row: u32, col: u32) -> vec4<f32> {
     let at = params.x.offset + row * params.x.stride + col;
+    var values = vec4<f32>(0.0);
+    if col >= params.x.cols {
+        return values;
+    }
 #ifdef X_VEC4
     return x[at / 4u];
 #else
-    var values = vec4<f32>(x[at], 0.0, 0.0, 0.0);
+    values.x = x[at];
     if col + 1u < params.x.cols { values.y = x[at + 1u]; }
     if col + 2u < params.x.cols { values.z = x[at + 2u]; }
     if col + 3u < params.x.cols { values.w = x[at + 3u]; }
@@ -60,15 +66,18 @@ fn main(
     for (var r = 0u; r < ROWS; r += 1u) {
         sums[r] = vec4<f32>(0.0);
     }
-    for (var col = local * 4u; col < params.x.cols; col += LANES * 4u) {
-        let w = mat4x4<f32>(
-            weight_load(starts.x, col),
-            weight_load(starts.y, col),
-            weight_load(starts.z, col),
-            weight_load(starts.w, col),
-        );
+    let cols = params.x.cols;
+    for (var i = local; i * 8u < cols; i += LANES) {
+        let at = pair_columns(i);
+        let a = pair_load(starts.x, i, cols);
+        let b = pair_load(starts.y, i, cols);
+        let c = pair_load(starts.z, i, cols);
+        let d = pair_load(starts.w, i, cols);
+        let first_half = mat4x4<f32>(a[0], b[0], c[0], d[0]);
+        let second_half = mat4x4<f32>(a[1], b[1], c[1], d[1]);
         for (var r = 0u; r < ROWS; r += 1u) {
-            sums[r] += x_load(min(r, rows - 1u), col) * w;
+            let row = min(r, rows - 1u);
+            sums[r] += x_load(row, at.x) * first_half + x_load(row, at.y) * second_half;
         }
     }
     for (var r = 0u; r < ROWS; r += 1u) {

@@ -127,3 +127,110 @@ fn weight_load(row: u32, col: u32) -> vec4<f32> {
     return scale * (bytes_of((low & 0x0f0f0f0fu) | ((high & 0x03030303u) << 4u)) - 32.0);
 #endif
 }
+
+// Which columns the `i`-th pair of vectors of a row holds: those that share words, so that each
+// word is read once.
+fn pair_columns(i: u32) -> vec2<u32> {
+#ifdef WEIGHT_PLAIN
+    return vec2<u32>(i * 8u, i * 8u + 4u);
+#endif
+#ifdef WEIGHT_BLOCK_32
+    let first = i / 4u * 32u + i % 4u * 4u;
+    return vec2<u32>(first, first + 16u);
+#endif
+#ifdef WEIGHT_K_SCALES
+    let first = i / 8u * 64u + i % 8u * 4u;
+    return vec2<u32>(first, first + 32u);
+#endif
+#ifdef WEIGHT_Q6_K
+    let first = i / 16u * 128u + i % 16u * 4u;
+    return vec2<u32>(first, first + 64u);
+#endif
+}
+
+// Both vectors of a pair of a row of `cols` elements; zeros beyond its end.
+fn pair_load(row: u32, i: u32, cols: u32) -> array<vec4<f32>, 2> {
+    let at = pair_columns(i);
+#ifdef WEIGHT_PLAIN
+    var pair = array<vec4<f32>, 2>(weight_load(row, at.x), vec4<f32>(0.0));
+    if at.y < cols {
+        pair[1] = weight_load(row, at.y);
+    }
+    return pair;
+#endif
+#ifdef WEIGHT_Q8_0
+    let block = row + i / 4u * 9u;
+    let scale = unpack2x16float(weight[block]).x;
+    let word = block + 1u + i % 4u;
+    return array<vec4<f32>, 2>(
+        scale * signed_bytes_of(weight[word]),
+        scale * signed_bytes_of(weight[word + 4u]),
+    );
+#endif
+#ifdef WEIGHT_Q4_0
+    let block = row + i / 4u * 5u;
+    let scale = unpack2x16float(weight[block]).x;
+    let packed = weight[block + 1u + i % 4u];
+    return array<vec4<f32>, 2>(
+        scale * (bytes_of(packed & 0x0f0f0f0fu) - 8.0),
+        scale * (bytes_of((packed >> 4u) & 0x0f0f0f0fu) - 8.0),
+    );
+#endif
+#ifdef WEIGHT_Q4_1
+    let block = row + i / 4u * 5u;
+    let scale = unpack2x16float(weight[block]);
+    let packed = weight[block + 1u + i % 4u];
+    return array<vec4<f32>, 2>(
+        scale.x * bytes_of(packed & 0x0f0f0f0fu) + scale.y,
+        scale.x * bytes_of((packed >> 4u) & 0x0f0f0f0fu) + scale.y,
+    );
+#endif
+#ifdef WEIGHT_Q5_0
+    let block = row + i / 4u * 6u;
+    let scale = unpack2x16float(weight[block]).x;
+    let high = weight[block + 1u] >> (i % 4u * 4u);
+    let packed = weight[block + 2u + i % 4u];
+    return array<vec4<f32>, 2>(
+        scale * (bytes_of((packed & 0x0f0f0f0fu) | fifth_bits(high)) - 16.0),
+        scale * (bytes_of(((packed >> 4u) & 0x0f0f0f0fu) | fifth_bits(high >> 16u)) - 16.0),
+    );
+#endif
+#ifdef WEIGHT_Q5_1
+    let block = row + i / 4u * 6u;
+    let scale = unpack2x16float(weight[block]);
+    let high = weight[block + 1u] >> (i % 4u * 4u);
+    let packed = weight[block + 2u + i % 4u];
+    return array<vec4<f32>, 2>(
+        scale.x * bytes_of((packed & 0x0f0f0f0fu) | fifth_bits(high)) + scale.y,
+        scale.x * bytes_of(((packed >> 4u) & 0x0f0f0f0fu) | fifth_bits(high >> 16u)) + scale.y,
+    );
+#endif
+#ifdef WEIGHT_Q4_K
+    let block = row + i / 32u * 36u;
+    let j = i % 32u / 8u * 2u;
+    let first = scale_and_min(block, j);
+    let second = scale_and_min(block, j + 1u);
+    let packed = weight[block + 4u + j * 4u + i % 8u];
+    return array<vec4<f32>, 2>(
+        first.x * bytes_of(packed & 0x0f0f0f0fu) - first.y,
+        second.x * bytes_of((packed >> 4u) & 0x0f0f0f0fu) - second.y,
+    );
+#endif
+#ifdef WEIGHT_Q5_K
+    let block = row + i / 32u * 44u;
+    let j = i % 32u / 8u * 2u;
+    let first = scale_and_min(block, j);
+    let second = scale_and_min(block, j + 1u);
+    let high = weight[block + 4u + i % 8u] >> j;
+    let packed = weight[block + 12u + j * 4u + i % 8u];
+    let low_bits = (packed & 0x0f0f0f0fu) | ((high & 0x01010101u) << 4u);
+    let high_bits = ((packed >> 4u) & 0x0f0f0f0fu) | (((high >> 1u) & 0x01010101u) << 4u);
+    return array<vec4<f32>, 2>(
+        first.x * bytes_of(low_bits) - first.y,
+        second.x * bytes_of(high_bits) - second.y,
+    );
+#endif
+#ifdef WEIGHT_Q6_K
+    return array<vec4<f32>, 2>(weight_load(row, at.x), weight_load(row, at.y));
+#endif
+}

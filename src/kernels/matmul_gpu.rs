@@ -6,8 +6,6 @@ use crate::kernels::{weight_def, weight_variants};
 
 /// Rows of `x` up to which each weight is read once for a dot product a row.
 const MATVEC_ROWS: usize = 8;
-/// Rows that variants for few rows are made for.
-const MATVEC_VARIANTS: [usize; 3] = [1, 4, MATVEC_ROWS];
 /// Tiles of 128 x 128 from which a GPU is kept busy by them.
 const WIDE_GROUPS: usize = 48;
 /// Bytes of workgroup memory that wide tiles take, rounded up.
@@ -64,10 +62,7 @@ pub fn variants() -> Vec<Variant> {
                 .needing(COOPERATIVE),
         );
     }
-    for rows in MATVEC_VARIANTS {
-        shapes.push(matvec(rows, false, 1));
-        shapes.push(matvec(rows, true, 1));
-    }
+    shapes.extend([matvec(2, false, 1), matvec(1, true, 1), matvec(2, true, 1)]);
     shapes
         .iter()
         .flat_map(|shape| [shape.clone(), shape.clone().flag("X_VEC4")])
@@ -98,11 +93,16 @@ fn lanes(rows: usize, out: &Tensor) -> Variant {
     }
 }
 
+/// For one row, and for all that are few: the weight has to be read once either way. Without
+/// subgroups, which few devices lack, there is only the latter.
 fn matvec(rows: usize, subgroups: bool, cols: usize) -> Variant {
     let groups = [cols.div_ceil(4) as u32, 1, 1];
-    let fits = MATVEC_VARIANTS.into_iter().find(|&most| rows <= most);
-    let rows = fits.unwrap_or(MATVEC_ROWS) as u32;
-    let variant = Variant::portable("matvec", groups).value("ROWS", rows);
+    let rows = if rows == 1 && subgroups {
+        1
+    } else {
+        MATVEC_ROWS
+    };
+    let variant = Variant::portable("matvec", groups).value("ROWS", rows as u32);
     if subgroups {
         variant.flag("SUBGROUPS").needing(SUBGROUPS)
     } else {

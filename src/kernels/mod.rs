@@ -33,9 +33,13 @@ pub static ALL: &[&Kernel] = &[
 /// Defines the weight type for a shader that reads weights through `shaders/shared/weight.wgsl`.
 pub(crate) fn weight_def(mut variant: Variant, dtype: DType) -> Variant {
     variant.defs.push((weight_flag(dtype), Def::Flag));
-    if matches!(dtype, DType::Q4_K | DType::Q5_K) {
-        variant.defs.push(("WEIGHT_K_SCALES", Def::Flag));
-    }
+    let layout = match (dtype, dtype.block_len()) {
+        (DType::Q4_K | DType::Q5_K, _) => Some("WEIGHT_K_SCALES"),
+        (_, 1) => Some("WEIGHT_PLAIN"),
+        (_, 32) => Some("WEIGHT_BLOCK_32"),
+        _ => None,
+    };
+    variant.defs.extend(layout.map(|flag| (flag, Def::Flag)));
     variant
 }
 

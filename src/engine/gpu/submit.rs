@@ -16,7 +16,9 @@ use crate::engine::error::{EngineError, Result};
 pub(super) const SLICE_SECS: f64 = 0.05;
 /// Submissions the device may have before the next is made.
 const IN_FLIGHT: usize = 2;
-/// Operations in a slice at most, so that encoding and running overlap.
+/// Operations in a run's first slice at most: the device starts on them while the rest is encoded.
+/// Each slice may have twice as many as the one before, up to `SLICE_STEPS`.
+const FIRST_STEPS: usize = 32;
 const SLICE_STEPS: usize = 256;
 
 /// What the device is doing, and how fast it has been.
@@ -205,7 +207,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn all(&mut self) -> Result<()> {
         let steps = &self.gpu.steps;
-        let (mut first, mut guessed) = (0, 0.0);
+        let (mut first, mut guessed, mut most) = (0, 0.0, FIRST_STEPS);
         for (index, step) in steps.iter().enumerate() {
             let (guess, scale) = self.guess(index);
             let limit = self.device.slice_secs / scale;
@@ -213,10 +215,10 @@ impl Run<'_> {
                 Step::Dispatch(d) => guess > 1.5 * limit || self.too_long(d),
                 Step::Copy(_) => false,
             };
-            let full = guessed + guess > limit || index - first >= SLICE_STEPS;
+            let full = guessed + guess > limit || index - first >= most;
             if (cut || full) && first < index {
                 self.submit(Slice::Steps(first..index), guessed)?;
-                (first, guessed) = (index, 0.0);
+                (first, guessed, most) = (index, 0.0, SLICE_STEPS.min(2 * most));
             }
             if cut {
                 self.in_parts(index, guess)?;
