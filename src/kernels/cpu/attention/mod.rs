@@ -6,6 +6,8 @@
 //! whenever a larger score appears, so scores are kept for one tile only. Where there are fewer
 //! rows than threads the keys are split between tasks and their results joined.
 
+#[cfg(target_arch = "x86_64")]
+mod direct;
 mod plain;
 #[cfg(test)]
 mod tests;

@@ -3,9 +3,9 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::Attention;
+use super::{Attention, direct};
 use crate::engine::cpu::Team;
-use crate::engine::view::{MatMut, Parts};
+use crate::engine::view::{Mat, MatMut, Parts};
 use crate::kernels::cpu::exp::exp_512;
 use crate::kernels::cpu::scratch::{take, with_scratch};
 use crate::kernels::cpu::tile::{TILE_COLS, TILE_ROWS, Target, tile, transpose_16};
@@ -13,6 +13,8 @@ use crate::kernels::cpu::unpack::first;
 
 /// Stacked query rows of a task.
 const STACK: usize = 96;
+/// Up to this many stacked rows read the cache where it lies.
+const DIRECT: usize = 8;
 /// Keys of a tile.
 const KEYS: usize = 128;
 /// Keys that are worth a task of their own.
@@ -130,51 +132,57 @@ impl Block<'_> {
         largest.fill(f32::NEG_INFINITY);
         total.fill(0.0);
         sums.fill(0.0);
-        let packed_len = KEYS * width;
+        let direct = stack <= DIRECT;
+        let packed_len = if direct { 0 } else { KEYS * width };
         let lens = stack * width + 2 * packed_len + stack * KEYS;
         with_scratch(lens, |mut scratch| {
             let queries = take(&mut scratch, stack * width);
-            let (packed_keys, packed_values) = (
+            let (k, v) = (
                 take(&mut scratch, packed_len),
                 take(&mut scratch, packed_len),
             );
             let scores = take(&mut scratch, stack * KEYS);
             self.stack_queries(queries);
             for from in keys.clone().step_by(KEYS) {
-                let tile_keys = from..keys.end.min(from + KEYS);
-                let count = tile_keys.len();
+                let tile = from..keys.end.min(from + KEYS);
+                let count = tile.len();
                 // SAFETY: the caller's; the buffers hold a tile each.
                 unsafe {
-                    self.pack_keys(tile_keys.clone(), packed_keys);
-                    self.pack_values(tile_keys.clone(), packed_values);
-                    multiply(
-                        stack,
-                        dim,
-                        queries,
-                        width,
-                        packed_keys,
-                        dim,
-                        scores,
-                        KEYS,
-                        count,
-                        false,
-                    );
-                    self.shares(tile_keys, scores, largest, total, sums);
-                    multiply(
-                        stack,
-                        count,
-                        scores,
-                        KEYS,
-                        packed_values,
-                        KEYS,
-                        sums,
-                        width,
-                        width,
-                        true,
-                    );
+                    if direct {
+                        let keys = self.rows_of(&job.keys, &tile);
+                        for (query, scores) in queries.chunks(width).zip(scores.chunks_mut(KEYS)) {
+                            direct::scores(query, keys, scores);
+                        }
+                        let values = self.rows_of(&job.values, &tile);
+                        self.shares(tile, scores, largest, total, sums);
+                        for (shares, sums) in scores.chunks(KEYS).zip(sums.chunks_mut(width)) {
+                            direct::add_shares(shares, values, sums);
+                        }
+                    } else {
+                        self.pack_keys(tile.clone(), k);
+                        self.pack_values(tile.clone(), v);
+                        multiply(
+                            stack, dim, queries, width, k, dim, scores, KEYS, count, false,
+                        );
+                        self.shares(tile, scores, largest, total, sums);
+                        multiply(
+                            stack, count, scores, KEYS, v, KEYS, sums, width, width, true,
+                        );
+                    }
                 }
             }
         });
+    }
+
+    /// This head's columns of the rows `tile` of the cache.
+    fn rows_of(&self, cache: &Mat<'_, f32>, tile: &Range<usize>) -> direct::Rows {
+        let dim = self.job.head_dim;
+        direct::Rows {
+            data: cache.data[tile.start * cache.stride + self.head * dim..].as_ptr(),
+            stride: cache.stride,
+            count: tile.len(),
+            dim,
+        }
     }
 
     fn stack_queries(&self, queries: &mut [f32]) {

@@ -104,8 +104,11 @@ unsafe fn dots<U: Unpack, const M: usize, const R: usize>(
     len: usize,
     x: [*const f32; M],
 ) -> [[f32; M]; R] {
-    // How far ahead to fetch the weight: the hardware stops at the end of a page.
-    const AHEAD: usize = 3 << 10;
+    // Fetch what later rows will need, since the hardware stops at the end of a page: whole groups
+    // of rows ahead, or the rows of one group would fetch each other's present.
+    const AHEAD: usize = 8 << 10;
+    let group = R * row_bytes;
+    let ahead = group * AHEAD.div_ceil(group.max(1));
     let mut sums = [[_mm512_setzero_ps(); M]; R];
     let (steps, rest) = (len / U::LEN, len % U::LEN);
     let (scale, min) = (scale.as_ptr(), min.as_ptr());
@@ -114,7 +117,7 @@ unsafe fn dots<U: Unpack, const M: usize, const R: usize>(
             // SAFETY: inside the rows; a prefetch may name any address.
             unsafe {
                 let from = w.add(r * row_bytes + s * U::BYTES);
-                _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD).cast());
+                _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(ahead).cast());
                 let (scale, min) = (
                     scale.wrapping_add(r * steps + s),
                     min.wrapping_add(r * steps + s),
