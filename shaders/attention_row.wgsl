@@ -24,7 +24,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read> positions: array<u32>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
 
-const TILE: u32 = 128u;
+const TILE: u32 = 256u;
 const LOWEST: f32 = -3.0e38;
 
 var<workgroup> query: array<vec4<f32>, TILE>;
@@ -32,7 +32,7 @@ var<workgroup> shares: array<f32, TILE>;
 var<workgroup> sums: array<vec4<f32>, TILE>;
 #ifdef SUBGROUPS
 // One value a subgroup: subgroups have 4 lanes at least.
-var<workgroup> partial: array<f32, 32>;
+var<workgroup> partial: array<f32, 64>;
 #else
 var<workgroup> partial: array<f32, TILE>;
 #endif

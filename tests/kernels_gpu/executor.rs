@@ -225,6 +225,36 @@ fn what_cannot_be_had_is_an_error_with_its_size() {
 }
 
 #[test]
+fn a_view_too_large_to_bind_is_an_error_with_its_size_and_a_way_out() {
+    let device = open(OpenOptions::default());
+    let Device::Gpu(gpu) = &device else {
+        unreachable!()
+    };
+    let cols = gpu.max_binding_bytes() as usize / 4 + 1024;
+    let outcome = device.tensor(DType::F32, 1, cols, "x").and_then(|x| {
+        let y = device.tensor(DType::F32, 1, cols, "y")?;
+        let mut rec = Recording::new();
+        gated(&mut rec, &x, &y, Activation::Silu);
+        // A part of the same tensor can be bound.
+        let part = |t: &Tensor| t.col_range(cols - 1024..cols);
+        let mut small = Recording::new();
+        gated(&mut small, &part(&x), &part(&y), Activation::Silu);
+        device.run_once(small)?;
+        device.prepare(rec, &mut Arena::new()).map(|_| ())
+    });
+    let text = match outcome {
+        Err(error @ (EngineError::WillNotFit { .. } | EngineError::OutOfMemory { .. })) => {
+            error.to_string()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert!(
+        text.contains("MiB") && text.contains("--device cpu"),
+        "{text}"
+    );
+}
+
+#[test]
 fn devices_are_found_by_number_and_name() {
     let adapters = list_adapters();
     assert!(!adapters.is_empty());

@@ -9,6 +9,8 @@ use wgpu::{Features, Limits};
 mod adapter;
 mod errors;
 mod memory;
+mod pace;
+mod parts;
 mod pipeline;
 mod program;
 pub mod shader;
