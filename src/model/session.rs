@@ -60,7 +60,6 @@ pub struct Session<'m> {
     options: SessionOptions<'m>,
     /// Tokens in the cache.
     len: usize,
-    chunk: usize,
 }
 
 impl<'m> Session<'m> {
@@ -79,8 +78,7 @@ impl<'m> Session<'m> {
             });
         }
         let capacity = capacity.max(1);
-        let chunk = chunk_rows(device);
-        check_fit(device, model, capacity, chunk)?;
+        check_fit(device, model, capacity)?;
         Ok(Session {
             device,
             model,
@@ -89,14 +87,7 @@ impl<'m> Session<'m> {
             passes: HashMap::new(),
             options,
             len: 0,
-            chunk,
         })
-    }
-
-    /// Bytes a session of `capacity` tokens will take beside the weights, known before it starts.
-    pub fn planned_bytes(device: &Device, model: &Transformer, capacity: usize) -> u64 {
-        let rows = chunk_rows(device).min(capacity.max(1));
-        Cache::bytes(&model.config, capacity) + planned_activations(model, capacity, rows)
     }
 
     /// Tokens read so far.
@@ -130,7 +121,7 @@ impl<'m> Session<'m> {
     ) -> Result<Vec<f32>, ModelError> {
         let mut logits = Vec::new();
         let mut done = 0;
-        for chunk in tokens.chunks(self.chunk) {
+        for chunk in tokens.chunks(CHUNK_ROWS) {
             let last = done + chunk.len() == tokens.len();
             let output = if last {
                 Output::Logits
@@ -155,8 +146,8 @@ impl<'m> Session<'m> {
         progress: OnProgress<'_>,
     ) -> Result<Vec<Score>, ModelError> {
         let mut scores = Vec::with_capacity(tokens.len());
-        for (i, chunk) in tokens.chunks(self.chunk).enumerate() {
-            let start = i * self.chunk;
+        for (i, chunk) in tokens.chunks(CHUNK_ROWS).enumerate() {
+            let start = i * CHUNK_ROWS;
             let targets =
                 &tokens[(start + 1).min(tokens.len())..tokens.len().min(start + chunk.len() + 1)];
             let states = self.pass(chunk, targets, Output::Scores { first: 0 })?;
@@ -206,8 +197,8 @@ impl<'m> Session<'m> {
         targets: &[u32],
     ) -> Result<Vec<Score>, ModelError> {
         let mut scores = Vec::with_capacity(targets.len());
-        for (i, chunk) in rows.chunks(self.chunk).enumerate() {
-            let start = i * self.chunk;
+        for (i, chunk) in rows.chunks(CHUNK_ROWS).enumerate() {
+            let start = i * CHUNK_ROWS;
             let skip = first.saturating_sub(start);
             if skip >= chunk.len() {
                 self.pass(chunk, &[], Output::Nothing)?;
@@ -335,16 +326,11 @@ fn planned_activations(model: &Transformer, capacity: usize, rows: usize) -> u64
 }
 
 /// Refuses a session that would not fit, and says how many tokens would.
-fn check_fit(
-    device: &Device,
-    model: &Transformer,
-    capacity: usize,
-    chunk: usize,
-) -> Result<(), ModelError> {
+fn check_fit(device: &Device, model: &Transformer, capacity: usize) -> Result<(), ModelError> {
     let Some(available) = device.available_bytes() else {
         return Ok(());
     };
-    let activations = planned_activations(model, capacity, chunk.min(capacity));
+    let activations = planned_activations(model, capacity, CHUNK_ROWS.min(capacity));
     let needed = Cache::bytes(&model.config, capacity) + activations;
     if needed <= available {
         return Ok(());
@@ -374,6 +360,4 @@ fn to_scores(states: &[f32]) -> impl Iterator<Item = Score> + '_ {
 
 /// Tokens read at a time: enough rows to keep the device busy, few enough that their activations
 /// stay small and a cancel is heard.
-fn chunk_rows(device: &Device) -> usize {
-    if device.is_gpu() { 512 } else { 256 }
-}
+const CHUNK_ROWS: usize = 512;
