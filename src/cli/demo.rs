@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
     model: String,
     /// What to ask about the sample text
-    #[arg(default_value = "What is this report about? Answer in two sentences.")]
+    #[arg(default_value = "Who founded the Tide House, and in which year?")]
     question: String,
     /// Tokens to write at most
     #[arg(long, default_value_t = 96, value_name = "N")]
