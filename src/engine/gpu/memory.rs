@@ -45,19 +45,18 @@ pub(super) struct Staging {
 }
 
 impl Staging {
-    fn take(&self, device: &wgpu::Device, bytes: u64) -> wgpu::Buffer {
+    fn take(&self, device: &GpuDevice, bytes: u64) -> Result<wgpu::Buffer> {
         let mut free = self.free.lock().unwrap_or_else(|e| e.into_inner());
         let fitting = (0..free.len())
             .filter(|&i| free[i].size() >= bytes)
             .min_by_key(|&i| free[i].size());
         match fitting {
-            Some(i) => free.swap_remove(i),
-            None => device.create_buffer(&BufferDescriptor {
-                label: Some("staging"),
-                size: bytes.next_power_of_two().max(1024),
-                usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            }),
+            Some(i) => Ok(free.swap_remove(i)),
+            None => device.make_buffer(
+                bytes.next_power_of_two().max(1024),
+                BufferUsages::MAP_READ | BufferUsages::COPY_DST,
+                "reading results",
+            ),
         }
     }
 
@@ -103,28 +102,39 @@ impl GpuDevice {
                     .to_owned(),
             });
         }
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
+        let buffer = self.make_buffer(size, usage, what)?;
+        self.given.fetch_add(size, Ordering::Relaxed);
+        Ok(Buffer::Gpu(Arc::new(GpuBuffer {
+            buffer,
+            bytes,
+            given: self.given.clone(),
+        })))
+    }
+
+    pub(super) fn make_buffer(
+        &self,
+        size: u64,
+        usage: BufferUsages,
+        what: &str,
+    ) -> Result<wgpu::Buffer> {
         let (buffer, error) = self.failures.scoped(&self.device, || {
             self.device.create_buffer(&BufferDescriptor {
                 label: Some(what),
                 size,
-                usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST,
+                usage,
                 mapped_at_creation: false,
             })
         });
+        self.failures.check()?;
         match error {
-            None => {
-                self.given.fetch_add(size, Ordering::Relaxed);
-                Ok(Buffer::Gpu(Arc::new(GpuBuffer {
-                    buffer,
-                    bytes,
-                    given: self.given.clone(),
-                })))
-            }
-            Some(wgpu::Error::OutOfMemory { .. }) => Err(out_of_memory()),
-            Some(error) => {
-                self.failures.check()?;
-                Err(self.failures.typed(error, what))
-            }
+            None => Ok(buffer),
+            Some(wgpu::Error::OutOfMemory { .. }) => Err(EngineError::OutOfMemory {
+                device: self.name().to_owned(),
+                what: what.to_owned(),
+                wanted_mib: mib(size),
+            }),
+            Some(error) => Err(self.failures.typed(error, what)),
         }
     }
 
@@ -170,7 +180,7 @@ impl GpuDevice {
         // Copies start and end on words.
         let first = range.start / 4 * 4;
         let len = (range.end - first).next_multiple_of(4);
-        let staging = self.staging.take(&self.device, len);
+        let staging = self.staging.take(self, len)?;
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&gpu.buffer, first, &staging, 0, len);
         let submission = self.queue.submit([encoder.finish()]);

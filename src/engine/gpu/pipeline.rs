@@ -13,7 +13,7 @@ use wgpu::{
 use super::errors::Failures;
 use super::shader::Shaders;
 use super::variant::{Def, Variant};
-use crate::engine::error::{EngineError, Result};
+use crate::engine::error::Result;
 use crate::engine::recording::{Access, Kernel};
 
 /// A compiled variant and the layout of its one bind group.
@@ -96,11 +96,6 @@ impl Pipelines {
         });
         match error {
             None => Ok(made),
-            Some(wgpu::Error::OutOfMemory { .. }) => Err(EngineError::OutOfMemory {
-                device: failures.device().to_owned(),
-                what: format!("the shader '{name}'"),
-                wanted_mib: 1,
-            }),
             Some(error) => Err(failures.shader(&name, error.to_string())),
         }
     }

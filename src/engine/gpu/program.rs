@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use wgpu::{BindGroup, BindGroupEntry, BindingResource, BufferBinding, BufferDescriptor};
+use wgpu::{BindGroup, BindGroupEntry, BindingResource, BufferBinding};
 
 use super::GpuDevice;
 use super::memory::own;
@@ -75,12 +75,11 @@ impl GpuDevice {
 
     fn bind(&self, program: &Program) -> Result<GpuProgram> {
         let blocks = self.uniform_offsets(&program.recording);
-        let uniforms = self.device.create_buffer(&BufferDescriptor {
-            label: Some("uniforms"),
-            size: blocks.total.max(16),
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let uniforms = self.make_buffer(
+            blocks.total.max(16),
+            wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            "parameters",
+        )?;
         let mut contents = vec![0u8; blocks.total as usize];
         let mut steps = Vec::new();
         let mut offsets = blocks.offsets.into_iter();
