@@ -1,12 +1,11 @@
 //! The tokenizers and chat templates of the tiny models against what the `tokenizers` library and
 //! transformers say, from `tokenizer.json` and from the GGUF's own vocabulary.
 
-mod common;
-
-use common::golden::{MODELS, path};
 use inscribe::model::bundle::Model;
 use inscribe::model::chat::Message;
 use serde_json::Value;
+
+use crate::golden::{MODELS, path};
 
 fn golden(name: &str) -> Value {
     let stem = name.strip_suffix(".gguf").unwrap_or(name);

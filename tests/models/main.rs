@@ -1,9 +1,10 @@
 //! Tiny random models of every architecture against what transformers says about them, from both
 //! kinds of file, on both executors.
 
-mod common;
+mod golden;
+mod text;
 
-use common::golden::{Golden, MODELS, path};
+use golden::{Golden, MODELS, path};
 use inscribe::engine::Device;
 use inscribe::engine::cpu::CpuDevice;
 use inscribe::engine::gpu::{Choice, OpenOptions};
