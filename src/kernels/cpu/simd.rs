@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+static BEST: OnceLock<Simd> = OnceLock::new();
+
 /// A level of vector instructions; each includes those below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Simd {
@@ -21,20 +23,28 @@ impl Simd {
     /// The best level of this processor, or less where `INSCRIBE_SIMD` asks for less
     /// (`scalar`, `avx2`, `avx512`, `amx`).
     pub fn best() -> Simd {
-        static BEST: OnceLock<Simd> = OnceLock::new();
         *BEST.get_or_init(|| {
-            let cap = match std::env::var("INSCRIBE_SIMD").as_deref() {
+            Simd::up_to(match std::env::var("INSCRIBE_SIMD").as_deref() {
                 Ok("scalar") => Simd::Portable,
                 Ok("avx2") => Simd::Avx2,
                 Ok("avx512") => Simd::Avx512,
                 _ => Simd::Amx,
-            };
-            let supported = Simd::ALL.into_iter().filter(|s| s.is_supported());
-            supported
-                .filter(|&s| s <= cap)
-                .max()
-                .unwrap_or(Simd::Portable)
+            })
         })
+    }
+
+    /// Makes the twins use no more than `cap`: for comparisons that the tile unit's sums of split
+    /// products are too coarse for. Does nothing once a twin has run.
+    pub fn limit(cap: Simd) {
+        BEST.get_or_init(|| Simd::up_to(cap));
+    }
+
+    fn up_to(cap: Simd) -> Simd {
+        let supported = Simd::ALL.into_iter().filter(|s| s.is_supported());
+        supported
+            .filter(|&s| s <= cap)
+            .max()
+            .unwrap_or(Simd::Portable)
     }
 
     /// Every level this processor can run.
