@@ -6,6 +6,7 @@ use inscribe::model::chat::Message;
 use inscribe::model::generate::{GenerateOptions, generate};
 use inscribe::model::session::Session;
 
+use super::out::outln;
 use super::setup;
 use super::{Context, generate as generate_verb};
 
@@ -38,16 +39,17 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let content = format!("{SAMPLE}\n\n{}", args.question);
     let rendered = template.render(&[Message::new("user", &content)], true)?;
     let prompt = model.tokenizer.encode(&rendered, false, true)?;
-    println!(
+    outln!(
         "model    {} (loaded in {:.1} s)",
-        model.name, loaded.load_secs
+        model.name,
+        loaded.load_secs
     );
-    println!("device   {}", loaded.device.name());
-    println!(
+    outln!("device   {}", loaded.device.name());
+    outln!(
         "text     the sample report, {} tokens with the question",
         prompt.len()
     );
-    println!("question {}\n", args.question);
+    outln!("question {}\n", args.question);
     let capacity = (prompt.len() + args.max_tokens).min(model.config.context);
     let options = loaded.session_options(app, None);
     let mut session = Session::new(&loaded.device, &loaded.transformer, capacity, options)?;
@@ -69,7 +71,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         },
         &mut setup::print_piece,
     )?;
-    println!("\n");
+    outln!("\n");
     generate_verb::report(app, &prompt, &made);
     Ok(())
 }

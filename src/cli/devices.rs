@@ -15,6 +15,7 @@ use inscribe::kernels::norm::rms_norm;
 use inscribe::kernels::rope::{RopeShape, rope};
 
 use super::Context;
+use super::out::outln;
 
 /// List every device, what it can do and which one `auto` takes
 #[derive(clap::Args)]
@@ -52,49 +53,49 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         print_adapter(adapter, args.variants);
     }
     if adapters.is_empty() {
-        println!("no GPU adapter found; install a Vulkan, Metal or DX12 driver to use a GPU\n");
+        outln!("no GPU adapter found; install a Vulkan, Metal or DX12 driver to use a GPU\n");
     }
-    println!("cpu  {}", cpu.name);
-    println!("     memory     {} MiB free", cpu.available_bytes() >> 20);
-    println!("\nauto takes {chosen}: {why}");
-    println!("choose another with --device cpu, gpu, a number above, or a part of a name");
+    outln!("cpu  {}", cpu.name);
+    outln!("     memory     {} MiB free", cpu.available_bytes() >> 20);
+    outln!("\nauto takes {chosen}: {why}");
+    outln!("choose another with --device cpu, gpu, a number above, or a part of a name");
     Ok(())
 }
 
 fn print_adapter(adapter: &AdapterReport, variants: bool) {
     let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
     let tier = &adapter.tier;
-    println!(
+    outln!(
         "{:<4} {} ({}, {})",
         adapter.index,
         adapter.name,
         adapter.kind.name(),
         adapter.backend
     );
-    println!("     driver     {}", adapter.driver);
-    println!("     tier       {}", tier.name());
+    outln!("     driver     {}", adapter.driver);
+    outln!("     tier       {}", tier.name());
     if tier.subgroups {
         let (least, most) = tier.subgroup_size;
-        println!("     subgroups  {least} to {most} lanes");
+        outln!("     subgroups  {least} to {most} lanes");
     }
     if let Some((m, n, k)) = tier.cooperative_matrix {
-        println!("     matrices   {m} x {n} x {k}, f16 to f32 (with --fast)");
+        outln!("     matrices   {m} x {n} x {k}, f16 to f32 (with --fast)");
     }
-    println!(
+    outln!(
         "     workgroup  {} invocations, {} KiB",
         tier.workgroup_invocations,
         tier.workgroup_bytes >> 10
     );
-    println!(
+    outln!(
         "     limits     {} a binding, {} a buffer",
         mib(adapter.max_binding_bytes),
         mib(adapter.max_buffer_bytes)
     );
-    println!(
+    outln!(
         "     memory     {}",
         adapter.memory_bytes.map_or("unknown".into(), mib)
     );
-    println!(
+    outln!(
         "     timing     {}",
         if adapter.timestamps {
             "by kernel"
@@ -104,10 +105,10 @@ fn print_adapter(adapter: &AdapterReport, variants: bool) {
     );
     if variants {
         for line in variant_names(adapter) {
-            println!("     variant    {line}");
+            outln!("     variant    {line}");
         }
     }
-    println!();
+    outln!("");
 }
 
 fn adapter_json(adapter: &AdapterReport, variants: bool) -> Value {

@@ -7,15 +7,17 @@ use inscribe::engine::EngineError;
 use inscribe::model::hub::PullError;
 use inscribe::model::locate::LocateError;
 
+use super::out::errln;
+
 /// Prints the error and gives the exit code for it.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         // The reader (`| head`) has seen enough.
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {}", one_line(error));
+    errln!("error: {}", one_line(error));
     if let Some(hint) = hint(error) {
-        eprintln!("hint: {hint}");
+        errln!("hint: {hint}");
     }
     ExitCode::from(if is_cancelled(error) { 130 } else { 1 })
 }

@@ -12,6 +12,7 @@ use inscribe::model::sample::SampleOptions;
 use inscribe::model::session::Session;
 
 use super::Context;
+use super::out::outln;
 use super::setup::{self, Loaded};
 
 /// Answer a prompt, streaming
@@ -91,7 +92,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     if args.json {
         print_json(&loaded, &prompt, &made)?;
     } else {
-        println!();
+        outln!("");
     }
     report(app, &prompt, &made);
     Ok(())
@@ -190,7 +191,7 @@ fn answer(args: &Args, app: &Context, loaded: &Loaded, prompt: &[u32]) -> Result
         },
     )?;
     if let Some(profile) = profile {
-        eprint!("{}", profile.table());
+        super::out::remark(format_args!("{}", profile.table()));
     }
     Ok(made)
 }
@@ -207,7 +208,7 @@ fn print_json(loaded: &Loaded, prompt: &[u32], made: &Generated) -> Result<()> {
         "decode_secs": made.decode_secs,
         "device": loaded.device.name(),
     });
-    println!("{object}");
+    outln!("{object}");
     Ok(())
 }
 

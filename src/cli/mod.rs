@@ -9,6 +9,7 @@ mod devices;
 mod errors;
 mod generate;
 mod models;
+mod out;
 mod progress;
 mod pull;
 mod setup;
@@ -25,6 +26,7 @@ use inscribe::engine::CancelToken;
 use inscribe::model::hub::{Cache, PullEvent, Puller, Watch};
 use inscribe::model::locate;
 
+use out::errln;
 use progress::Progress;
 
 /// Writes a long document into a small language model's memory, on any GPU or on the CPU.
@@ -118,7 +120,7 @@ impl Context {
     /// A line on stderr for the person.
     pub fn note(&self, text: &str) {
         if !self.global.quiet {
-            eprintln!("{text}");
+            errln!("{text}");
         }
     }
 
@@ -151,7 +153,7 @@ pub fn run() -> ExitCode {
         cancel: CancelToken::new(),
     };
     if let Err(error) = catch_interrupts(context.cancel.clone()) {
-        eprintln!("note: Ctrl-C will end the program at once ({error})");
+        errln!("note: Ctrl-C will end the program at once ({error})");
     }
     match cli.verb.run(&context) {
         Ok(()) => ExitCode::SUCCESS,

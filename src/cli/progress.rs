@@ -6,6 +6,8 @@ use std::time::Duration;
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use inscribe::model::hub::PullEvent;
 
+use super::out::errln;
+
 /// One piece of work at a time.
 pub struct Progress {
     quiet: bool,
@@ -36,8 +38,8 @@ impl Progress {
             return;
         }
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| errln!("{text}")),
+            None => errln!("{text}"),
         }
     }
 
@@ -91,7 +93,7 @@ impl Progress {
             } else {
                 String::new()
             };
-            eprintln!("{label}{of}{from}");
+            errln!("{label}{of}{from}");
             return;
         }
         let bar = match total {

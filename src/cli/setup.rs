@@ -1,6 +1,6 @@
 //! What several verbs need: a device, a model on it, a text.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -125,7 +125,5 @@ pub fn ignore_broken_pipe(error: io::Error) -> Result<()> {
 
 /// Prints a piece of an answer at once.
 pub fn print_piece(piece: &str) {
-    let mut out = io::stdout().lock();
-    // A closed pipe shows when the answer ends.
-    let _ = out.write_all(piece.as_bytes()).and_then(|()| out.flush());
+    super::out::result(format_args!("{piece}"));
 }

@@ -154,7 +154,7 @@ fn scores(
     };
     bar.finish_and_clear();
     if let Some(profile) = profile {
-        eprint!("{}", profile.table());
+        super::out::remark(format_args!("{}", profile.table()));
     }
     Ok(scores)
 }

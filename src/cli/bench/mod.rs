@@ -15,6 +15,7 @@ use inscribe::model::shapes;
 use inscribe::model::transformer::Transformer;
 
 use super::Context;
+use super::out::outln;
 use super::setup;
 use kernels::{Ceilings, Effort, KernelBench, Measured};
 
@@ -130,7 +131,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     }
     report.peak_rss_bytes = peak_rss();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print_summary(&report, whole);
     }
@@ -161,20 +162,26 @@ fn bench_kernels(args: &Args, app: &Context, device: &Device, report: &mut Repor
     };
     let ceilings = bench.ceilings()?;
     if !args.json {
-        println!(
+        outln!(
             "{}\nceilings: f32 matmul {edge}^3 {:.1} GFLOP/s, copy {:.1} GB/s\n",
             device.name(),
             ceilings.matmul_gflops,
             ceilings.copy_gbytes
         );
-        println!(
+        outln!(
             "{:<16} {:<24} {:>10} {:>9} {:>6} {:>8} {:>6}",
-            "kernel", "shape", "us", "GFLOP/s", "of", "GB/s", "of"
+            "kernel",
+            "shape",
+            "us",
+            "GFLOP/s",
+            "of",
+            "GB/s",
+            "of"
         );
     }
     let measured = bench.all(ceilings, |m| {
         if !args.json {
-            println!(
+            outln!(
                 "{:<16} {:<24} {:>10.1} {:>9.1} {:>5.0}% {:>8.1} {:>5.0}%",
                 m.kernel,
                 m.shape,
@@ -290,19 +297,20 @@ fn time(
 
 fn print_summary(report: &Report, whole: bool) {
     if whole {
-        println!("{} on {}", report.model, report.device);
+        outln!("{} on {}", report.model, report.device);
     }
     for (name, speed) in [("prefill", &report.prefill), ("decode", &report.decode)] {
         if let Some(speed) = speed {
-            println!(
+            outln!(
                 "{name:<8} {:>6} tokens  {:>10.1} tokens/s",
-                speed.tokens, speed.tokens_per_second
+                speed.tokens,
+                speed.tokens_per_second
             );
         }
     }
     let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
     if whole {
-        println!(
+        outln!(
             "memory   weights {:.0} MiB, cache {:.0} MiB, activations {:.0} MiB",
             mib(report.weight_bytes),
             mib(report.cache_bytes),
@@ -310,7 +318,7 @@ fn print_summary(report: &Report, whole: bool) {
         );
     }
     if let Some(peak) = report.peak_rss_bytes {
-        println!("peak     {:.0} MiB resident", mib(peak));
+        outln!("peak     {:.0} MiB resident", mib(peak));
     }
 }
 

@@ -1,0 +1,34 @@
+//! Printing that a closed pipe or a full disk cannot turn into a panic.
+
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind, Write};
+
+/// A line of results on standard output.
+macro_rules! outln {
+    ($($arg:tt)*) => { $crate::cli::out::result(format_args!("{}\n", format_args!($($arg)*))) };
+}
+
+/// A line for the person on standard error.
+macro_rules! errln {
+    ($($arg:tt)*) => { $crate::cli::out::remark(format_args!("{}\n", format_args!($($arg)*))) };
+}
+
+pub(crate) use {errln, outln};
+
+/// Prints results at once. Where nobody reads any more (`| head`), the program ends quietly; a
+/// result that cannot be written ends it with an error.
+pub fn result(text: Arguments<'_>) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
+        if error.kind() == ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        errln!("error: the output cannot be written: {error}");
+        std::process::exit(1);
+    }
+}
+
+/// Prints a remark. One that cannot be written is lost: the results matter, not the remark.
+pub fn remark(text: Arguments<'_>) {
+    let _ = io::stderr().lock().write_fmt(text);
+}
