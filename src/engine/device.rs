@@ -14,7 +14,7 @@ use super::gpu::{GpuDevice, GpuProgram, OpenOptions};
 use super::plan::Plan;
 use super::profile::Profile;
 use super::recording::Recording;
-use super::tensor::{Buffer, Place, Shard, TempId, Tensor, Weight};
+use super::tensor::{Buffer, Place, TempId, Tensor, Weight};
 
 /// Asks running work to stop. Clones share the request.
 #[derive(Clone, Debug, Default)]
@@ -231,27 +231,14 @@ impl Device {
         cols: usize,
         what: &str,
     ) -> Result<Weight> {
-        let expected = dtype.row_bytes(cols).and_then(|b| b.checked_mul(rows));
-        if expected != Some(range.len()) || range.end > map.len() {
-            return Err(EngineError::Recording(format!(
-                "{what}: its bytes do not match its shape"
-            )));
-        }
+        let bytes = map.get(range.clone()).unwrap_or_default();
+        check_bytes(bytes, dtype, rows, cols, what)?;
         match self {
             Device::Cpu(device) => {
                 let buffer = device.map(map, range, dtype)?;
-                let tensor = Tensor::dense(Place::Buffer(buffer), dtype, rows, cols);
-                Ok(Weight {
-                    dtype,
-                    rows,
-                    cols,
-                    shards: vec![Shard {
-                        first_row: 0,
-                        tensor,
-                    }],
-                })
+                Ok(Weight::whole(buffer, dtype, rows, cols))
             }
-            Device::Gpu(device) => device.weight(&map[range], dtype, rows, cols, what),
+            Device::Gpu(device) => device.weight(bytes, dtype, rows, cols, what),
         }
     }
 
@@ -264,26 +251,12 @@ impl Device {
         cols: usize,
         what: &str,
     ) -> Result<Weight> {
-        let expected = dtype.row_bytes(cols).and_then(|b| b.checked_mul(rows));
-        if expected != Some(bytes.len()) {
-            return Err(EngineError::Recording(format!(
-                "{what}: its bytes do not match its shape"
-            )));
-        }
+        check_bytes(bytes, dtype, rows, cols, what)?;
         match self {
             Device::Cpu(device) => {
                 let buffer = device.alloc(bytes.len() as u64, what)?;
                 device.write(&buffer, 0, bytes);
-                let tensor = Tensor::dense(Place::Buffer(buffer), dtype, rows, cols);
-                Ok(Weight {
-                    dtype,
-                    rows,
-                    cols,
-                    shards: vec![Shard {
-                        first_row: 0,
-                        tensor,
-                    }],
-                })
+                Ok(Weight::whole(buffer, dtype, rows, cols))
             }
             Device::Gpu(device) => device.weight(bytes, dtype, rows, cols, what),
         }
@@ -320,4 +293,13 @@ impl Device {
         let program = self.prepare(recording, &mut Arena::new())?;
         self.run(&program, &RunOptions::default())
     }
+}
+
+fn check_bytes(bytes: &[u8], dtype: DType, rows: usize, cols: usize, what: &str) -> Result<()> {
+    let expected = dtype.row_bytes(cols).and_then(|b| b.checked_mul(rows));
+    if expected == Some(bytes.len()) {
+        return Ok(());
+    }
+    let detail = format!("{what}: its bytes do not match its shape");
+    Err(EngineError::Recording(detail))
 }

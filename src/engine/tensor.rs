@@ -161,6 +161,21 @@ pub struct Shard {
 }
 
 impl Weight {
+    /// A weight whose rows all lie in one buffer.
+    pub fn whole(buffer: Buffer, dtype: DType, rows: usize, cols: usize) -> Weight {
+        let tensor = Tensor::dense(Place::Buffer(buffer), dtype, rows, cols);
+        let shards = vec![Shard {
+            first_row: 0,
+            tensor,
+        }];
+        Weight {
+            dtype,
+            rows,
+            cols,
+            shards,
+        }
+    }
+
     /// The shards that cover `rows`, each cut to them, with the first row it covers.
     pub fn pieces(&self, rows: Range<usize>) -> impl Iterator<Item = Shard> + '_ {
         self.shards.iter().filter_map(move |shard| {
