@@ -90,6 +90,18 @@ fn damaged_models_and_texts_are_named_in_one_line() {
     let model = folder.file("unknown.gguf", &unknown);
     fails(&["generate", "--model", &model, "--prompt", "hi"], "mamba");
 
+    let mut broken = whole.clone();
+    let end = broken.len();
+    broken[end - 2560..]
+        .as_chunks_mut::<4>()
+        .0
+        .fill(f32::NAN.to_le_bytes());
+    let model = folder.file("broken.gguf", &broken);
+    fails(
+        &["surprisal", "--model", &model, "--text-file", &text],
+        "not numbers",
+    );
+
     let model = tiny("llama.gguf");
     let empty = folder.file("empty.txt", b"");
     fails(
@@ -167,6 +179,8 @@ fn surprisal_prints_a_line_a_token() {
         .filter_map(|l| l["text"].as_str())
         .collect();
     assert_eq!(text, "The keeper wrote, then slept.\r\n");
+    let most = usize::MAX.to_string();
+    assert_eq!(call(&["--top", "--max-tokens", &most]), lines);
     let bare = call(&["--bos", "off"]);
     assert_eq!(bare.len(), lines.len() - 1);
     assert!(bare[0]["logprob"].is_null() && bare[0].get("top").is_none());

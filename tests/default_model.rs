@@ -86,7 +86,9 @@ fn log_probabilities_agree_on_the_cpu() {
 #[test]
 fn log_probabilities_agree_on_a_gpu() {
     let choice = match std::env::var("INSCRIBE_TEST_ADAPTER") {
-        Ok(name) => Choice::Name(name),
+        Ok(name) => name
+            .parse()
+            .map_or_else(|_| Choice::Name(name.clone()), Choice::Index),
         Err(_) => Choice::Index(0),
     };
     let options = OpenOptions {

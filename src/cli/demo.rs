@@ -1,6 +1,6 @@
 //! `inscribe demo`: the default model answers a question about the sample text.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use inscribe::model::chat::Message;
 use inscribe::model::generate::{GenerateOptions, generate};
@@ -50,7 +50,15 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         prompt.len()
     );
     outln!("question {}\n", args.question);
-    let capacity = (prompt.len() + args.max_tokens).min(model.config.context);
+    let context = model.config.context;
+    if prompt.len() >= context {
+        bail!(
+            "the sample text has {} tokens and this model's context is {context}; choose a model \
+             with a longer context",
+            prompt.len()
+        );
+    }
+    let capacity = prompt.len().saturating_add(args.max_tokens).min(context);
     let options = loaded.session_options(app, None);
     let mut session = Session::new(&loaded.device, &loaded.transformer, capacity, options)?;
     let bar = app.counter("reading", prompt.len() as u64, "tokens");

@@ -155,7 +155,7 @@ fn prompt_tokens(args: &Args, app: &Context, loaded: &Loaded, text: &str) -> Res
 
 fn answer(args: &Args, app: &Context, loaded: &Loaded, prompt: &[u32]) -> Result<Generated> {
     let context = loaded.model.config.context;
-    let capacity = (prompt.len() + args.max_tokens).min(context);
+    let capacity = prompt.len().saturating_add(args.max_tokens).min(context);
     let profile = args.profile.then(Profile::default);
     let options = loaded.session_options(app, profile.as_ref());
     let mut session = Session::new(&loaded.device, &loaded.transformer, capacity, options)?;

@@ -41,6 +41,8 @@ impl Loaded {
 
 /// Finds (or fetches) a model, opens the device and puts the weights on it.
 pub fn load(spec: &str, app: &Context) -> Result<Loaded> {
+    // A wrong device name should not wait for a model to be fetched.
+    device_choice(app)?;
     let started = std::time::Instant::now();
     let path = app.model_path(spec)?;
     let model = Model::open(&path)?;
@@ -61,11 +63,7 @@ pub fn load(spec: &str, app: &Context) -> Result<Loaded> {
 
 /// Opens the device that was asked for and says which it is.
 pub fn open_device(app: &Context) -> Result<Device> {
-    let choice = app
-        .global
-        .device
-        .parse::<DeviceChoice>()
-        .map_err(anyhow::Error::msg)?;
+    let choice = device_choice(app)?;
     let options = SelectOptions {
         choice,
         threads: app.threads(),
@@ -85,6 +83,10 @@ pub fn open_device(app: &Context) -> Result<Device> {
         opened.why
     ));
     Ok(opened.device)
+}
+
+fn device_choice(app: &Context) -> Result<DeviceChoice> {
+    app.global.device.parse().map_err(anyhow::Error::msg)
 }
 
 /// A UTF-8 text from a file, or from standard input where the path is `-`.

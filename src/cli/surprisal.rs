@@ -1,6 +1,7 @@
 //! `inscribe surprisal`: how well the model predicted each token of a text.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
@@ -30,14 +31,14 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     text_file: PathBuf,
     /// Score each token given only the N to 2N tokens before it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     window: Option<u32>,
     /// Whether the text opens with the model's beginning-of-sequence token
     #[arg(long, value_enum, default_value_t = Bos::Auto)]
     bos: Bos,
     /// Read at most this many tokens of the text
     #[arg(long, value_name = "N")]
-    max_tokens: Option<usize>,
+    max_tokens: Option<NonZeroUsize>,
     /// Also print the most likely token at each place
     #[arg(long)]
     top: bool,
@@ -109,7 +110,7 @@ fn tokens(args: &Args, loaded: &Loaded, text: &str) -> Result<(Vec<u32>, usize)>
     let lead = tokens.len();
     tokens.extend(tokenizer.encode(text, false, false)?);
     if let Some(max) = args.max_tokens {
-        tokens.truncate(lead + max);
+        tokens.truncate(lead.saturating_add(max.get()));
     }
     let context = loaded.model.config.context;
     if args.window.is_none() && tokens.len() > context {
@@ -121,15 +122,23 @@ fn tokens(args: &Args, loaded: &Loaded, text: &str) -> Result<(Vec<u32>, usize)>
             context - lead
         );
     }
-    if let Some(window) = args.window
-        && 2 * window as usize + lead > context
-    {
+    let rows = rows_at_once(args, tokens.len(), lead);
+    if rows > context {
         bail!(
-            "--window {window} looks at up to {} tokens and the model's context is {context}; use a smaller window",
-            2 * window
+            "--window reads up to {rows} tokens at once and the model's context is {context}; \
+             use a smaller window"
         );
     }
     Ok((tokens, lead))
+}
+
+/// Tokens in the cache at most. A window is read after the one before it, and its last token only
+/// needs to be predicted.
+fn rows_at_once(args: &Args, tokens: usize, lead: usize) -> usize {
+    match args.window {
+        Some(window) => tokens.min(lead + 2 * window as usize - 1).max(1),
+        None => tokens,
+    }
 }
 
 fn scores(
@@ -139,10 +148,7 @@ fn scores(
     tokens: &[u32],
     lead: usize,
 ) -> Result<Vec<Score>> {
-    let capacity = match args.window {
-        Some(window) => tokens.len().min(2 * window as usize + lead),
-        None => tokens.len(),
-    };
+    let capacity = rows_at_once(args, tokens.len(), lead);
     let profile = args.profile.then(inscribe::engine::Profile::default);
     let options = loaded.session_options(app, profile.as_ref());
     let mut session = Session::new(&loaded.device, &loaded.transformer, capacity, options)?;

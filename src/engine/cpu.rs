@@ -18,6 +18,8 @@ use super::view::{Mat, MatMut, Rows};
 
 pub use super::team::Team;
 
+/// More threads than any machine's cores only cost memory.
+const MOST_THREADS: usize = 1024;
 /// Allocations above this are checked against the memory that is free.
 const LARGE_BYTES: u64 = 64 << 20;
 
@@ -193,7 +195,11 @@ impl CpuDevice {
     /// An executor with `threads` threads, or one for each core where 0.
     pub fn new(threads: usize) -> CpuDevice {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let threads = if threads == 0 { cores } else { threads };
+        let threads = if threads == 0 {
+            cores
+        } else {
+            threads.min(MOST_THREADS)
+        };
         let team = Team::new(threads);
         CpuDevice {
             name: cpu_name(team.threads()),

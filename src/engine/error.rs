@@ -16,7 +16,7 @@ pub enum EngineError {
     )]
     DeviceLost { device: String, detail: String },
     #[error(
-        "{device}: out of memory while allocating {wanted_mib} MiB for {what}; use a smaller model or a shorter --context, or --device cpu"
+        "{device}: out of memory while allocating {wanted_mib} MiB for {what}; use a smaller model or a shorter text, or --device cpu"
     )]
     OutOfMemory {
         device: String,

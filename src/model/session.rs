@@ -151,7 +151,7 @@ impl<'m> Session<'m> {
             let targets =
                 &tokens[(start + 1).min(tokens.len())..tokens.len().min(start + chunk.len() + 1)];
             let states = self.pass(chunk, targets, Output::Scores { first: 0 })?;
-            scores.extend(to_scores(&states).take(targets.len()));
+            add_scores(&mut scores, &states, targets.len())?;
             progress(start + chunk.len(), tokens.len());
         }
         Ok(scores)
@@ -207,7 +207,7 @@ impl<'m> Session<'m> {
             let from = start + skip - first;
             let targets = &targets[from..from + chunk.len() - skip];
             let states = self.pass(chunk, targets, Output::Scores { first: skip })?;
-            scores.extend(to_scores(&states).take(targets.len()));
+            add_scores(&mut scores, &states, targets.len())?;
         }
         Ok(scores)
     }
@@ -351,11 +351,16 @@ fn check_fit(device: &Device, model: &Transformer, capacity: usize) -> Result<()
     }))
 }
 
-fn to_scores(states: &[f32]) -> impl Iterator<Item = Score> + '_ {
-    states.chunks_exact(STATE_COLS).map(|state| {
+/// Appends the scores of the first `count` states.
+fn add_scores(scores: &mut Vec<Score>, states: &[f32], count: usize) -> Result<(), ModelError> {
+    for state in states.chunks_exact(STATE_COLS).take(count) {
         let (logprob, top) = finish(state);
-        Score { logprob, top }
-    })
+        if logprob.is_nan() {
+            return Err(ModelError::NotANumber);
+        }
+        scores.push(Score { logprob, top });
+    }
+    Ok(())
 }
 
 /// Tokens read at a time: enough rows to keep the device busy, few enough that their activations

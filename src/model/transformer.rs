@@ -1,6 +1,6 @@
 //! One transformer, described by its config: weights on a device and the forward pass.
 
-use crate::engine::{DType, Device, Recording, Tensor, Weight};
+use crate::engine::{DType, Device, EngineError, Recording, Tensor, Weight, mib};
 use crate::kernels::attention::{AttentionShape, attention};
 use crate::kernels::cross_entropy::{STATE_COLS, cross_entropy};
 use crate::kernels::embed::embed;
@@ -146,6 +146,16 @@ impl Transformer {
         config: ModelConfig,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Transformer, ModelError> {
+        let (needed, available) = (file.total_bytes(), device.available_bytes());
+        if let Some(available) = available.filter(|available| *available < needed) {
+            return Err(ModelError::Engine(EngineError::WillNotFit {
+                device: device.name().to_owned(),
+                what: "the model's weights".to_owned(),
+                needed_mib: mib(needed),
+                available_mib: mib(available),
+                advice: "choose a smaller model or another device".to_owned(),
+            }));
+        }
         let mut loader = Loader {
             device,
             file,

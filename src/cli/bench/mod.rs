@@ -117,8 +117,15 @@ impl Speed {
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
-    if args.prefill == 0 || args.decode == 0 || args.rounds == 0 {
-        bail!("--prefill, --decode and --rounds must be at least 1");
+    let counts = [args.prefill, args.decode, args.rounds];
+    if counts.iter().any(|count| !(1..=1 << 24).contains(count)) {
+        bail!(
+            "--prefill, --decode and --rounds must lie between 1 and {}",
+            1 << 24
+        );
+    }
+    if args.edge.is_some_and(|edge| !(64..=16_384).contains(&edge)) {
+        bail!("--edge must lie between 64 and 16384");
     }
     let mut report = Report::default();
     let whole = args.only.contains(&Part::Prefill) || args.only.contains(&Part::Decode);

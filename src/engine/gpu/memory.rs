@@ -97,7 +97,7 @@ impl GpuDevice {
                 what: what.to_owned(),
                 needed_mib: mib(size),
                 available_mib: self.limits.max_buffer_size >> 20,
-                advice: "that is the largest buffer this device allows: use a shorter --context \
+                advice: "that is the largest buffer this device allows: use a shorter text \
                          or --device cpu"
                     .to_owned(),
             });

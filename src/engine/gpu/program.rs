@@ -248,8 +248,8 @@ impl GpuDevice {
                 what: format!("'{binding}' of {kernel}"),
                 needed_mib: mib(size),
                 available_mib: most >> 20,
-                advice: "that is the most this device can bind at once: use a shorter --context, \
-                         smaller chunks of the prompt, or --device cpu"
+                advice: "that is the most this device can bind at once: use a shorter text \
+                         or --device cpu"
                     .to_owned(),
             });
         }

@@ -53,7 +53,8 @@ impl Tier {
     ) -> Tier {
         let info = adapter.get_info();
         Tier {
-            subgroups: features.contains(Features::SUBGROUP),
+            // The shaders keep one partial result a subgroup and have room for those of 4 lanes.
+            subgroups: features.contains(Features::SUBGROUP) && info.subgroup_min_size >= 4,
             subgroup_size: subgroup_size(&info, features),
             f16: features.contains(Features::SHADER_F16),
             cooperative_matrix: features
