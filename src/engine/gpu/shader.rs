@@ -16,7 +16,12 @@ macro_rules! sources {
 }
 
 /// Pieces that shaders import, each after those it imports itself.
-const SHARED: &[(&str, &str)] = sources!["shared/view", "shared/weight", "shared/reduce"];
+const SHARED: &[(&str, &str)] = sources![
+    "shared/view",
+    "shared/weight",
+    "shared/reduce",
+    "shared/matmul_io",
+];
 
 /// A file for each kernel family.
 const SHADERS: &[(&str, &str)] = sources![
