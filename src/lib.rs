@@ -3,4 +3,6 @@
 
 pub mod engine;
 pub mod kernels;
+pub mod memory;
 pub mod model;
+pub mod write;

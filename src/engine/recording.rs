@@ -65,6 +65,12 @@ impl Dispatch {
             .expect("a required binding is always bound")
     }
 
+    /// The views it writes.
+    pub fn written(&self) -> impl Iterator<Item = &Tensor> {
+        let bound = self.kernel.bindings.iter().zip(&self.views);
+        bound.filter_map(|(binding, view)| view.as_ref().filter(|_| binding.access != Access::Read))
+    }
+
     /// The kernel's own parameters.
     pub fn params<P: Pod>(&self) -> P {
         bytemuck::pod_read_unaligned(&self.params)
@@ -164,6 +170,39 @@ impl Recording {
         }
     }
 
+    /// Drops the work whose results nothing reads: what it writes lies in temporaries that no
+    /// later operation that stays reads.
+    pub fn prune(&mut self) {
+        let mut wanted = vec![false; self.temps.len()];
+        let mut stays = vec![true; self.ops.len()];
+        for (op, stays) in self.ops.iter().zip(&mut stays).rev() {
+            let mut is_wanted = |tensor: &Tensor| match tensor.place {
+                Place::Temp(id) => wanted[id.0 as usize],
+                Place::Buffer(_) => true,
+            };
+            *stays = match op {
+                Op::Mark(_) => true,
+                Op::Copy { dst, .. } => is_wanted(dst),
+                Op::Dispatch(dispatch) => dispatch.written().any(&mut is_wanted),
+            };
+            if !*stays {
+                continue;
+            }
+            let mut want = |tensor: &Tensor| {
+                if let Place::Temp(id) = tensor.place {
+                    wanted[id.0 as usize] = true;
+                }
+            };
+            match op {
+                Op::Mark(_) => {}
+                Op::Copy { src, .. } => want(src),
+                Op::Dispatch(dispatch) => dispatch.views.iter().flatten().for_each(want),
+            }
+        }
+        let mut stays = stays.into_iter();
+        self.ops.retain(|_| stays.next().unwrap_or(true));
+    }
+
     /// Names the part of the work that follows.
     pub fn mark(&mut self, name: impl Into<String>) {
         self.ops.push(Op::Mark(name.into()));
@@ -222,4 +261,34 @@ pub(crate) mod test_kernel {
         gpu: |_, _| Variant::portable("count", [1; 3]),
         variants: Vec::new,
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::test_kernel::COUNT;
+    use super::*;
+    use crate::engine::{Arena, Device, cpu::CpuDevice};
+
+    #[test]
+    fn pruning_keeps_only_what_reaches_a_buffer() {
+        let device = Device::Cpu(CpuDevice::new(1));
+        let out = device.tensor(DType::F32, 1, 1, "out").unwrap();
+        let mut rec = Recording::new();
+        let (used, unused) = (rec.temp(DType::F32, 1, 1), rec.temp(DType::F32, 1, 1));
+        let count = |rec: &mut Recording, x: &Tensor| {
+            rec.dispatch(&COUNT, vec![Some(x.clone())], [0u32; 0], 0, 0);
+        };
+        rec.copy(&out, &used);
+        rec.copy(&used, &unused);
+        count(&mut rec, &used);
+        count(&mut rec, &unused);
+        rec.copy(&used, &out);
+        // After its last reader nothing is wanted of it.
+        count(&mut rec, &used);
+        rec.prune();
+        assert_eq!(rec.ops.len(), 3);
+        let program = device.prepare(rec, &mut Arena::new()).unwrap();
+        device.run(&program, &Default::default()).unwrap();
+        assert_eq!(device.read::<f32>(&out).unwrap(), [1.0]);
+    }
 }

@@ -32,6 +32,8 @@ pub enum ModelError {
         "the model's logits are not numbers: the weights are damaged or do not fit the architecture"
     )]
     NotANumber,
+    #[error("the saved state of a run belongs to another memory: its sizes differ")]
+    StateMismatch,
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]

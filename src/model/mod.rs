@@ -1,5 +1,6 @@
 //! Model files, tokenizers and the transformer.
 
+pub mod adapter;
 pub mod bundle;
 pub mod chat;
 pub mod config;
