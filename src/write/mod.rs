@@ -1,4 +1,7 @@
 //! How a memory is written: utility, allocation, steps, and the events that tell of them.
 
+pub mod allocate;
 pub mod event;
+pub mod sampling;
 pub mod settings;
+pub mod statistics;
