@@ -36,11 +36,11 @@ pub enum Event {
         segment: usize,
         tokens: usize,
         seconds: f64,
-        /// `-log P_full` of each token but the first, in f32.
-        surprisal: Vec<f32>,
+        /// `-log P_full` of each token; `None` where nothing came before.
+        surprisal: Vec<Option<f32>>,
     },
-    /// The local pass: surprisals given only the nearest tokens. Of the tokens a sampled estimate
-    /// skipped there is `None`.
+    /// The local pass: surprisals given only the nearest tokens; `None` also for tokens that a
+    /// sampled estimate skipped.
     LocallyRead {
         segment: usize,
         window: usize,
@@ -57,12 +57,7 @@ pub enum Event {
         steps: Vec<ChunkSteps>,
     },
     /// Mean loss of each chunk before any step, and after the last.
-    Evaluated {
-        segment: usize,
-        when: When,
-        seconds: f64,
-        losses: Vec<f64>,
-    },
+    Evaluated(Evaluated),
     Step(Step),
     ChunkDone {
         segment: usize,
@@ -141,6 +136,19 @@ pub struct ChunkUtility {
     pub signed: f64,
     /// Mean of `-log P_full`.
     pub surprisal: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluated {
+    pub segment: usize,
+    pub when: When,
+    pub seconds: f64,
+    /// A chunk each.
+    pub losses: Vec<f64>,
+    /// Over the tokens of each chunk that no step learns from; `None` where there are none.
+    pub held_out: Vec<Option<f64>>,
+    /// `-log P` of each token as the memory's reader would see it.
+    pub surprisal: Vec<Option<f32>>,
 }
 
 /// Steps of one chunk.

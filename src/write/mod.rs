@@ -3,5 +3,6 @@
 pub mod allocate;
 pub mod event;
 pub mod sampling;
+pub mod schedule;
 pub mod settings;
 pub mod statistics;
