@@ -1,16 +1,25 @@
-// gate = activation(gate) * up
+// gate = activation(gate) * up, or out = activation(gate) * up where INTO is defined.
 #import inscribe::view::View
 
 struct Params {
     base: vec4<u32>,
     gate: View,
     up: View,
+#ifdef INTO
+    out: View,
+#endif
     activation: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+#ifdef INTO
+@group(0) @binding(1) var<storage, read> gate: array<f32>;
+@group(0) @binding(2) var<storage, read> up: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+#else
 @group(0) @binding(1) var<storage, read_write> gate: array<f32>;
 @group(0) @binding(2) var<storage, read> up: array<f32>;
+#endif
 
 fn silu(x: f32) -> f32 {
     // Beyond 80 the exponential would overflow; there the result is 0 to within f32.
@@ -38,5 +47,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     } else {
         gated = gelu_tanh(x);
     }
-    gate[at] = gated * up[params.up.offset + place.y * params.up.stride + col];
+    let product = gated * up[params.up.offset + place.y * params.up.stride + col];
+#ifdef INTO
+    out[params.out.offset + place.y * params.out.stride + col] = product;
+#else
+    gate[at] = product;
+#endif
 }

@@ -5,14 +5,21 @@ pub mod attention;
 mod attention_gpu;
 pub mod cpu;
 pub mod cross_entropy;
+pub mod cross_entropy_back;
 pub mod embed;
+#[cfg(test)]
+pub(crate) mod finite;
 pub mod gated;
+pub mod gated_back;
 pub mod matmul;
 mod matmul_gpu;
 pub mod norm;
+pub mod norm_back;
+pub mod optimizer;
 pub mod quant;
 pub mod random;
 pub mod rope;
+pub mod rope_back;
 
 use crate::engine::gpu::{Def, Variant};
 use crate::engine::{DType, Kernel};
@@ -21,13 +28,24 @@ use crate::engine::{DType, Kernel};
 pub static ALL: &[&Kernel] = &[
     &attention::ATTENTION,
     &cross_entropy::CROSS_ENTROPY,
+    &cross_entropy_back::CROSS_ENTROPY_BACK,
     &embed::EMBED,
     &gated::GATED,
+    &gated::GATED_INTO,
+    &gated_back::GATED_BACK,
     &matmul::MATMUL,
     &norm::RMS_NORM,
     &norm::RMS_NORM_ADD,
+    &norm_back::RMS_NORM_BACK,
+    &norm_back::RMS_NORM_BACK_ADD,
+    &optimizer::ADAMW,
+    &optimizer::SCALE,
+    &optimizer::SGD,
+    &optimizer::SUM,
+    &optimizer::SUM_SQUARES,
     &rope::ROPE,
     &rope::SCATTER_ROWS,
+    &rope_back::ROPE_BACK,
 ];
 
 /// Defines the weight type for a shader that reads weights through `shaders/shared/weight.wgsl`.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::rig::{Input, WeightInput, compare, sum_tolerance};
 
-fn cases(count: u32) -> ProptestConfig {
+pub fn cases(count: u32) -> ProptestConfig {
     ProptestConfig {
         cases: count,
         failure_persistence: None,
@@ -20,7 +20,7 @@ fn cases(count: u32) -> ProptestConfig {
 }
 
 /// Row lengths around the edges of vectors and workgroups.
-fn widths() -> impl Strategy<Value = usize> {
+pub fn widths() -> impl Strategy<Value = usize> {
     prop_oneof![
         1usize..12,
         60usize..70,

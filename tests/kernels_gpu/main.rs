@@ -4,5 +4,6 @@
 mod attention;
 mod elementwise;
 mod executor;
+mod gradients;
 mod matmul;
 mod rig;

@@ -20,26 +20,35 @@ const SHARED: &[(&str, &str)] = sources![
     "shared/view",
     "shared/weight",
     "shared/reduce",
+    "shared/hyper",
     "shared/matmul_io",
 ];
 
 /// A file for each kernel family.
 const SHADERS: &[(&str, &str)] = sources![
+    "adamw",
     "attention",
     "attention_lanes",
     "attention_row",
     "attention_tile",
     "cross_entropy",
+    "cross_entropy_back",
     "embed",
     "gated",
+    "gated_back",
     "matmul",
     "matmul_cooperative",
     "matmul_lanes",
     "matmul_wide",
     "matvec",
     "rms_norm",
+    "rms_norm_back",
     "rope",
+    "rope_back",
+    "scale",
     "scatter_rows",
+    "sgd",
+    "sum_squares",
 ];
 
 /// Parts that only cooperative matrices are used in, by the shader they complete.

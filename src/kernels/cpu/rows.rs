@@ -31,6 +31,7 @@ macro_rules! for_each_level {
         }
     };
 }
+pub(super) use for_each_level;
 
 for_each_level! {
     /// `gate = gate / (1 + exp(-gate)) * up`
@@ -116,7 +117,7 @@ fn sum_exp_body(values: &[f32], shift: f32) -> f32 {
 
 /// Folds in 32 lanes, then the lanes.
 #[inline(always)]
-fn lanes(
+pub(super) fn lanes(
     values: &[f32],
     start: f32,
     fold: impl Fn(f32, f32) -> f32,

@@ -1,0 +1,35 @@
+// param -= lr * (clipped grad + weight_decay * param); see src/kernels/optimizer.rs.
+#import inscribe::view::View
+#import inscribe::hyper::{LR, WEIGHT_DECAY, MAX_NORM}
+#import inscribe::hyper::clip_factor
+
+struct Params {
+    base: vec4<u32>,
+    param: View,
+    grad: View,
+    norm2: View,
+    hyper: View,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> param: array<f32>;
+@group(0) @binding(2) var<storage, read> grad: array<f32>;
+@group(0) @binding(3) var<storage, read> norm2: array<f32>;
+@group(0) @binding(4) var<storage, read> hyper: array<f32>;
+
+fn rate(i: u32) -> f32 {
+    return hyper[params.hyper.offset + i];
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let place = group + params.base.xyz;
+    let col = place.x * 256u + local;
+    if col >= params.param.cols {
+        return;
+    }
+    let at = params.param.offset + place.y * params.param.stride + col;
+    let clip = clip_factor(norm2[params.norm2.offset], rate(MAX_NORM));
+    let g = clip * grad[params.grad.offset + place.y * params.grad.stride + col];
+    param[at] -= rate(LR) * (g + rate(WEIGHT_DECAY) * param[at]);
+}
