@@ -61,6 +61,18 @@ pub struct AttentionShape {
     pub scale: f32,
 }
 
+impl From<AttentionShape> for AttentionParams {
+    fn from(shape: AttentionShape) -> Self {
+        AttentionParams {
+            heads: shape.heads as u32,
+            kv_heads: shape.kv_heads as u32,
+            head_dim: shape.head_dim as u32,
+            window: shape.window.unwrap_or(0) as u32,
+            scale: shape.scale,
+        }
+    }
+}
+
 /// Appends attention of `q` over the cache. `expected_keys` is how many keys a query will see on
 /// average, as far as is known: it only steers profiles and slices.
 pub fn attention(
@@ -105,13 +117,7 @@ pub fn attention(
             Some(positions.clone()),
             Some(out.clone()),
         ],
-        AttentionParams {
-            heads: shape.heads as u32,
-            kv_heads: shape.kv_heads as u32,
-            head_dim: shape.head_dim as u32,
-            window: shape.window.unwrap_or(0) as u32,
-            scale: shape.scale,
-        },
+        AttentionParams::from(shape),
         (4 * q.rows * seen * q.cols) as u64,
         (8 * q.rows * q.cols + 8 * seen * keys.cols) as u64,
     );

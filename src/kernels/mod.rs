@@ -2,6 +2,8 @@
 //! shader against the twin.
 
 pub mod attention;
+pub mod attention_back;
+mod attention_back_gpu;
 mod attention_gpu;
 pub mod cpu;
 pub mod cross_entropy;
@@ -27,6 +29,8 @@ use crate::engine::{DType, Kernel};
 /// Every kernel, for validation and benchmarks.
 pub static ALL: &[&Kernel] = &[
     &attention::ATTENTION,
+    &attention_back::ATTENTION_BACK_Q,
+    &attention_back::ATTENTION_BACK_KV,
     &cross_entropy::CROSS_ENTROPY,
     &cross_entropy_back::CROSS_ENTROPY_BACK,
     &embed::EMBED,

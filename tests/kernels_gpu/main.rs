@@ -2,6 +2,7 @@
 //! executor's own promises. Fails where there is no adapter.
 
 mod attention;
+mod attention_back;
 mod elementwise;
 mod executor;
 mod gradients;

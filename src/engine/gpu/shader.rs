@@ -28,6 +28,8 @@ const SHARED: &[(&str, &str)] = sources![
 const SHADERS: &[(&str, &str)] = sources![
     "adamw",
     "attention",
+    "attention_back_kv",
+    "attention_back_q",
     "attention_lanes",
     "attention_row",
     "attention_tile",

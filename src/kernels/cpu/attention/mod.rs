@@ -6,6 +6,7 @@
 //! whenever a larger score appears, so scores are kept for one tile only. Where there are fewer
 //! rows than threads the keys are split between tasks and their results joined.
 
+pub mod back;
 #[cfg(target_arch = "x86_64")]
 mod direct;
 mod plain;
@@ -40,11 +41,22 @@ pub struct Attention<'a> {
 impl Attention<'_> {
     /// Attends with the best code of `simd`.
     pub fn run(&self, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
-        assert_eq!(
-            (out.rows, out.cols),
-            (self.q.rows, self.heads * self.head_dim)
-        );
-        assert_eq!((self.q.cols, self.positions.len()), (out.cols, out.rows));
+        assert_eq!((out.rows, out.cols), (self.q.rows, self.q.cols));
+        self.check();
+        if out.rows == 0 || out.cols == 0 {
+            return;
+        }
+        match simd {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 | Simd::Amx => tiled::run(self, team, out),
+            _ => plain::run(self, team, out),
+        }
+    }
+
+    /// Holds the shapes against each other: what the unsafe code relies on.
+    fn check(&self) {
+        assert_eq!(self.q.cols, self.heads * self.head_dim);
+        assert_eq!(self.positions.len(), self.q.rows);
         assert_eq!(self.heads % self.kv_heads, 0);
         let width = self.kv_heads * self.head_dim;
         let seen = self
@@ -59,16 +71,7 @@ impl Attention<'_> {
             } else {
                 (seen - 1) * cache.stride + width
             };
-            // What the unsafe code relies on.
             assert!(cache.cols == width && seen <= cache.rows && reach <= cache.data.len());
-        }
-        if out.rows == 0 || out.cols == 0 {
-            return;
-        }
-        match simd {
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 | Simd::Amx => tiled::run(self, team, out),
-            _ => plain::run(self, team, out),
         }
     }
 

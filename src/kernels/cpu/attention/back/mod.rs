@@ -1,0 +1,86 @@
+//! Gradients of attention on the processor.
+
+mod plain;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use super::Attention;
+use crate::engine::cpu::Team;
+use crate::engine::view::{Mat, MatMut};
+use crate::kernels::cpu::Simd;
+
+/// The gradient with respect to the queries.
+#[derive(Clone, Copy)]
+pub struct BackQ<'a> {
+    pub forward: Attention<'a>,
+    /// What the forward pass gave.
+    pub out: Mat<'a, f32>,
+    pub d_out: Mat<'a, f32>,
+}
+
+/// The gradients with respect to keys and values.
+#[derive(Clone, Copy)]
+pub struct BackKv<'a> {
+    /// Its positions rise.
+    pub forward: Attention<'a>,
+    pub d_out: Mat<'a, f32>,
+    pub stats: Mat<'a, f32>,
+}
+
+impl BackQ<'_> {
+    /// Writes `stats` and `dq` with the best code of `simd`.
+    pub fn run(&self, team: &Team, _simd: Simd, stats: &mut MatMut<'_>, dq: &mut MatMut<'_>) {
+        let job = &self.forward;
+        job.check();
+        for (rows, cols) in [
+            (dq.rows, dq.cols),
+            (self.out.rows, self.out.cols),
+            (self.d_out.rows, self.d_out.cols),
+        ] {
+            assert_eq!((rows, cols), (job.q.rows, job.q.cols));
+        }
+        assert_eq!((stats.rows, stats.cols), (job.q.rows, 2 * job.heads));
+        if dq.rows == 0 || dq.cols == 0 {
+            return;
+        }
+        plain::queries(self, team, stats, dq);
+    }
+}
+
+impl BackKv<'_> {
+    /// Writes `dk` and `dv` with the best code of `simd`.
+    pub fn run(&self, team: &Team, _simd: Simd, dk: &mut MatMut<'_>, dv: &mut MatMut<'_>) {
+        let job = &self.forward;
+        job.check();
+        assert!(
+            job.positions.is_sorted(),
+            "the gradients of keys and values need rising positions"
+        );
+        for (rows, cols) in [(dk.rows, dk.cols), (dv.rows, dv.cols)] {
+            assert_eq!((rows, cols), (job.keys.rows, job.keys.cols));
+        }
+        assert_eq!((self.d_out.rows, self.d_out.cols), (job.q.rows, job.q.cols));
+        assert_eq!(
+            (self.stats.rows, self.stats.cols),
+            (job.q.rows, 2 * job.heads)
+        );
+        if dk.rows == 0 || dk.cols == 0 {
+            return;
+        }
+        plain::keys_and_values(self, team, dk, dv);
+    }
+
+    /// The rows that see any of `keys`: those at positions from the first key on, up to where the
+    /// last key leaves the window.
+    fn seen_by(&self, keys: &Range<usize>) -> Range<usize> {
+        let positions = self.forward.positions;
+        let start = positions.partition_point(|&p| (p as usize) < keys.start);
+        let end = match self.forward.window {
+            0 => positions.len(),
+            window => positions.partition_point(|&p| (p as usize) < keys.end - 1 + window as usize),
+        };
+        start..end.max(start)
+    }
+}
