@@ -1,5 +1,5 @@
-// out = x * weight^T + bias, or out += where `accumulate`: tiles of 64 x 64, 32 of the inner
-// length at a time. Each of 256 invocations sums 4 x 4 of them.
+// out = x * weight^T + bias, or with BACK out = x * weight; out += where `accumulate`. Tiles of
+// 64 x 64, 32 of the inner length at a time. Each of 256 invocations sums 4 x 4 of them.
 #import inscribe::matmul_io::{params, x_load, w_load, store}
 
 // Vectors of four rows, one for each of 32 steps along the inner length and 16 row blocks.
@@ -37,6 +37,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             x_tile[to + 2u * PITCH] = t[2];
             x_tile[to + 3u * PITCH] = t[3];
         } else {
+#ifdef BACK
+            // Rows of the weight are steps along the inner length: nothing is transposed, and
+            // neighbours read neighbouring columns.
+            let block = local % 16u;
+            let step = local / 16u % 8u * 4u;
+            let col = first_col + block * 4u;
+            let to = step * PITCH + block;
+            w_tile[to] = w_load(inner + step, col);
+            w_tile[to + PITCH] = w_load(inner + step + 1u, col);
+            w_tile[to + 2u * PITCH] = w_load(inner + step + 2u, col);
+            w_tile[to + 3u * PITCH] = w_load(inner + step + 3u, col);
+#else
             let row = first_col + block * 4u;
             let t = transpose(mat4x4<f32>(
                 w_load(row, col),
@@ -48,6 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             w_tile[to + PITCH] = t[1];
             w_tile[to + 2u * PITCH] = t[2];
             w_tile[to + 3u * PITCH] = t[3];
+#endif
         }
         workgroupBarrier();
         for (var k = 0u; k < 32u; k += 1u) {

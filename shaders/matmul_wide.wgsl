@@ -1,7 +1,7 @@
-// out = x * weight^T + bias, or out += where `accumulate`: tiles of 128 x 128, 16 of the inner
-// length at a time. Each of 256 invocations sums 8 x 8 of them, in registers: two blocks of four
-// rows, 64 apart, by two blocks of four columns, 64 apart, so that neighbours read neighbouring
-// vectors of the tiles.
+// out = x * weight^T + bias, or with BACK out = x * weight; out += where `accumulate`. Tiles of
+// 128 x 128, 16 of the inner length at a time. Each of 256 invocations sums 8 x 8 of them, in
+// registers: two blocks of four rows, 64 apart, by two blocks of four columns, 64 apart, so that
+// neighbours read neighbouring vectors of the tiles.
 #import inscribe::matmul_io::{params, x_load, w_load, store}
 
 const INNER: u32 = 16u;
@@ -52,6 +52,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             x_tile[to + 2u * PITCH] = t[2];
             x_tile[to + 3u * PITCH] = t[3];
         } else {
+#ifdef BACK
+            // Rows of the weight are steps along the inner length: nothing is transposed, and
+            // neighbours read neighbouring columns.
+            let block = local % 32u;
+            let step = local / 32u % 4u * 4u;
+            let col = first_col + block * 4u;
+            let to = step * PITCH + block;
+            w_tile[to] = w_load(inner + step, col);
+            w_tile[to + PITCH] = w_load(inner + step + 1u, col);
+            w_tile[to + 2u * PITCH] = w_load(inner + step + 2u, col);
+            w_tile[to + 3u * PITCH] = w_load(inner + step + 3u, col);
+#else
             let row = first_col + block * 4u;
             let t = transpose(mat4x4<f32>(
                 w_load(row, col),
@@ -63,6 +75,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             w_tile[to + PITCH] = t[1];
             w_tile[to + 2u * PITCH] = t[2];
             w_tile[to + 3u * PITCH] = t[3];
+#endif
         }
         workgroupBarrier();
         for (var k = 0u; k < INNER; k += 1u) {

@@ -1,7 +1,7 @@
 #define_import_path inscribe::matmul_io
 
-// What tiled multiplications read and write: out = x * weight^T + bias, or out += where
-// `accumulate`.
+// What tiled multiplications read and write: out = x * weight^T + bias, or with BACK
+// out = x * weight; out += where `accumulate`.
 #import inscribe::view::View
 #import inscribe::weight::weight_load
 
@@ -9,7 +9,9 @@ struct Params {
     base: vec4<u32>,
     x: View,
     weight: View,
+#ifndef BACK
     bias: View,
+#endif
     out: View,
     accumulate: u32,
 }
@@ -20,8 +22,12 @@ struct Params {
 #else
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 #endif
+#ifdef BACK
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+#else
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;
+#endif
 
 // Elements `col` to `col + 3` of a row of x; zero beyond its end.
 fn x_load(row: u32, col: u32) -> vec4<f32> {
@@ -55,9 +61,11 @@ fn store(row: u32, col: u32, values: vec4<f32>) {
     let count = min(params.out.cols, col + 4u);
     for (var c = col; c < count; c += 1u) {
         var value = values[c - col];
+#ifndef BACK
         if params.bias.rows > 0u {
             value += bias[params.bias.offset + c];
         }
+#endif
         let at = params.out.offset + row * params.out.stride + c;
         if params.accumulate != 0u {
             value += out[at];

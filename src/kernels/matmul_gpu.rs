@@ -45,6 +45,40 @@ pub fn choose(dispatch: &Dispatch, tier: &Tier) -> Variant {
     weight_def(variant, weight.dtype)
 }
 
+/// As [`choose`] for products with the weight itself: `out` is as wide as the weight.
+pub fn choose_back(dispatch: &Dispatch, tier: &Tier) -> Variant {
+    let (x, weight, out) = (dispatch.view(0), dispatch.view(1), dispatch.view(2));
+    let variant = if tiles(out, 128) >= WIDE_GROUPS && tier.workgroup_bytes >= WIDE_BYTES {
+        Variant::portable("matmul_wide", grid(out, 128, 128))
+    } else {
+        Variant::portable("matmul", grid(out, 64, 64))
+    };
+    let variant = variant.flag("BACK");
+    let variant = if loads_vectors(x) {
+        variant.flag("X_VEC4")
+    } else {
+        variant
+    };
+    weight_def(variant, weight.dtype)
+}
+
+pub fn variants_back() -> Vec<Variant> {
+    let shapes = [
+        Variant::portable("matmul", [1; 3]),
+        Variant::portable("matmul_wide", [1; 3]),
+    ];
+    every_load(&shapes.map(|shape| shape.flag("BACK")))
+}
+
+/// Each shape with each way to load `x` and each type of weight.
+fn every_load(shapes: &[Variant]) -> Vec<Variant> {
+    shapes
+        .iter()
+        .flat_map(|shape| [shape.clone(), shape.clone().flag("X_VEC4")])
+        .flat_map(|shape| weight_variants(|| shape.clone()))
+        .collect()
+}
+
 /// Every variant there is, for validation.
 pub fn variants() -> Vec<Variant> {
     let one = [1; 3];
@@ -63,11 +97,7 @@ pub fn variants() -> Vec<Variant> {
         );
     }
     shapes.extend([matvec(2, false, 1), matvec(1, true, 1), matvec(2, true, 1)]);
-    shapes
-        .iter()
-        .flat_map(|shape| [shape.clone(), shape.clone().flag("X_VEC4")])
-        .flat_map(|shape| weight_variants(|| shape.clone()))
-        .collect()
+    every_load(&shapes)
 }
 
 fn grid(out: &Tensor, rows: usize, cols: usize) -> [u32; 3] {
@@ -129,7 +159,7 @@ fn cooperative(edge: u32, out: &Tensor) -> Variant {
 }
 
 /// Whether four elements of any row of `x` can be loaded at once.
-fn loads_vectors(x: &Tensor) -> bool {
+pub fn loads_vectors(x: &Tensor) -> bool {
     x.cols.is_multiple_of(4)
         && x.offset.is_multiple_of(4)
         && (x.stride.is_multiple_of(4) || x.rows <= 1)

@@ -14,10 +14,12 @@ pub(crate) mod finite;
 pub mod gated;
 pub mod gated_back;
 pub mod matmul;
+pub mod matmul_back;
 mod matmul_gpu;
 pub mod norm;
 pub mod norm_back;
 pub mod optimizer;
+pub mod outer;
 pub mod quant;
 pub mod random;
 pub mod rope;
@@ -38,6 +40,7 @@ pub static ALL: &[&Kernel] = &[
     &gated::GATED_INTO,
     &gated_back::GATED_BACK,
     &matmul::MATMUL,
+    &matmul_back::MATMUL_BACK,
     &norm::RMS_NORM,
     &norm::RMS_NORM_ADD,
     &norm_back::RMS_NORM_BACK,
@@ -47,6 +50,7 @@ pub static ALL: &[&Kernel] = &[
     &optimizer::SGD,
     &optimizer::SUM,
     &optimizer::SUM_SQUARES,
+    &outer::OUTER,
     &rope::ROPE,
     &rope::SCATTER_ROWS,
     &rope_back::ROPE_BACK,

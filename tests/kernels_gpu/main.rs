@@ -7,4 +7,5 @@ mod elementwise;
 mod executor;
 mod gradients;
 mod matmul;
+mod products_back;
 mod rig;

@@ -22,6 +22,7 @@ const SHARED: &[(&str, &str)] = sources![
     "shared/reduce",
     "shared/hyper",
     "shared/matmul_io",
+    "shared/outer_io",
 ];
 
 /// A file for each kernel family.
@@ -43,6 +44,7 @@ const SHADERS: &[(&str, &str)] = sources![
     "matmul_lanes",
     "matmul_wide",
     "matvec",
+    "outer",
     "rms_norm",
     "rms_norm_back",
     "rope",

@@ -16,6 +16,8 @@ mod unpack;
 
 pub mod attention;
 pub mod matmul;
+pub mod matmul_back;
+pub mod outer;
 
 pub use simd::Simd;
 

@@ -1,0 +1,81 @@
+//! `out = dy^T * x`: the gradient of a matrix product with respect to its weight.
+
+use super::matmul::Into;
+use crate::engine::cpu::{CpuCall, Team};
+use crate::engine::gpu::Variant;
+use crate::engine::{Access, Binding, Dispatch, Kernel, Recording, Tensor, Tier};
+use crate::kernel_params;
+use crate::kernels::cpu::{self, Simd};
+use crate::kernels::matmul_gpu::loads_vectors;
+
+kernel_params! {
+    pub struct OuterParams { accumulate: u32, }
+}
+
+pub static OUTER: Kernel = Kernel {
+    name: "outer",
+    bindings: &[
+        Binding {
+            name: "dy",
+            access: Access::Read,
+        },
+        Binding {
+            name: "x",
+            access: Access::Read,
+        },
+        Binding {
+            name: "out",
+            access: Access::ReadWrite,
+        },
+    ],
+    params: OuterParams::FIELDS,
+    cpu: twin,
+    gpu: choose,
+    variants,
+};
+
+/// Appends `out = dy^T * x`, or `out += …`: `dy` has a column for each row of `out`, `x` one for
+/// each of its columns, and both as many rows.
+pub fn outer(recording: &mut Recording, dy: &Tensor, x: &Tensor, out: &Tensor, into: Into) {
+    assert_eq!(dy.rows, x.rows, "outer: inner lengths differ");
+    assert_eq!(
+        (dy.cols, x.cols),
+        (out.rows, out.cols),
+        "outer: shape of out"
+    );
+    recording.dispatch(
+        &OUTER,
+        vec![Some(dy.clone()), Some(x.clone()), Some(out.clone())],
+        OuterParams {
+            accumulate: (into == Into::Add).into(),
+        },
+        (2 * dy.rows * dy.cols * x.cols) as u64,
+        (4 * (dy.rows * (dy.cols + x.cols) + out.rows * out.cols)) as u64,
+    );
+}
+
+fn choose(dispatch: &Dispatch, _tier: &Tier) -> Variant {
+    let (dy, x, out) = (dispatch.view(0), dispatch.view(1), dispatch.view(2));
+    let tiles = |len: usize| len.div_ceil(64) as u32;
+    let variant = Variant::portable("outer", [tiles(out.cols), tiles(out.rows), 1]);
+    if loads_vectors(dy) && loads_vectors(x) {
+        variant.flag("VEC4")
+    } else {
+        variant
+    }
+}
+
+fn variants() -> Vec<Variant> {
+    let tiled = Variant::portable("outer", [1; 3]);
+    vec![tiled.clone(), tiled.flag("VEC4")]
+}
+
+fn twin(team: &Team, mut call: CpuCall<'_>) {
+    let OuterParams { accumulate } = call.params();
+    let job = cpu::outer::Outer {
+        dy: call.mat(0),
+        x: call.mat(1),
+        accumulate: accumulate != 0,
+    };
+    job.run(team, Simd::best(), &mut call.mat_mut(2));
+}
