@@ -6,7 +6,8 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
-use crate::model::adapter::{AdapterEntry, AdapterLayout, Projection};
+use crate::engine::{DType, Device, EngineError};
+use crate::model::adapter::{Adapter, AdapterEntry, AdapterLayout, Projection};
 use crate::model::config::ModelConfig;
 
 /// The shape of an adapter.
@@ -96,6 +97,13 @@ impl Lora {
             }
         }
         flat
+    }
+
+    /// The adapter on a device.
+    pub fn upload(&self, device: &Device, model: &ModelConfig) -> Result<Adapter, EngineError> {
+        let layout = self.layout(model);
+        let params = device.tensor_of(DType::F32, &self.pack(&layout), "the memory")?;
+        Ok(Adapter::new(&layout, self.config.scale(), &params, None))
     }
 
     /// The adapter that a flat tensor holds.

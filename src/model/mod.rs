@@ -16,6 +16,7 @@ pub mod sample;
 pub mod session;
 pub mod shapes;
 pub mod tokenizer;
+pub mod train;
 pub mod transformer;
 pub mod weights;
 

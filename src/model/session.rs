@@ -7,8 +7,9 @@ use crate::engine::{
     Tensor, mib,
 };
 use crate::kernels::cross_entropy::{STATE_COLS, finish};
+use crate::model::adapter::Adapter;
 use crate::model::error::ModelError;
-use crate::model::transformer::{Cache, Inputs, Transformer};
+use crate::model::transformer::{Attend, Cache, Inputs, Transformer};
 
 /// What a pass over a chunk gives besides filling the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +58,7 @@ pub struct Session<'m> {
     cache: Cache,
     arena: Arena,
     passes: HashMap<(usize, Output), Pass>,
+    adapter: Option<Adapter>,
     options: SessionOptions<'m>,
     /// Tokens in the cache.
     len: usize,
@@ -85,6 +87,7 @@ impl<'m> Session<'m> {
             cache: Cache::new(device, &model.config, capacity)?,
             arena: Arena::new(),
             passes: HashMap::new(),
+            adapter: None,
             options,
             len: 0,
         })
@@ -101,6 +104,75 @@ impl<'m> Session<'m> {
 
     pub fn capacity(&self) -> usize {
         self.cache.capacity
+    }
+
+    /// The keys and values read so far; a clone shares their memory.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// Reads what follows with an adapter's additions, or without. What was read before stays as
+    /// it was read.
+    pub fn set_adapter(&mut self, adapter: Option<Adapter>) {
+        if adapter.is_some() || self.adapter.is_some() {
+            self.passes.clear();
+        }
+        self.adapter = adapter;
+    }
+
+    /// Reads embeddings as if they were tokens' (`rows * hidden` numbers).
+    pub fn prefill_embeddings(&mut self, embeddings: &[f32]) -> Result<(), ModelError> {
+        let hidden = self.model.config.hidden;
+        let rows = embeddings.len() / hidden;
+        self.check_room(rows)?;
+        if rows == 0 {
+            return Ok(());
+        }
+        let device = self.device;
+        let prefix = device.tensor(DType::F32, rows, hidden, "the prefix")?;
+        device.write(&prefix, &embeddings[..rows * hidden])?;
+        let positions: Vec<u32> = (self.len as u32..(self.len + rows) as u32).collect();
+        let positions = device.tensor_of(DType::U32, &positions, "positions")?;
+        let ids = device.tensor(DType::U32, 1, 0, "token ids")?;
+        let mut rec = Recording::new();
+        let inputs = Inputs {
+            prefix: Some(&prefix),
+            ..self.inputs(&ids, &positions)
+        };
+        self.model.forward(&mut rec, &inputs);
+        let program = device.prepare(rec, &mut self.arena)?;
+        device.run(&program, &self.run_options())?;
+        self.len += rows;
+        Ok(())
+    }
+
+    fn inputs<'a>(&'a self, ids: &'a Tensor, positions: &'a Tensor) -> Inputs<'a> {
+        let rows = positions.cols;
+        let half = self.cache.capacity / 2;
+        Inputs {
+            ids,
+            prefix: None,
+            positions,
+            attend: Attend::Cache(&self.cache),
+            adapter: self.adapter.as_ref(),
+            expected_keys: if rows == 1 { half } else { rows.max(half) },
+        }
+    }
+
+    fn run_options(&self) -> RunOptions<'m> {
+        RunOptions {
+            cancel: self.options.cancel,
+            profile: self.options.profile,
+        }
+    }
+
+    /// Refuses `tokens` more than the cache has room for.
+    fn check_room(&self, tokens: usize) -> Result<(), ModelError> {
+        let (tokens, context) = (self.len + tokens, self.cache.capacity);
+        if tokens > context {
+            return Err(ModelError::ContextExceeded { tokens, context });
+        }
+        Ok(())
     }
 
     /// Bytes of activations held.
@@ -167,24 +239,38 @@ impl<'m> Session<'m> {
         window: usize,
         progress: OnProgress<'_>,
     ) -> Result<Vec<Score>, ModelError> {
-        let (lead_tokens, body) = tokens.split_at(lead.min(tokens.len()));
+        let (lead, body) = tokens.split_at(lead.min(tokens.len()));
         let mut scores = Vec::with_capacity(tokens.len());
         for start in (0..body.len()).step_by(window.max(1)) {
-            let end = body.len().min(start + window);
-            let mut context = lead_tokens.to_vec();
-            context.extend(&body[start.saturating_sub(window)..end]);
-            // Row i predicts token i + 1, so the block's first target is predicted by the last
-            // row of its context. The document's very first token has nothing before it.
-            let first_scored = context.len() - (end - start);
-            let first = first_scored.saturating_sub(1);
-            let targets = context[first + 1..].to_vec();
-            self.truncate(0);
-            let rows = &context[..context.len() - 1];
-            if !rows.is_empty() {
-                scores.extend(self.score_block(rows, first, &targets)?);
-            }
-            progress(end, body.len());
+            scores.extend(self.score_local_block(lead, body, window, start)?);
+            progress(body.len().min(start + window), body.len());
         }
+        Ok(scores)
+    }
+
+    /// One block of [`Session::score_local`], which starts at `start`. Empties the cache.
+    pub fn score_local_block(
+        &mut self,
+        lead: &[u32],
+        body: &[u32],
+        window: usize,
+        start: usize,
+    ) -> Result<Vec<Score>, ModelError> {
+        let end = body.len().min(start + window);
+        let mut context = lead.to_vec();
+        context.extend(&body[start.saturating_sub(window)..end]);
+        // Row i predicts token i + 1, so the block's first target is predicted by the last row of
+        // its context. The document's very first token has nothing before it.
+        let first_scored = context.len() - (end - start);
+        let first = first_scored.saturating_sub(1);
+        let targets = context[first + 1..].to_vec();
+        self.truncate(0);
+        let rows = &context[..context.len() - 1];
+        let scores = if rows.is_empty() {
+            Vec::new()
+        } else {
+            self.score_block(rows, first, &targets)?
+        };
         self.truncate(0);
         Ok(scores)
     }
@@ -219,14 +305,8 @@ impl<'m> Session<'m> {
         targets: &[u32],
         output: Output,
     ) -> Result<Vec<f32>, ModelError> {
+        self.check_room(chunk.len())?;
         let end = self.len + chunk.len();
-        if end > self.cache.capacity {
-            let context = self.cache.capacity;
-            return Err(ModelError::ContextExceeded {
-                tokens: end,
-                context,
-            });
-        }
         if let Some(&id) = chunk
             .iter()
             .find(|&&id| id as usize >= self.model.config.vocab)
@@ -248,11 +328,7 @@ impl<'m> Session<'m> {
         if !targets.is_empty() {
             self.device.write(&pass.targets, targets)?;
         }
-        let options = RunOptions {
-            cancel: self.options.cancel,
-            profile: self.options.profile,
-        };
-        self.device.run(&pass.program, &options)?;
+        self.device.run(&pass.program, &self.run_options())?;
         self.len = end;
         match &pass.result {
             Some(result) => Ok(self.device.read(result)?),
@@ -270,17 +346,8 @@ impl<'m> Session<'m> {
         };
         let targets = device.tensor(DType::U32, 1, scored.max(1), "targets")?;
         let mut rec = Recording::new();
-        let expected_keys = if rows == 1 {
-            self.cache.capacity / 2
-        } else {
-            rows.max(self.cache.capacity / 2)
-        };
-        let inputs = Inputs {
-            ids: &ids,
-            positions: &positions,
-            expected_keys,
-        };
-        let x = self.model.forward(&mut rec, &self.cache, &inputs);
+        let inputs = self.inputs(&ids, &positions);
+        let x = self.model.forward(&mut rec, &inputs);
         let result = match output {
             Output::Nothing => None,
             Output::Logits => {
@@ -317,10 +384,13 @@ fn planned_activations(model: &Transformer, capacity: usize, rows: usize) -> u64
     let state = rec.temp(DType::F32, rows, STATE_COLS);
     let inputs = Inputs {
         ids: &ids,
+        prefix: None,
         positions: &positions,
+        attend: Attend::Cache(&cache),
+        adapter: None,
         expected_keys: capacity,
     };
-    let x = model.forward(&mut rec, &cache, &inputs);
+    let x = model.forward(&mut rec, &inputs);
     model.score(&mut rec, &x, &targets, &state);
     Plan::new(&rec).bytes()
 }

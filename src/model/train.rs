@@ -1,0 +1,286 @@
+//! Gradient steps on what stands beside the frozen weights.
+//!
+//! A [`Trainer`] owns the trained numbers on the device (an adapter's matrices or a prefix of
+//! embeddings, one flat tensor either way), their gradients and the optimiser's state. A step is:
+//! [`Trainer::zero_gradients`], [`Trainer::accumulate`] once or more, [`Trainer::apply`].
+
+mod optimizer;
+mod pass;
+
+use std::collections::HashMap;
+
+use crate::engine::{Arena, DType, Device, RunOptions, Tensor};
+use crate::kernels::cross_entropy::{STATE_COLS, finish};
+use crate::model::adapter::{Adapter, AdapterLayout};
+use crate::model::error::ModelError;
+use crate::model::session::SessionOptions;
+use crate::model::transformer::{Angles, Cache, Recompute, Transformer};
+
+pub use optimizer::{Optimizer, OptimizerKind};
+use pass::{Key, Pass};
+
+/// What is trained.
+#[derive(Clone, Debug)]
+pub enum Trained {
+    Adapter {
+        layout: AdapterLayout,
+        /// `alpha / rank`
+        scale: f32,
+    },
+    /// Embeddings that stand before the tokens.
+    Prefix { rows: usize },
+}
+
+impl Trained {
+    /// Numbers that are trained.
+    pub fn len(&self, hidden: usize) -> usize {
+        match self {
+            Trained::Adapter { layout, .. } => layout.len,
+            Trained::Prefix { rows } => rows * hidden,
+        }
+    }
+}
+
+/// Where the rows of a batch find their keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BatchKind {
+    /// One sequence from position 0, the prefix before it: gradients flow through its keys and
+    /// values.
+    Sequence,
+    /// Rows anywhere in a document whose keys and values are a cache's and constant.
+    Frozen,
+}
+
+/// Rows to learn from. Where a prefix is trained its rows come first, and `targets` and `weights`
+/// cover them too.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub kind: BatchKind,
+    pub ids: Vec<u32>,
+    /// Position of each row of `ids`; ignored for a sequence.
+    pub positions: Vec<u32>,
+    /// The token each row predicts.
+    pub targets: Vec<u32>,
+    /// What each row's loss counts; 0 leaves it out.
+    pub weights: Vec<f32>,
+}
+
+/// Everything that a step changes, to be kept across a restart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainerState {
+    pub params: Vec<f32>,
+    pub m: Vec<f32>,
+    pub v: Vec<f32>,
+    /// Steps applied so far.
+    pub steps: u64,
+}
+
+/// Steps on one memory, on one device.
+pub struct Trainer<'m> {
+    device: &'m Device,
+    model: &'m Transformer,
+    trained: Trained,
+    options: SessionOptions<'m>,
+    recompute: Option<Recompute>,
+    params: Tensor,
+    grads: Tensor,
+    optimizer: optimizer::State,
+    cache: Option<Cache>,
+    angles: Option<(usize, Angles)>,
+    arena: Arena,
+    passes: HashMap<Key, Pass>,
+}
+
+impl<'m> Trainer<'m> {
+    /// A trainer whose numbers are `initial`. `cache` is what frozen batches attend to;
+    /// `recompute` is chosen by the memory that is free where it is `None`.
+    pub fn new(
+        device: &'m Device,
+        model: &'m Transformer,
+        trained: Trained,
+        initial: &[f32],
+        cache: Option<Cache>,
+        recompute: Option<Recompute>,
+        options: SessionOptions<'m>,
+    ) -> Result<Self, ModelError> {
+        let len = trained.len(model.config.hidden);
+        assert_eq!(initial.len(), len, "numbers to start from");
+        let tensor = |what| device.tensor(DType::F32, 1, len, what);
+        let params = tensor("the memory")?;
+        device.write(&params, initial)?;
+        let grads = tensor("gradients")?;
+        Ok(Trainer {
+            device,
+            model,
+            trained,
+            options,
+            recompute,
+            optimizer: optimizer::State::new(device, &params, &grads)?,
+            params,
+            grads,
+            cache,
+            angles: None,
+            arena: Arena::new(),
+            passes: HashMap::new(),
+        })
+    }
+
+    /// The adapter as it stands now; its matrices follow the trainer's.
+    pub fn adapter(&self) -> Option<Adapter> {
+        match &self.trained {
+            Trained::Adapter { layout, scale } => {
+                Some(Adapter::new(layout, *scale, &self.params, None))
+            }
+            Trained::Prefix { .. } => None,
+        }
+    }
+
+    pub fn trained(&self) -> &Trained {
+        &self.trained
+    }
+
+    /// The numbers as they stand.
+    pub fn parameters(&self) -> Result<Vec<f32>, ModelError> {
+        Ok(self.device.read(&self.params)?)
+    }
+
+    /// The gradients accumulated since they were last zeroed.
+    pub fn gradients(&self) -> Result<Vec<f32>, ModelError> {
+        Ok(self.device.read(&self.grads)?)
+    }
+
+    /// Bytes held: activations, the numbers, their gradients and the optimiser's state.
+    pub fn bytes(&self) -> u64 {
+        // Numbers, gradients, two moments, and the zeros that gradients start from.
+        self.arena.bytes() + 5 * 4 * self.params.cols as u64
+    }
+
+    pub fn zero_gradients(&mut self) -> Result<(), ModelError> {
+        self.optimizer.zero(self.device)
+    }
+
+    /// Adds the gradients of `sum(weights * -log P(target))`; gives each row's log-probability.
+    pub fn accumulate(&mut self, batch: &Batch) -> Result<Vec<f64>, ModelError> {
+        self.run(batch, true)
+    }
+
+    /// Each row's log-probability, with nothing learned.
+    pub fn evaluate(&mut self, batch: &Batch) -> Result<Vec<f64>, ModelError> {
+        self.run(batch, false)
+    }
+
+    /// Takes one step along the accumulated gradients; gives their norm before clipping. Nothing
+    /// changes where that is not a finite number.
+    pub fn apply(&mut self, optimizer: &Optimizer) -> Result<f64, ModelError> {
+        let norm = self.optimizer.norm(self.device)?;
+        if !norm.is_finite() {
+            return Err(ModelError::NotANumber);
+        }
+        self.optimizer.apply(self.device, optimizer)?;
+        Ok(norm)
+    }
+
+    /// Copies everything that steps change.
+    pub fn state(&self) -> Result<TrainerState, ModelError> {
+        let (m, v, steps) = self.optimizer.read(self.device)?;
+        Ok(TrainerState {
+            params: self.parameters()?,
+            m,
+            v,
+            steps,
+        })
+    }
+
+    /// Goes on from a state.
+    pub fn restore(&mut self, state: &TrainerState) -> Result<(), ModelError> {
+        let len = self.params.cols;
+        let fits = [&state.params, &state.m, &state.v]
+            .iter()
+            .all(|v| v.len() == len);
+        if !fits {
+            return Err(ModelError::StateMismatch);
+        }
+        self.device.write(&self.params, &state.params)?;
+        self.optimizer.write(self.device, state)
+    }
+
+    fn run(&mut self, batch: &Batch, learn: bool) -> Result<Vec<f64>, ModelError> {
+        self.check(batch)?;
+        let key = Key {
+            tokens: batch.ids.len(),
+            kind: batch.kind,
+            learn,
+        };
+        if !self.passes.contains_key(&key) {
+            let pass = self.prepare(key)?;
+            self.passes.insert(key, pass);
+        }
+        let pass = &self.passes[&key];
+        let rows = pass.state.rows;
+        self.device.write(&pass.ids, &batch.ids)?;
+        match batch.kind {
+            BatchKind::Frozen => self.device.write(&pass.positions, &batch.positions)?,
+            BatchKind::Sequence => {
+                let positions: Vec<u32> = (0..rows as u32).collect();
+                self.device.write(&pass.positions, &positions)?;
+            }
+        }
+        self.device.write(&pass.targets, &batch.targets)?;
+        self.device.write(&pass.weights, &batch.weights)?;
+        let options = RunOptions {
+            cancel: self.options.cancel,
+            profile: self.options.profile,
+        };
+        self.device.run(&pass.program, &options)?;
+        let states: Vec<f32> = self.device.read(&pass.state)?;
+        let logprobs = states.chunks_exact(STATE_COLS).zip(&batch.weights);
+        logprobs
+            .map(|(state, &weight)| {
+                let (logprob, _) = finish(state);
+                let bad = logprob.is_nan() && weight != 0.0;
+                if bad {
+                    Err(ModelError::NotANumber)
+                } else {
+                    Ok(logprob)
+                }
+            })
+            .collect()
+    }
+
+    fn check(&self, batch: &Batch) -> Result<(), ModelError> {
+        let vocab = self.model.config.vocab;
+        let ids = batch.ids.iter().chain(&batch.targets);
+        if let Some(&id) = ids.into_iter().find(|&&id| id as usize >= vocab) {
+            return Err(ModelError::TokenOutOfRange { id, vocab });
+        }
+        let rows = batch.ids.len() + self.prefix_rows();
+        assert_eq!(batch.targets.len(), rows, "a target for each row");
+        assert_eq!(batch.weights.len(), rows, "a weight for each row");
+        let context = match (batch.kind, &self.cache) {
+            (BatchKind::Frozen, Some(cache)) => cache.capacity,
+            (BatchKind::Frozen, None) => 0,
+            (BatchKind::Sequence, _) => self.model.config.context,
+        };
+        let last = match batch.kind {
+            BatchKind::Frozen => {
+                assert_eq!(batch.positions.len(), rows, "a position for each row");
+                batch.positions.iter().max().map_or(0, |&p| p as usize + 1)
+            }
+            BatchKind::Sequence => rows,
+        };
+        if last > context {
+            return Err(ModelError::ContextExceeded {
+                tokens: last,
+                context,
+            });
+        }
+        Ok(())
+    }
+
+    fn prefix_rows(&self) -> usize {
+        match self.trained {
+            Trained::Adapter { .. } => 0,
+            Trained::Prefix { rows } => rows,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The optimiser's state on the device.
+
+use super::TrainerState;
+use crate::engine::{Arena, DType, Device, Program, Recording, RunOptions, Tensor};
+use crate::kernels::optimizer::{adamw, sgd, sum_squares};
+use crate::model::error::ModelError;
+
+/// How a step follows the gradients.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OptimizerKind {
+    /// Loshchilov and Hutter, arXiv 1711.05101.
+    AdamW {
+        beta1: f32,
+        beta2: f32,
+        eps: f32,
+        weight_decay: f32,
+    },
+    Sgd,
+}
+
+impl OptimizerKind {
+    /// AdamW with PyTorch's defaults.
+    pub const ADAMW: OptimizerKind = OptimizerKind::AdamW {
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-8,
+        weight_decay: 0.01,
+    };
+}
+
+/// One step's settings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Optimizer {
+    pub kind: OptimizerKind,
+    pub lr: f32,
+    /// Gradients are scaled down to this norm where theirs is larger.
+    pub clip: Option<f32>,
+}
+
+/// Columns of the tensor of settings: see `kernels::optimizer`.
+const HYPER_COLS: usize = 8;
+
+pub struct State {
+    m: Tensor,
+    v: Tensor,
+    norm2: Tensor,
+    hyper: Tensor,
+    steps: u64,
+    zero: Program,
+    norm: Program,
+    adamw: Program,
+    sgd: Program,
+}
+
+impl State {
+    pub fn new(device: &Device, params: &Tensor, grads: &Tensor) -> Result<State, ModelError> {
+        let what = "the optimiser's state";
+        let tensor = |cols| device.tensor(DType::F32, 1, cols, what);
+        let (m, v, zeros) = (
+            tensor(params.cols)?,
+            tensor(params.cols)?,
+            tensor(params.cols)?,
+        );
+        let (norm2, hyper) = (tensor(1)?, tensor(HYPER_COLS)?);
+        let program = |record: &dyn Fn(&mut Recording)| {
+            let mut rec = Recording::new();
+            record(&mut rec);
+            device.prepare(rec, &mut Arena::new())
+        };
+        Ok(State {
+            zero: program(&|rec| rec.copy(&zeros, grads))?,
+            norm: program(&|rec| sum_squares(rec, grads, &norm2))?,
+            adamw: program(&|rec| adamw(rec, params, grads, &m, &v, &norm2, &hyper))?,
+            sgd: program(&|rec| sgd(rec, params, grads, &norm2, &hyper))?,
+            m,
+            v,
+            norm2,
+            hyper,
+            steps: 0,
+        })
+    }
+
+    /// Sets the gradients to zero.
+    pub fn zero(&self, device: &Device) -> Result<(), ModelError> {
+        Ok(device.run(&self.zero, &RunOptions::default())?)
+    }
+
+    /// The norm of the gradients, which [`State::apply`] also clips by.
+    pub fn norm(&self, device: &Device) -> Result<f64, ModelError> {
+        device.run(&self.norm, &RunOptions::default())?;
+        let squares: Vec<f32> = device.read(&self.norm2)?;
+        Ok(squares.first().map_or(0.0, |&s| f64::from(s).sqrt()))
+    }
+
+    /// One step, after [`State::norm`].
+    pub fn apply(&mut self, device: &Device, optimizer: &Optimizer) -> Result<(), ModelError> {
+        self.steps += 1;
+        device.write(&self.hyper, &hyper(optimizer, self.steps))?;
+        let program = match optimizer.kind {
+            OptimizerKind::AdamW { .. } => &self.adamw,
+            OptimizerKind::Sgd => &self.sgd,
+        };
+        Ok(device.run(program, &RunOptions::default())?)
+    }
+
+    pub fn read(&self, device: &Device) -> Result<(Vec<f32>, Vec<f32>, u64), ModelError> {
+        Ok((device.read(&self.m)?, device.read(&self.v)?, self.steps))
+    }
+
+    pub fn write(&mut self, device: &Device, state: &TrainerState) -> Result<(), ModelError> {
+        device.write(&self.m, &state.m)?;
+        device.write(&self.v, &state.v)?;
+        self.steps = state.steps;
+        Ok(())
+    }
+}
+
+fn hyper(optimizer: &Optimizer, step: u64) -> [f32; HYPER_COLS] {
+    let clip = optimizer.clip.unwrap_or(0.0);
+    match optimizer.kind {
+        OptimizerKind::AdamW {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        } => {
+            let step = i32::try_from(step).unwrap_or(i32::MAX);
+            let correction = |beta: f32| (1.0 - f64::from(beta).powi(step)) as f32;
+            let (first, second) = (correction(beta1), correction(beta2));
+            [
+                optimizer.lr,
+                beta1,
+                beta2,
+                eps,
+                weight_decay,
+                first,
+                second,
+                clip,
+            ]
+        }
+        OptimizerKind::Sgd => [optimizer.lr, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, clip],
+    }
+}

@@ -1,0 +1,440 @@
+//! The forward pass.
+//!
+//! One code serves reading and training. Reading works in place; training keeps what the backward
+//! pass reads (see [`LayerTape`]), and the recording's plan keeps its memory alive for as long.
+
+use super::{Angles, Cache, Transformer};
+use crate::engine::{DType, Device, Recording, Tensor};
+use crate::kernels::attention::{AttentionShape, attention};
+use crate::kernels::cross_entropy::{STATE_COLS, cross_entropy};
+use crate::kernels::embed::embed;
+use crate::kernels::gated::{gated, gated_into};
+use crate::kernels::matmul::{Into, matmul, matmul_rows};
+use crate::kernels::norm::rms_norm;
+use crate::kernels::optimizer::scale;
+use crate::kernels::rope::{RopeShape, rope, scatter_rows};
+use crate::model::adapter::{Adapter, Projection};
+use crate::model::error::ModelError;
+
+/// Tokens of the vocabulary scored at a time: `rows x 4096` logits exist at once, never
+/// `rows x vocabulary`.
+const VOCABULARY_TILE: usize = 4096;
+
+/// Where a pass finds keys and values.
+#[derive(Clone, Copy)]
+pub enum Attend<'a> {
+    /// In the cache, to which the rows' own are added first.
+    Cache(&'a Cache),
+    /// In the cache as it is, the rows' own positions included: constants. The pass makes none.
+    Frozen(&'a Cache),
+    /// In the rows themselves, which are the positions `0..rows`.
+    Rows(&'a Angles),
+}
+
+impl<'a> Attend<'a> {
+    pub(super) fn angles(self) -> &'a Angles {
+        match self {
+            Attend::Cache(cache) | Attend::Frozen(cache) => &cache.angles,
+            Attend::Rows(angles) => angles,
+        }
+    }
+}
+
+/// What a recorded pass reads.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Token ids, `1 x tokens`.
+    pub ids: &'a Tensor,
+    /// Embeddings that stand before the tokens, `prefix rows x hidden`.
+    pub prefix: Option<&'a Tensor>,
+    /// Position of each row, prefix and tokens: also its row in the cache.
+    pub positions: &'a Tensor,
+    pub attend: Attend<'a>,
+    pub adapter: Option<&'a Adapter>,
+    /// Keys a row will see on average, for estimates of the work.
+    pub expected_keys: usize,
+}
+
+impl Inputs<'_> {
+    pub fn rows(&self) -> usize {
+        self.ids.cols + self.prefix.map_or(0, |p| p.rows)
+    }
+}
+
+/// What the backward pass of one layer reads.
+pub(super) struct LayerTape {
+    pub attention: AttentionTape,
+    pub ffn: FfnTape,
+}
+
+pub(super) struct AttentionTape {
+    pub x: Tensor,
+    pub normed: Tensor,
+    /// Before rotation.
+    pub q: Tensor,
+    /// Before rotation; absent where keys are constants.
+    pub k: Option<Tensor>,
+    pub rotated: Tensor,
+    pub keys: Tensor,
+    pub values: Tensor,
+    pub attended: Tensor,
+    /// What was projected, where a norm follows.
+    pub out: Option<Tensor>,
+    pub lora: LoraTape,
+}
+
+pub(super) struct FfnTape {
+    pub x: Tensor,
+    pub normed: Tensor,
+    /// Before activation.
+    pub gate: Tensor,
+    pub up: Tensor,
+    pub gated: Tensor,
+    pub out: Option<Tensor>,
+    pub lora: LoraTape,
+}
+
+/// `scale * A x` of the projections that an adapter adds to.
+#[derive(Default)]
+pub(super) struct LoraTape {
+    reduced: Vec<(Projection, Tensor)>,
+}
+
+impl LoraTape {
+    pub fn of(&self, projection: Projection) -> Option<&Tensor> {
+        let found = self.reduced.iter().find(|(p, _)| *p == projection);
+        found.map(|(_, reduced)| reduced)
+    }
+}
+
+impl Transformer {
+    /// Appends the forward pass through every layer and gives the hidden states after the last,
+    /// before the output norm.
+    pub fn forward(&self, rec: &mut Recording, inputs: &Inputs<'_>) -> Tensor {
+        let x = self.embedded(rec, inputs);
+        for index in 0..self.layers.len() {
+            self.layer(rec, inputs, index, &x, false);
+        }
+        x
+    }
+
+    /// The rows that enter the first layer.
+    pub(super) fn embedded(&self, rec: &mut Recording, inputs: &Inputs<'_>) -> Tensor {
+        let c = &self.config;
+        let x = rec.temp(DType::F32, inputs.rows(), c.hidden);
+        let before = inputs.prefix.map_or(0, |p| p.rows);
+        if let Some(prefix) = inputs.prefix {
+            rec.copy(prefix, &x.row_range(0..before));
+        }
+        if inputs.ids.cols > 0 {
+            let tokens = x.row_range(before..x.rows);
+            embed(rec, inputs.ids, &self.embedding, c.embedding_scale, &tokens);
+        }
+        x
+    }
+
+    /// The embeddings of tokens as they enter the first layer, `ids x hidden`.
+    pub fn embeddings(&self, device: &Device, ids: &[u32]) -> Result<Vec<f32>, ModelError> {
+        let c = &self.config;
+        let vocab = c.vocab;
+        if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab) {
+            return Err(ModelError::TokenOutOfRange { id, vocab });
+        }
+        let out = device.tensor(DType::F32, ids.len(), c.hidden, "embeddings")?;
+        let ids = device.tensor_of(DType::U32, ids, "token ids")?;
+        let mut rec = Recording::new();
+        embed(&mut rec, &ids, &self.embedding, c.embedding_scale, &out);
+        device.run_once(rec)?;
+        Ok(device.read(&out)?)
+    }
+
+    /// Appends one layer. With `keep` nothing that the backward pass reads is overwritten, and
+    /// the result is a tensor of its own; without, the result is `x` itself.
+    pub(super) fn layer(
+        &self,
+        rec: &mut Recording,
+        inputs: &Inputs<'_>,
+        index: usize,
+        x: &Tensor,
+        keep: bool,
+    ) -> (Tensor, LayerTape) {
+        let (middle, attention) = self.attention_block(rec, inputs, index, x, keep);
+        let (out, ffn) = self.ffn_block(rec, inputs, index, &middle, keep);
+        (out, LayerTape { attention, ffn })
+    }
+
+    fn attention_block(
+        &self,
+        rec: &mut Recording,
+        inputs: &Inputs<'_>,
+        index: usize,
+        x: &Tensor,
+        keep: bool,
+    ) -> (Tensor, AttentionTape) {
+        let (c, layer) = (&self.config, &self.layers[index]);
+        let (rows, q_width) = (x.rows, c.heads * c.head_dim);
+        let mut lora = LoraTape::default();
+        let normed = rec.temp(DType::F32, rows, c.hidden);
+        rms_norm(rec, x, &layer.attn_norm, c.norm_eps, &normed, false);
+        let q = rec.temp(DType::F32, rows, q_width);
+        let place = (inputs, index);
+        self.project(
+            rec,
+            place,
+            Projection::Q,
+            &normed,
+            &q,
+            Into::Replace,
+            &mut lora,
+        );
+        let rotated = rec.temp(DType::F32, rows, q_width);
+        let (angles, at) = (inputs.attend.angles().of(index), inputs.positions);
+        let q_norm = layer.q_norm.as_ref();
+        rope(
+            rec,
+            &q,
+            q_norm,
+            angles,
+            at,
+            &rotated,
+            self.rope_shape(c.heads),
+            false,
+        );
+        let (k, keys, values) = self.keys_and_values(rec, place, &normed, &mut lora);
+        let attended = rec.temp(DType::F32, rows, q_width);
+        let shape = self.attention_shape(index);
+        let expected = inputs.expected_keys;
+        attention(
+            rec, &rotated, &keys, &values, at, &attended, shape, expected,
+        );
+        let norm = layer.post_attn_norm.as_ref();
+        let (middle, out) = self.add_to_stream(
+            rec,
+            place,
+            Projection::O,
+            norm,
+            &attended,
+            x,
+            keep,
+            &mut lora,
+        );
+        let tape = AttentionTape {
+            x: x.clone(),
+            normed,
+            q,
+            k,
+            rotated,
+            keys,
+            values,
+            attended,
+            out,
+            lora,
+        };
+        (middle, tape)
+    }
+
+    /// The keys and values that the rows attend to, after adding their own where they have some;
+    /// and their own keys before rotation.
+    fn keys_and_values(
+        &self,
+        rec: &mut Recording,
+        (inputs, index): (&Inputs<'_>, usize),
+        normed: &Tensor,
+        lora: &mut LoraTape,
+    ) -> (Option<Tensor>, Tensor, Tensor) {
+        if let Attend::Frozen(cache) = inputs.attend {
+            return (None, cache.keys[index].clone(), cache.values[index].clone());
+        }
+        let c = &self.config;
+        let layer = &self.layers[index];
+        let (rows, width) = (normed.rows, c.kv_heads * c.head_dim);
+        let k = rec.temp(DType::F32, rows, width);
+        let v = rec.temp(DType::F32, rows, width);
+        let place = (inputs, index);
+        self.project(rec, place, Projection::K, normed, &k, Into::Replace, lora);
+        self.project(rec, place, Projection::V, normed, &v, Into::Replace, lora);
+        let (angles, at) = (inputs.attend.angles().of(index), inputs.positions);
+        let (norm, shape) = (layer.k_norm.as_ref(), self.rope_shape(c.kv_heads));
+        match inputs.attend {
+            Attend::Cache(cache) => {
+                let (keys, values) = (&cache.keys[index], &cache.values[index]);
+                rope(rec, &k, norm, angles, at, keys, shape, true);
+                scatter_rows(rec, &v, at, values);
+                (Some(k), keys.clone(), values.clone())
+            }
+            _ => {
+                let keys = rec.temp(DType::F32, rows, width);
+                rope(rec, &k, norm, angles, at, &keys, shape, false);
+                (Some(k), keys, v)
+            }
+        }
+    }
+
+    fn ffn_block(
+        &self,
+        rec: &mut Recording,
+        inputs: &Inputs<'_>,
+        index: usize,
+        x: &Tensor,
+        keep: bool,
+    ) -> (Tensor, FfnTape) {
+        let (c, layer) = (&self.config, &self.layers[index]);
+        let place = (inputs, index);
+        let mut lora = LoraTape::default();
+        let normed = rec.temp(DType::F32, x.rows, c.hidden);
+        rms_norm(rec, x, &layer.ffn_norm, c.norm_eps, &normed, false);
+        let gate = rec.temp(DType::F32, x.rows, c.ffn);
+        let up = rec.temp(DType::F32, x.rows, c.ffn);
+        self.project(
+            rec,
+            place,
+            Projection::Gate,
+            &normed,
+            &gate,
+            Into::Replace,
+            &mut lora,
+        );
+        self.project(
+            rec,
+            place,
+            Projection::Up,
+            &normed,
+            &up,
+            Into::Replace,
+            &mut lora,
+        );
+        let product = if keep {
+            let product = rec.temp(DType::F32, x.rows, c.ffn);
+            gated_into(rec, &gate, &up, &product, c.activation);
+            product
+        } else {
+            gated(rec, &gate, &up, c.activation);
+            gate.clone()
+        };
+        let norm = layer.post_ffn_norm.as_ref();
+        let (after, out) = self.add_to_stream(
+            rec,
+            place,
+            Projection::Down,
+            norm,
+            &product,
+            x,
+            keep,
+            &mut lora,
+        );
+        let tape = FfnTape {
+            x: x.clone(),
+            normed,
+            gate,
+            up,
+            gated: product,
+            out,
+            lora,
+        };
+        (after, tape)
+    }
+
+    /// `x + post_norm(projection(h))`, in `x` itself unless `keep`; and what was projected, where
+    /// a norm follows. Without a norm the product is added as it is made.
+    fn add_to_stream(
+        &self,
+        rec: &mut Recording,
+        place: (&Inputs<'_>, usize),
+        projection: Projection,
+        post_norm: Option<&Tensor>,
+        h: &Tensor,
+        x: &Tensor,
+        keep: bool,
+        lora: &mut LoraTape,
+    ) -> (Tensor, Option<Tensor>) {
+        let sum = if keep {
+            let sum = rec.temp(DType::F32, x.rows, x.cols);
+            rec.copy(x, &sum);
+            sum
+        } else {
+            x.clone()
+        };
+        match post_norm {
+            None => {
+                self.project(rec, place, projection, h, &sum, Into::Add, lora);
+                (sum, None)
+            }
+            Some(norm) => {
+                let out = rec.temp(DType::F32, x.rows, x.cols);
+                self.project(rec, place, projection, h, &out, Into::Replace, lora);
+                rms_norm(rec, &out, norm, self.config.norm_eps, &sum, true);
+                (sum, Some(out))
+            }
+        }
+    }
+
+    /// `out = W x + bias + B (scale * A x)`, or `out += …`.
+    fn project(
+        &self,
+        rec: &mut Recording,
+        (inputs, index): (&Inputs<'_>, usize),
+        projection: Projection,
+        x: &Tensor,
+        out: &Tensor,
+        into: Into,
+        tape: &mut LoraTape,
+    ) {
+        let linear = self.layers[index].linear(projection);
+        matmul(rec, x, &linear.weight, linear.bias.as_ref(), out, into);
+        let pair = inputs.adapter.and_then(|a| a.pair(index, projection));
+        if let Some(pair) = pair {
+            let reduced = rec.temp(DType::F32, x.rows, pair.a.rows);
+            matmul(rec, x, &pair.a, None, &reduced, Into::Replace);
+            scale(rec, &reduced, pair.scale);
+            matmul(rec, &reduced, &pair.b, None, out, Into::Add);
+            tape.reduced.push((projection, reduced));
+        }
+    }
+
+    pub(super) fn rope_shape(&self, heads: usize) -> RopeShape {
+        RopeShape {
+            heads,
+            head_dim: self.config.head_dim,
+            interleaved: self.config.rope_interleaved,
+            eps: self.config.norm_eps,
+        }
+    }
+
+    pub(super) fn attention_shape(&self, index: usize) -> AttentionShape {
+        let c = &self.config;
+        AttentionShape {
+            heads: c.heads,
+            kv_heads: c.kv_heads,
+            head_dim: c.head_dim,
+            window: c.window_of(index),
+            scale: c.attention_scale,
+        }
+    }
+
+    /// Appends the logits of some hidden states, `x.rows x vocabulary`.
+    pub fn logits(&self, rec: &mut Recording, x: &Tensor, logits: &Tensor) {
+        let normed = self.output_normed(rec, x);
+        matmul(rec, &normed, self.head(), None, logits, Into::Replace);
+    }
+
+    /// Appends the score of each row's target: `state` is filled for
+    /// [`crate::kernels::cross_entropy::finish`].
+    pub fn score(&self, rec: &mut Recording, x: &Tensor, targets: &Tensor, state: &Tensor) {
+        assert_eq!(state.cols, STATE_COLS);
+        let normed = self.output_normed(rec, x);
+        let head = self.head();
+        for first in (0..head.rows).step_by(VOCABULARY_TILE) {
+            let rows = first..head.rows.min(first + VOCABULARY_TILE);
+            let logits = rec.temp(DType::F32, x.rows, rows.len());
+            matmul_rows(rec, &normed, head, rows, None, &logits, Into::Replace);
+            cross_entropy(rec, &logits, targets, state, first, first == 0);
+        }
+    }
+
+    pub(super) fn output_normed(&self, rec: &mut Recording, x: &Tensor) -> Tensor {
+        let normed = rec.temp(DType::F32, x.rows, x.cols);
+        let eps = self.config.norm_eps;
+        rms_norm(rec, x, &self.output_norm, eps, &normed, false);
+        normed
+    }
+}
