@@ -8,12 +8,16 @@ mod demo;
 mod devices;
 mod errors;
 mod generate;
+mod live;
+mod look;
 mod models;
 mod out;
 mod progress;
 mod pull;
+mod report;
 mod setup;
 mod surprisal;
+mod table;
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -82,6 +86,7 @@ enum Verb {
     Devices(devices::Args),
     Pull(pull::Args),
     Models(models::Args),
+    Report(report::Args),
     Bench(bench::Args),
 }
 
@@ -92,6 +97,7 @@ impl Verb {
             Verb::Generate(args) => generate::run(&args, context),
             Verb::Surprisal(args) => surprisal::run(&args, context),
             Verb::Devices(args) => devices::run(&args, context),
+            Verb::Report(args) => report::run(&args, context),
             Verb::Bench(args) => bench::run(&args, context),
             Verb::Pull(args) => pull::run(args, context),
             Verb::Models(args) => models::run(args, context),

@@ -2,7 +2,11 @@
 
 pub mod allocate;
 pub mod event;
+pub mod figure;
+pub mod run;
 pub mod sampling;
 pub mod schedule;
 pub mod settings;
 pub mod statistics;
+#[doc(hidden)]
+pub mod synthetic;

@@ -1,0 +1,492 @@
+//! One drawing of a run: lines of text for a terminal of a given size.
+
+use std::time::{Duration, Instant};
+
+use console::measure_text_width;
+use inscribe::write::event::{Event, Phase};
+use inscribe::write::figure::{format, utility_colour};
+use inscribe::write::run::{ChunkRecord, PhaseProgress, RunRecord, Status};
+
+use crate::cli::look::{self, Look};
+
+/// Columns of the labels on the left.
+const GUTTER: usize = 9;
+/// Wider than this a view is harder to read, not easier.
+const MOST_COLUMNS: usize = 112;
+const MOST_CELL: usize = 6;
+const BAR_ROWS: usize = 4;
+
+/// When the run and its present phase began, for times that no event tells.
+pub struct Clock {
+    began: Instant,
+    phase: Option<(Phase, usize, Instant)>,
+    stopped: Option<Duration>,
+}
+
+impl Clock {
+    pub fn new(now: Instant) -> Clock {
+        Clock {
+            began: now,
+            phase: None,
+            stopped: None,
+        }
+    }
+
+    pub fn event(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Progress { phase, done, .. } => match self.phase {
+                Some((same, from, _)) if same == *phase && from <= *done => {}
+                _ => self.phase = Some((*phase, *done, now)),
+            },
+            Event::Done(_) => self.stopped = Some(now - self.began),
+            _ => {}
+        }
+    }
+
+    /// No time passes any more.
+    pub fn stop(&mut self) {
+        self.stopped = Some(Duration::ZERO);
+    }
+
+    /// How many a second of what `progress` counts are done, and the seconds left for the rest.
+    fn pace(&self, progress: &PhaseProgress) -> Option<(f64, f64)> {
+        let (phase, from, at) = self.phase?;
+        let done = progress.done.checked_sub(from).filter(|&d| d > 0)?;
+        let secs = at.elapsed().as_secs_f64();
+        if phase != progress.phase || self.stopped.is_some() || secs < 0.3 {
+            return None;
+        }
+        let rate = done as f64 / secs;
+        Some((
+            rate,
+            progress.total.saturating_sub(progress.done) as f64 / rate,
+        ))
+    }
+}
+
+/// The run so far in at most `rows` lines, none wider than the terminal.
+pub fn lines(run: &RunRecord, clock: &Clock, look: &Look, rows: usize) -> Vec<String> {
+    let look = &Look {
+        columns: look.columns.min(MOST_COLUMNS),
+        ..*look
+    };
+    let mut lines = vec![title(run, look)];
+    lines.push(status(run, look));
+    let room = look.columns.saturating_sub(GUTTER).max(1);
+    let columns = columns(run, room);
+    let mut sections: Vec<Vec<String>> = Vec::new();
+    if !columns.is_empty() {
+        sections.push(vec![strip(run, &columns, look)]);
+        sections.push(bars(&columns, look));
+        sections.push(marks(run, &columns, look));
+    }
+    if run.steps.len() > 1 {
+        sections.push(vec![losses(run, room, look)]);
+    }
+    sections.push(vec![figures(run, clock, look)]);
+    // On a low terminal what says least about the present goes first.
+    let dispensable = [2, 3, 1];
+    let count = |sections: &[Vec<String>]| sections.iter().map(Vec::len).sum::<usize>();
+    for at in dispensable {
+        if lines.len() + count(&sections) > rows && at + 1 < sections.len() {
+            sections[at].clear();
+        }
+    }
+    lines.extend(sections.into_iter().flatten());
+    let lines = lines.into_iter().filter(|line| !line.is_empty());
+    let fitted = lines.map(|line| look.fit(&line, look.columns).into_owned());
+    fitted.take(rows.max(1)).collect()
+}
+
+fn title(run: &RunRecord, look: &Look) -> String {
+    let Some(document) = &run.document else {
+        return "Waiting for the run to start".to_owned();
+    };
+    let mut rest = format!(" {} {} tokens", look.dot(), format::count(run.tokens()));
+    let model = run.model.as_ref().map_or("", |m| m.name.as_str());
+    for part in [model, run.device.as_str()] {
+        let part = look.plain(part);
+        let more = format!(" {} {part}", look.dot());
+        let used = measure_text_width(&rest) + measure_text_width(&more);
+        if !part.is_empty() && used + 24 <= look.columns {
+            rest += &more;
+        }
+    }
+    let room = look.columns.saturating_sub(measure_text_width(&rest));
+    let name: String = document
+        .name
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let name = look.plain(&name).into_owned();
+    let name = look.fit(&name, room);
+    format!("{}{}", look.bold(&name), look.paint(&rest, look::MUTED))
+}
+
+/// What goes on now, how far it is, and how long it will take.
+fn status(run: &RunRecord, look: &Look) -> String {
+    let (word, done, total) = match (run.status, &run.progress) {
+        (Status::Waiting, _) => return String::new(),
+        (Status::Done, _) => ("Done", run.steps.len(), run.steps_to_take()),
+        (Status::Paused, _) => ("Paused", run.steps.len(), run.steps_to_take()),
+        (Status::Running, Some(now)) => (phase_name(now.phase), now.done, now.total),
+        (Status::Running, None) => ("Starting", 0, 0),
+    };
+    let mut parts = Vec::new();
+    if run.segments.len() > 1 && run.status == Status::Running {
+        let segment = run.progress.map_or(0, |p| p.segment) + 1;
+        parts.push(format!("segment {segment} of {}", run.segments.len()));
+    }
+    if total > 0 {
+        parts.push(format!(
+            "{} of {}",
+            format::count(done),
+            format::count(total)
+        ));
+    }
+    let numbers = parts.join(", ");
+    let share = done as f64 / total.max(1) as f64;
+    let head = format!("{word:<8} ");
+    let tail = format!(" {:>3.0} %  {numbers}", 100.0 * share);
+    let room = look.columns.saturating_sub(head.len() + tail.len());
+    let bar = match room {
+        _ if total == 0 => return format!("{head}{numbers}"),
+        0..4 => String::new(),
+        room => {
+            let columns = room.min(32);
+            let (fill, empty) = if look.unicode {
+                ("━", "─")
+            } else {
+                ("=", "-")
+            };
+            let filled = (share * columns as f64).round() as usize;
+            let filled = filled.min(columns);
+            format!(
+                "{}{}",
+                look.paint(&fill.repeat(filled), look::UTILITY),
+                look.paint(&empty.repeat(columns - filled), look::MUTED)
+            )
+        }
+    };
+    format!("{head}{bar}{tail}")
+}
+
+pub fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Prefill => "Prefill",
+        Phase::Local => "Local",
+        Phase::Evaluate => "Evaluate",
+        Phase::Steps => "Steps",
+        Phase::Save => "Save",
+    }
+}
+
+/// Chunks that share a column of the view, or the columns that a chunk has to itself.
+struct Column<'a> {
+    chunks: Vec<(usize, usize, &'a ChunkRecord)>,
+    width: usize,
+    /// A blank column follows: a gap between chunks or segments.
+    gap: bool,
+}
+
+impl Column<'_> {
+    fn most(&self, of: impl Fn(&ChunkRecord) -> Option<f64>) -> Option<f64> {
+        let known = self.chunks.iter().filter_map(|(_, _, chunk)| of(chunk));
+        known.filter(|v| v.is_finite()).reduce(f64::max)
+    }
+}
+
+fn columns(run: &RunRecord, room: usize) -> Vec<Column<'_>> {
+    let mut all = Vec::new();
+    for (segment, part) in run.segments.iter().enumerate() {
+        let chunks = part.chunks.iter().enumerate();
+        all.extend(chunks.map(|(index, chunk)| (segment, index, chunk)));
+    }
+    if all.is_empty() {
+        return Vec::new();
+    }
+    let count = all.len();
+    if count <= room {
+        let each = (room / count).min(MOST_CELL + 1);
+        let gap = each > 1;
+        let width = if gap { each - 1 } else { 1 };
+        let column = |chunk| Column {
+            chunks: vec![chunk],
+            width,
+            gap,
+        };
+        return all.into_iter().map(column).collect();
+    }
+    let column = |at: usize| Column {
+        chunks: all[at * count / room..(at + 1) * count / room].to_vec(),
+        width: 1,
+        gap: false,
+    };
+    (0..room).map(column).collect()
+}
+
+fn label(text: &str, look: &Look) -> String {
+    look.paint(&format!("{text:<GUTTER$}"), look::MUTED)
+        .into_owned()
+}
+
+fn gap(column: &Column<'_>) -> &'static str {
+    if column.gap { " " } else { "" }
+}
+
+/// A cell a chunk, in the colours of the figures; without colours as high as its utility.
+fn strip(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> String {
+    let Some(range) = run.utility_range() else {
+        return String::new();
+    };
+    let mut line = label("utility", look);
+    for column in columns {
+        let utility = column.most(|c| c.utility);
+        let cell = match utility {
+            None => look
+                .paint(
+                    &(if look.unicode { "░" } else { " " }).repeat(column.width),
+                    look::MUTED,
+                )
+                .into_owned(),
+            Some(utility) if look.colours == look::Colours::None => {
+                let part = match range.1 > range.0 {
+                    true => (utility - range.0) / (range.1 - range.0),
+                    false => 0.5,
+                };
+                look.level(part).to_string().repeat(column.width)
+            }
+            Some(utility) => {
+                let colour = utility_colour(utility, range);
+                let block = (if look.unicode { "█" } else { " " }).repeat(column.width);
+                look.paint_on(&block, colour, colour).into_owned()
+            }
+        };
+        line += &cell;
+        line += gap(column);
+    }
+    line
+}
+
+/// Steps of each chunk, upwards: coverage, utility, and what is planned but not taken.
+fn bars(columns: &[Column<'_>], look: &Look) -> Vec<String> {
+    let counts: Vec<[f64; 3]> = columns.iter().map(counts).collect();
+    let most = counts.iter().map(|c| c[2]).fold(0.0, f64::max);
+    if most == 0.0 {
+        return Vec::new();
+    }
+    (0..BAR_ROWS)
+        .rev()
+        .map(|row| {
+            // The uppermost row tells how many steps a bar of full height stands for.
+            let name = match row == BAR_ROWS - 1 {
+                true => format!("steps {most:.0}"),
+                false => String::new(),
+            };
+            let mut line = label(&name, look);
+            for (column, count) in columns.iter().zip(&counts) {
+                let heights = count.map(|c| c / most * BAR_ROWS as f64 - row as f64);
+                line += &bar_cell(heights, column.width, look);
+                line += gap(column);
+            }
+            line
+        })
+        .collect()
+}
+
+/// Coverage taken, coverage and utility taken, and all that is planned.
+fn counts(column: &Column<'_>) -> [f64; 3] {
+    let chunks = || column.chunks.iter().map(|(_, _, chunk)| *chunk);
+    let most = |of: fn(&ChunkRecord) -> u32| f64::from(chunks().map(of).max().unwrap_or(0));
+    let coverage = most(|c| c.taken.coverage);
+    let taken = most(|c| c.taken.total()).max(coverage);
+    let planned = most(|c| c.planned.total()).max(taken);
+    [coverage, taken, planned]
+}
+
+/// One row of a bar: `heights` count from the foot of the row, in rows. Two colours at most meet in
+/// a cell, the lower in front of the upper.
+fn bar_cell(heights: [f64; 3], width: usize, look: &Look) -> String {
+    let colours = [look::COVERAGE, look::UTILITY, look::MUTED];
+    let marks = ["o", "#", "."];
+    let Some(lower) = (0..3).find(|&i| heights[i] > 0.06) else {
+        return " ".repeat(width);
+    };
+    let full = heights[lower] >= 0.94;
+    if !look.unicode || look.colours == look::Colours::None {
+        let mark = match (lower, look.unicode) {
+            (2, true) => "░",
+            (_, true) if !full => {
+                return look.level(heights[lower] - 0.06).to_string().repeat(width);
+            }
+            (_, true) => "█",
+            (_, false) => marks[lower],
+        };
+        return look.paint(&mark.repeat(width), colours[lower]).into_owned();
+    }
+    if lower == 2 {
+        let mark = if full { '░' } else { '·' };
+        return look
+            .paint(&mark.to_string().repeat(width), look::MUTED)
+            .into_owned();
+    }
+    let block = if full {
+        '█'
+    } else {
+        look.level(heights[lower] - 0.06)
+    };
+    let block = block.to_string().repeat(width);
+    let above = (lower + 1..2).find(|&i| heights[i] > heights[lower] + 0.06);
+    match above.filter(|_| !full) {
+        Some(upper) => look
+            .paint_on(&block, colours[lower], colours[upper])
+            .into_owned(),
+        None => look.paint(&block, colours[lower]).into_owned(),
+    }
+}
+
+/// Which chunk is being learned now, by its number.
+fn marks(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> Vec<String> {
+    let Some(step) = run.steps.last().filter(|_| run.status != Status::Done) else {
+        return Vec::new();
+    };
+    let Some(chunk) = step.step.chunk else {
+        return Vec::new();
+    };
+    let here = |c: &&Column<'_>| {
+        c.chunks
+            .iter()
+            .any(|(s, i, _)| (*s, *i) == (step.step.segment, chunk))
+    };
+    let before: usize = columns
+        .iter()
+        .take_while(|c| !here(c))
+        .map(|c| c.width + usize::from(c.gap))
+        .sum();
+    let earlier = run.segments.iter().take(step.step.segment);
+    let number = earlier.map(|s| s.chunks.len()).sum::<usize>() + chunk + 1;
+    let title = run
+        .segments
+        .get(step.step.segment)
+        .and_then(|s| s.chunks.get(chunk)?.title.clone());
+    let title: String = title
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect();
+    let arrow = if look.unicode { "▲" } else { "^" };
+    let text = match title.is_empty() {
+        true => format!("{arrow} chunk {number}"),
+        false => format!("{arrow} chunk {number}: {}", look.plain(&title)),
+    };
+    // Far to the right the words stand before the mark.
+    let room = look.columns.saturating_sub(GUTTER + before);
+    let line = match measure_text_width(&text) <= room {
+        true => format!("{}{text}", " ".repeat(GUTTER + before)),
+        false => {
+            let words = text.trim_start_matches(arrow).trim_start();
+            let words = look.fit(words, (GUTTER + before).saturating_sub(1));
+            let spaces = (GUTTER + before).saturating_sub(measure_text_width(&words) + 1);
+            format!("{}{words} {arrow}", " ".repeat(spaces))
+        }
+    };
+    vec![look.paint(&line, look::MUTED).into_owned()]
+}
+
+/// The losses of the steps, the means of neighbours where there are more than columns.
+fn losses(run: &RunRecord, room: usize, look: &Look) -> String {
+    let smoothed = |s: &inscribe::write::run::StepRecord| s.smoothed;
+    let first = run.steps.first().map_or(f64::NAN, smoothed);
+    let last = run.steps.last().map_or(f64::NAN, smoothed);
+    let text = format!(
+        " {} {} {}",
+        format::number(first),
+        look.arrow(),
+        format::number(last)
+    );
+    let text = look.plain(&text).into_owned();
+    let columns = room
+        .saturating_sub(measure_text_width(&text))
+        .min(run.steps.len())
+        .max(1);
+    let count = run.steps.len();
+    let mean = |at: usize| {
+        let part = &run.steps[at * count / columns..(at + 1) * count / columns];
+        part.iter().map(|s| s.step.loss).sum::<f64>() / part.len().max(1) as f64
+    };
+    let means: Vec<f64> = (0..columns).map(mean).collect();
+    let finite = || means.iter().copied().filter(|m| m.is_finite());
+    let low = finite().fold(f64::INFINITY, f64::min);
+    let high = finite().fold(f64::NEG_INFINITY, f64::max);
+    let level = |m: &f64| match high > low {
+        true => look.level((m - low) / (high - low)),
+        false => look.level(0.4),
+    };
+    let line: String = means.iter().map(level).collect();
+    format!(
+        "{}{}{text}",
+        label("loss", look),
+        look.paint(&line, look::COVERAGE)
+    )
+}
+
+/// Speeds and times.
+fn figures(run: &RunRecord, clock: &Clock, look: &Look) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let stepping = run.progress.filter(|p| p.phase != Phase::Steps);
+    let pace = stepping.and_then(|now| Some((now, clock.pace(&now)?)));
+    match (pace, run.step_rate()) {
+        (Some((now, (rate, left))), _) => {
+            if matches!(now.phase, Phase::Prefill | Phase::Local) {
+                parts.push(format!("{} tokens/s", format::count(rate.round() as usize)));
+            }
+            parts.push(format!("{} left of this", format::duration(left)));
+        }
+        (None, Some(rate)) => {
+            let rate = match run.status {
+                Status::Done => run.mean_step_rate().unwrap_or(rate),
+                _ => rate,
+            };
+            parts.push(format!("{} tokens/s", format::count(rate.round() as usize)));
+        }
+        (None, None) => {}
+    }
+    if run.status == Status::Done {
+        parts.push(format!(
+            "{} in all",
+            format::duration(run.seconds().total())
+        ));
+        if let Some((before, after)) = run.loss_before().zip(run.loss_after()) {
+            let (before, after) = (format::number(before), format::number(after));
+            parts.push(format!("mean loss {before} {} {after}", look.arrow()));
+        }
+        if let Some(peak) = run.peak_bytes {
+            parts.push(format!("{} at most", format::bytes(peak)));
+        }
+    } else {
+        if let Some(left) = run.seconds_left() {
+            parts.push(format!("{} left", format::duration(left)));
+        }
+        if clock.stopped.is_none() {
+            parts.push(format!(
+                "{} so far",
+                format::duration(clock.began.elapsed().as_secs_f64())
+            ));
+        }
+    }
+    let mut line = label("", look);
+    let mut used = GUTTER;
+    for (at, part) in parts.iter().enumerate() {
+        let part = if at > 0 {
+            format!("  {}  {part}", look.dot())
+        } else {
+            part.clone()
+        };
+        used += measure_text_width(&part);
+        if used > look.columns {
+            break;
+        }
+        line += &look.plain(&part);
+    }
+    line
+}

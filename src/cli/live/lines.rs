@@ -1,0 +1,154 @@
+//! A run as plain lines: one for each phase, one every few steps.
+
+use inscribe::write::event::{Event, Step, When};
+use inscribe::write::figure::format;
+use inscribe::write::run::RunRecord;
+
+/// Lines that tell of the steps, whatever their number.
+const STEP_LINES: usize = 12;
+/// Chunks whose steps are listed one by one.
+const LISTED: usize = 24;
+
+#[derive(Default)]
+pub struct Lines {
+    record: RunRecord,
+    told: Option<usize>,
+}
+
+impl Lines {
+    /// What to print now that `event` came.
+    pub fn event(&mut self, event: &Event) -> Vec<String> {
+        let resumed_at = self.record.steps.len();
+        self.record.fold(event);
+        let lines = match event {
+            Event::Started(_) => vec![self.started()],
+            Event::SegmentStarted { segment, tokens } if self.record.segments.len() > 1 => {
+                vec![format!(
+                    "segment {} of {}: {} tokens",
+                    segment + 1,
+                    self.record.segments.len(),
+                    format::count(*tokens)
+                )]
+            }
+            Event::Prefilled {
+                tokens, seconds, ..
+            } => vec![format!(
+                "read {} tokens in {} ({:.0} tokens/s)",
+                format::count(*tokens),
+                format::duration(*seconds),
+                *tokens as f64 / seconds.max(1e-9)
+            )],
+            Event::LocallyRead {
+                window, seconds, ..
+            } => vec![format!(
+                "read again with the nearest {window} tokens in {}",
+                format::duration(*seconds)
+            )],
+            Event::Utility { segment, .. } => self.utility(*segment).into_iter().collect(),
+            Event::Allocated { steps, .. } => {
+                let listed = steps.iter().take(LISTED).map(|s| s.total().to_string());
+                let listed = listed.collect::<Vec<_>>().join(" ");
+                let more = if steps.len() > LISTED { " ..." } else { "" };
+                vec![format!("steps for each chunk: {listed}{more}")]
+            }
+            Event::Evaluated(evaluated) => self.evaluated(evaluated.when).into_iter().collect(),
+            Event::Step(step) => self.step(step).into_iter().collect(),
+            Event::Paused => vec![format!("paused after step {}", self.record.steps.len())],
+            Event::Resumed { step } => {
+                let again = resumed_at.saturating_sub(*step);
+                let again = match again {
+                    0 => String::new(),
+                    steps => format!(" ({steps} taken again)"),
+                };
+                vec![format!("resumed after step {step}{again}")]
+            }
+            Event::Done(_) => vec![self.done()],
+            Event::SegmentStarted { .. }
+            | Event::Progress { .. }
+            | Event::ChunkDone { .. }
+            | Event::Checkpointed { .. } => Vec::new(),
+        };
+        let one_line = |line: String| {
+            line.chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .collect()
+        };
+        lines.into_iter().map(one_line).collect()
+    }
+
+    fn started(&self) -> String {
+        let record = &self.record;
+        let name = record.document.as_ref().map_or("", |d| d.name.as_str());
+        let model = record.model.as_ref().map_or("", |m| m.name.as_str());
+        format!(
+            "{name}: {} tokens, {} steps, {model} on {}",
+            format::count(record.tokens()),
+            record.steps_to_take(),
+            record.device
+        )
+    }
+
+    fn utility(&self, segment: usize) -> Option<String> {
+        let chunks = &self.record.segments.get(segment)?.chunks;
+        let known = chunks
+            .iter()
+            .enumerate()
+            .filter_map(|(at, c)| Some((at, c.utility?)));
+        let (at, high) = known.clone().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let low = known.map(|k| k.1).fold(f64::INFINITY, f64::min);
+        let title = chunks.get(at)?.title.as_ref();
+        let title = title.map(|t| format!(" ({t})")).unwrap_or_default();
+        Some(format!(
+            "utility of {} chunks: {low:.3} to {high:.3}, highest in chunk {}{title}",
+            chunks.len(),
+            at + 1
+        ))
+    }
+
+    fn evaluated(&self, when: When) -> Option<String> {
+        match when {
+            When::Before => Some(format!(
+                "mean loss before: {:.3}",
+                self.record.loss_before()?
+            )),
+            When::After => Some(format!("mean loss after: {:.3}", self.record.loss_after()?)),
+        }
+    }
+
+    fn step(&mut self, step: &Step) -> Option<String> {
+        let every = step.of.div_ceil(STEP_LINES).max(1);
+        let due = match self.told {
+            Some(told) => step.step >= told.saturating_add(every) || step.step < told,
+            None => true,
+        };
+        if !due && step.step != step.of {
+            return None;
+        }
+        self.told = Some(step.step);
+        let smoothed = self.record.steps.last().map_or(step.loss, |s| s.smoothed);
+        let mut line = format!(
+            "step {} of {}: loss {:.3}, smoothed {smoothed:.3}",
+            step.step, step.of, step.loss
+        );
+        if let Some(rate) = self.record.step_rate() {
+            line += &format!(", {rate:.0} tokens/s");
+        }
+        if let Some(left) = self.record.seconds_left() {
+            line += &format!(", {} left", format::duration(left));
+        }
+        Some(line)
+    }
+
+    fn done(&self) -> String {
+        let record = &self.record;
+        let total = format::duration(record.seconds().total());
+        let mut line = format!("done: {} steps in {total}", record.steps.len());
+        if let Some((before, after)) = record.loss_before().zip(record.loss_after()) {
+            line += &format!(", mean loss {before:.3} to {after:.3}");
+        }
+        if let Some(peak) = record.peak_bytes {
+            line += &format!(", {} of memory at most", format::bytes(peak));
+        }
+        line
+    }
+}

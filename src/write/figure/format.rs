@@ -1,0 +1,169 @@
+//! Numbers as people read them.
+
+/// `3.14`, `31.4`, `314`: three digits, and a real minus sign.
+pub fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
+    let size = value.abs();
+    let digits = match size {
+        _ if size >= 99.95 => 0,
+        _ if size >= 9.995 => 1,
+        _ if size >= 0.0995 || size == 0.0 => 2,
+        _ if size >= 0.00995 => 3,
+        _ => 4,
+    };
+    minus(format!("{value:.digits$}"))
+}
+
+/// With its sign: `+0.12`, `−0.30`.
+pub fn signed(value: f64) -> String {
+    let text = number(value);
+    match value > 0.0 {
+        true => format!("+{text}"),
+        false => text,
+    }
+}
+
+fn minus(text: String) -> String {
+    match text.strip_prefix('-') {
+        // Nothing is left of a value that rounds to zero but its sign.
+        Some(rest) if rest.chars().all(|c| matches!(c, '0' | '.')) => rest.to_owned(),
+        Some(rest) => format!("−{rest}"),
+        None => text,
+    }
+}
+
+/// `12,700`.
+pub fn count(value: usize) -> String {
+    let digits = value.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `0.4 s`, `31 s`, `1 min 46 s`, `2 h 05 min`.
+pub fn duration(secs: f64) -> String {
+    if !secs.is_finite() {
+        return "–".to_owned();
+    }
+    let secs = secs.max(0.0);
+    let whole = secs.round() as u64;
+    match whole {
+        _ if secs < 0.0095 => format!("{:.1} ms", secs * 1e3),
+        _ if secs < 0.095 => format!("{:.0} ms", secs * 1e3),
+        _ if secs < 9.95 => format!("{secs:.1} s"),
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// `412 MB`.
+pub fn bytes(value: u64) -> String {
+    let value = value as f64;
+    match value {
+        _ if value < 1e3 => format!("{value:.0} B"),
+        _ if value < 1e6 => format!("{:.1} kB", value / 1e3),
+        _ if value < 1e9 => format!("{:.0} MB", value / 1e6),
+        _ => format!("{:.2} GB", value / 1e9),
+    }
+}
+
+/// Evenly spaced round numbers from about `low` to about `high`, `most` of them at the most.
+pub fn ticks(low: f64, high: f64, most: usize) -> Vec<f64> {
+    let span = (high - low).abs();
+    if !span.is_finite() || span <= 0.0 {
+        return vec![low];
+    }
+    let rough = span / most.max(1) as f64;
+    let unit = 10f64.powf(rough.log10().floor());
+    let steps = [1.0, 2.0, 2.5, 5.0, 10.0];
+    let step = steps
+        .map(|s| s * unit)
+        .into_iter()
+        .find(|s| *s >= rough * 0.999);
+    let step = step.unwrap_or(10.0 * unit);
+    let first = (low / step - 1e-9).ceil() as i64;
+    let last = (high / step + 1e-9).floor() as i64;
+    (first..=last).map(|i| i as f64 * step).collect()
+}
+
+/// As [`ticks`], whole numbers only.
+pub fn whole_ticks(low: usize, high: usize, most: usize) -> Vec<usize> {
+    let rough = high.saturating_sub(low).div_ceil(most.max(1)).max(1);
+    let unit = 10usize.saturating_pow(rough.ilog10());
+    let step = [1, 2, 5, 10].map(|s| unit.saturating_mul(s));
+    let step = step.into_iter().find(|s| *s >= rough).unwrap_or(rough);
+    (low.div_ceil(step)..=high / step)
+        .map(|i| i * step)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let cases = [
+            (0.0, "0.00"),
+            (0.5673, "0.57"),
+            (12.345, "12.3"),
+            (1234.5, "1234"),
+            (-0.321, "−0.32"),
+            (-0.00001, "0.0000"),
+            (0.0123, "0.012"),
+            (f64::NAN, "–"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(number(value), text);
+        }
+        assert_eq!(
+            (signed(0.5), signed(-0.5), signed(0.0)),
+            ("+0.50".into(), "−0.50".into(), "0.00".into())
+        );
+    }
+
+    #[test]
+    fn counts_times_and_sizes() {
+        assert_eq!(
+            (count(7), count(1234), count(1_234_567)),
+            ("7".into(), "1,234".into(), "1,234,567".into())
+        );
+        let times = [
+            (0.004, "4.0 ms"),
+            (0.05, "50 ms"),
+            (9.96, "10 s"),
+            (59.7, "1 min 00 s"),
+            (3725.0, "1 h 02 min"),
+        ];
+        for (secs, text) in times {
+            assert_eq!(duration(secs), text);
+        }
+        assert_eq!(
+            (bytes(412_000_000), bytes(999)),
+            ("412 MB".into(), "999 B".into())
+        );
+    }
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        assert_eq!(ticks(0.0, 10.0, 5), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
+        assert_eq!(ticks(3.0, 3.0, 4), [3.0]);
+        for (low, high) in [(2.31, 3.9), (0.0, 0.03), (-4.0, 900.0)] {
+            let ticks = ticks(low, high, 4);
+            assert!((2..=6).contains(&ticks.len()), "{ticks:?}");
+            assert!(ticks.iter().all(|t| (low..=high).contains(t)));
+        }
+        assert_eq!(whole_ticks(0, 3, 4), [0, 1, 2, 3]);
+        assert_eq!(whole_ticks(0, 1, 4), [0, 1]);
+        assert_eq!(whole_ticks(0, 9, 5), [0, 2, 4, 6, 8]);
+        assert_eq!(whole_ticks(0, 0, 5), [0]);
+    }
+}

@@ -1,0 +1,163 @@
+//! A run as the panels need it: every chunk with its place and its colour.
+
+use crate::write::run::{ChunkRecord, RunRecord};
+
+use super::colour::{self, Palette, Rgb, Theme};
+use super::format;
+
+/// A chunk on the common axis.
+#[derive(Debug)]
+pub struct Cell<'a> {
+    /// From 1, over all segments.
+    pub number: usize,
+    pub segment: usize,
+    pub chunk: &'a ChunkRecord,
+    /// Where it starts and ends, in parts of the axis.
+    pub from: f64,
+    pub to: f64,
+    pub colour: Rgb,
+}
+
+#[derive(Debug)]
+pub struct View<'a> {
+    pub run: &'a RunRecord,
+    pub palette: &'static Palette,
+    pub cells: Vec<Cell<'a>>,
+    /// The smallest and the largest utility.
+    pub utility: Option<(f64, f64)>,
+    /// The end of the scale of signed utilities. No chunk's is beyond its utility, so both have
+    /// one scale.
+    pub signed: f64,
+}
+
+/// Parts of the axis between two segments, and between all of them at the most.
+const GAP: f64 = 0.012;
+const ALL_GAPS: f64 = 0.12;
+
+impl<'a> View<'a> {
+    pub fn new(run: &'a RunRecord, theme: Theme) -> View<'a> {
+        let palette = theme.palette();
+        let utility = run.utility_range();
+        let signed = run
+            .chunks()
+            .flat_map(|(_, c)| [c.signed, c.utility])
+            .flatten();
+        let signed = signed
+            .filter(|s| s.is_finite())
+            .fold(0.0, |most: f64, s| most.max(s.abs()));
+        View {
+            run,
+            palette,
+            cells: cells(run, palette, utility),
+            utility,
+            signed,
+        }
+    }
+
+    /// The cell of a step.
+    pub fn cell(&self, segment: usize, chunk: usize) -> Option<&Cell<'a>> {
+        let first = self.cells.partition_point(|c| c.segment < segment);
+        let cell = self.cells.get(first.checked_add(chunk)?)?;
+        (cell.segment == segment).then_some(cell)
+    }
+
+    /// From where to where each segment with chunks goes on the axis.
+    pub fn segments(&self) -> Vec<(usize, f64, f64)> {
+        let parts = self.cells.chunk_by(|a, b| a.segment == b.segment);
+        let ends = parts.filter_map(|part| Some((part.first()?, part.last()?)));
+        ends.map(|(first, last)| (first.segment, first.from, last.to))
+            .collect()
+    }
+
+    /// What a pointer on a chunk is told.
+    pub fn tooltip(&self, cell: &Cell<'_>) -> String {
+        let chunk = cell.chunk;
+        let mut text = format!("Chunk {}", cell.number);
+        if let Some(title) = &chunk.title {
+            text += &format!(": {title}");
+        }
+        if !chunk.tokens.is_empty() {
+            text += &format!(
+                " · tokens {} to {}",
+                chunk.tokens.start,
+                chunk.tokens.end - 1
+            );
+        }
+        if let Some(utility) = chunk.utility {
+            text += &format!(" · utility {}", format::number(utility));
+        }
+        if let Some(signed) = chunk.signed {
+            text += &format!(" ({} signed)", format::signed(signed));
+        }
+        let (taken, planned) = (chunk.taken.total(), chunk.planned.total());
+        if planned > 0 || taken > 0 {
+            text += &format!(" · {taken} of {planned} steps");
+        }
+        if let (Some(before), Some(after)) = (chunk.loss_before, chunk.loss_after) {
+            let (before, after) = (format::number(before), format::number(after));
+            text += &format!(" · loss {before} to {after}");
+        }
+        text
+    }
+}
+
+fn cells<'a>(
+    run: &'a RunRecord,
+    palette: &'static Palette,
+    range: Option<(f64, f64)>,
+) -> Vec<Cell<'a>> {
+    let with_chunks = run.segments.iter().filter(|s| !s.chunks.is_empty()).count();
+    let gaps = with_chunks.saturating_sub(1) as f64;
+    let gap = match gaps > 0.0 {
+        true => GAP.min(ALL_GAPS / gaps),
+        false => 0.0,
+    };
+    // Chunks of unknown length are taken to be as long as any other.
+    let known = run
+        .chunks()
+        .map(|(_, c)| c.tokens.len())
+        .max()
+        .unwrap_or(0)
+        .max(1);
+    let length = |chunk: &ChunkRecord| match chunk.tokens.len() {
+        0 => known as f64,
+        tokens => tokens as f64,
+    };
+    let total: f64 = run.chunks().map(|(_, c)| length(c)).sum();
+    let scale = (1.0 - gap * gaps) / total.max(1.0);
+    let (mut at, mut last_segment) = (0.0, None);
+    let chunks = run.chunks().enumerate().map(|(index, (segment, chunk))| {
+        if last_segment.is_some_and(|last| last != segment) {
+            at += gap;
+        }
+        last_segment = Some(segment);
+        let from = at;
+        at += length(chunk) * scale;
+        Cell {
+            number: index + 1,
+            segment,
+            chunk,
+            from,
+            to: at,
+            colour: cell_colour(chunk, palette, range),
+        }
+    });
+    chunks.collect()
+}
+
+fn cell_colour(chunk: &ChunkRecord, palette: &Palette, range: Option<(f64, f64)>) -> Rgb {
+    match (chunk.utility, range) {
+        (Some(utility), Some((low, high))) if utility.is_finite() => {
+            colour::sequential(part(utility, low, high))
+        }
+        _ => palette.neutral,
+    }
+}
+
+/// Where `value` lies between `low` and `high`; in the middle where they are the same.
+pub fn part(value: f64, low: f64, high: f64) -> f64 {
+    match high > low {
+        true => (value - low) / (high - low),
+        false => 0.5,
+    }
+}

@@ -1,0 +1,476 @@
+//! What a run looks like so far: its events folded into one record that any view shows. The live
+//! terminal view, the window, the figures and a replay all read this and nothing else.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{
+    ChunkSteps, ChunkUtility, DocumentInfo, Evaluated, Event, ModelInfo, Phase, PhaseSeconds,
+    Started, Step, StepKind, When,
+};
+use super::settings::{Method, WriteSettings};
+
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use read::{EventsFile, RunError, read_events, read_run};
+
+/// Steps over which speeds and the time left are taken.
+const RECENT: usize = 16;
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// No event has come.
+    #[default]
+    Waiting,
+    /// Going on; of a file: it stopped before its end.
+    Running,
+    Paused,
+    Done,
+}
+
+/// A run so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    pub status: Status,
+    pub document: Option<DocumentInfo>,
+    pub model: Option<ModelInfo>,
+    pub device: String,
+    pub settings: Option<WriteSettings>,
+    /// When it was started; seconds since 1970.
+    pub unix_secs: u64,
+    /// As many as the run announced, those not reached yet without chunks.
+    pub segments: Vec<SegmentRecord>,
+    /// Those that count: steps that a resumed run took again are here once.
+    pub steps: Vec<StepRecord>,
+    /// Steps planned over all segments, once known.
+    pub steps_planned: Option<usize>,
+    /// What goes on now.
+    pub progress: Option<PhaseProgress>,
+    /// The last step that is safe on disk.
+    pub checkpointed: Option<usize>,
+    /// What the writer counted, once it is done.
+    pub measured: Option<PhaseSeconds>,
+    pub peak_bytes: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PhaseProgress {
+    pub segment: usize,
+    pub phase: Phase,
+    pub done: usize,
+    pub total: usize,
+}
+
+/// A part of the document that fits the model's context.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SegmentRecord {
+    pub tokens: usize,
+    /// Known once utilities, or else planned steps, are.
+    pub chunks: Vec<ChunkRecord>,
+    /// `-log P_full` of each token.
+    pub surprisal: Vec<Option<f32>>,
+    /// `-log P_local`.
+    pub local_surprisal: Vec<Option<f32>>,
+    /// `-log P` of each token as the memory's reader sees it, once the steps are taken.
+    pub surprisal_after: Vec<Option<f32>>,
+    /// Tokens of local context.
+    pub window: Option<usize>,
+    pub prefill_secs: f64,
+    pub local_secs: f64,
+    pub evaluate_before_secs: f64,
+    pub evaluate_after_secs: f64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChunkRecord {
+    /// Tokens of its segment; empty until they are known.
+    pub tokens: Range<usize>,
+    /// Bytes of the document's text.
+    pub text: Range<usize>,
+    pub title: Option<String>,
+    pub utility: Option<f64>,
+    pub signed: Option<f64>,
+    pub surprisal: Option<f64>,
+    pub planned: ChunkSteps,
+    pub taken: ChunkSteps,
+    pub loss_before: Option<f64>,
+    pub loss_after: Option<f64>,
+    /// Over the tokens that no step learns from.
+    pub held_out_before: Option<f64>,
+    pub held_out_after: Option<f64>,
+    pub done: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    #[serde(flatten)]
+    pub step: Step,
+    /// The losses so far, each counting less the older it is.
+    pub smoothed: f64,
+}
+
+impl RunRecord {
+    pub fn from_events<'a>(events: impl IntoIterator<Item = &'a Event>) -> RunRecord {
+        let mut record = RunRecord::default();
+        for event in events {
+            record.fold(event);
+        }
+        record
+    }
+
+    /// Takes in the next event. Events that come again (a resumed run reads the document anew and
+    /// takes the steps after its checkpoint again) replace what they said before.
+    pub fn fold(&mut self, event: &Event) {
+        match event {
+            Event::Started(started) => self.start(started),
+            Event::SegmentStarted { segment, tokens } => self.segment(*segment).tokens = *tokens,
+            Event::Progress { phase, done, total } => {
+                let segment = self.current_segment();
+                self.progress = Some(PhaseProgress {
+                    segment,
+                    phase: *phase,
+                    done: *done,
+                    total: *total,
+                });
+            }
+            Event::Prefilled {
+                segment,
+                tokens,
+                seconds,
+                surprisal,
+            } => {
+                let part = self.segment(*segment);
+                part.tokens = *tokens;
+                part.prefill_secs = *seconds;
+                part.surprisal = surprisal.clone();
+            }
+            Event::LocallyRead {
+                segment,
+                window,
+                seconds,
+                surprisal,
+            } => {
+                let part = self.segment(*segment);
+                part.window = Some(*window);
+                part.local_secs = *seconds;
+                part.local_surprisal = surprisal.clone();
+            }
+            Event::Utility { segment, chunks } => self.measure(*segment, chunks),
+            Event::Allocated { segment, steps } => self.plan(*segment, steps),
+            Event::Evaluated(evaluated) => self.evaluate(evaluated),
+            Event::Step(step) => self.step(step),
+            Event::ChunkDone { segment, chunk } => self.chunk(*segment, *chunk).done = true,
+            Event::Checkpointed { step } => self.checkpointed = Some(*step),
+            Event::Paused => self.status = Status::Paused,
+            Event::Resumed { step } => {
+                self.status = Status::Running;
+                self.forget_steps_after(*step);
+            }
+            Event::Done(done) => {
+                self.status = Status::Done;
+                self.progress = None;
+                self.measured = Some(done.seconds);
+                self.peak_bytes = Some(done.peak_bytes);
+            }
+        }
+    }
+
+    fn start(&mut self, started: &Started) {
+        let same = self.document.as_ref() == Some(&started.document)
+            && self.model.as_ref() == Some(&started.model)
+            && self.settings.as_ref() == Some(&started.settings);
+        if !same {
+            *self = RunRecord::default();
+        }
+        self.status = Status::Running;
+        self.progress = None;
+        self.measured = None;
+        self.document = Some(started.document.clone());
+        self.model = Some(started.model.clone());
+        self.settings = Some(started.settings.clone());
+        self.device = started.device.clone();
+        if !same {
+            self.unix_secs = started.unix_secs;
+        }
+        if let Some(last) = started.segments.checked_sub(1).filter(|&s| s < MOST_PARTS) {
+            self.segment(last);
+        }
+    }
+
+    fn measure(&mut self, segment: usize, chunks: &[ChunkUtility]) {
+        let unchanged = self
+            .settings
+            .as_ref()
+            .is_some_and(|s| s.method == Method::Gdwm);
+        let part = self.segment(segment);
+        part.chunks.resize(chunks.len(), ChunkRecord::default());
+        for (chunk, measured) in part.chunks.iter_mut().zip(chunks) {
+            chunk.tokens = measured.tokens.clone();
+            chunk.text = measured.text.clone();
+            chunk.title = measured.title.clone();
+            chunk.utility = Some(measured.utility);
+            chunk.signed = Some(measured.signed);
+            chunk.surprisal = Some(measured.surprisal);
+            // A fresh adapter adds nothing: the prefill has measured the loss before any step.
+            if unchanged && measured.surprisal.is_finite() {
+                chunk.loss_before = chunk.loss_before.or(Some(measured.surprisal));
+            }
+        }
+    }
+
+    fn plan(&mut self, segment: usize, steps: &[ChunkSteps]) {
+        let part = self.segment(segment);
+        if part.chunks.len() < steps.len() {
+            part.chunks.resize(steps.len(), ChunkRecord::default());
+        }
+        for (chunk, planned) in part.chunks.iter_mut().zip(steps) {
+            chunk.planned = *planned;
+        }
+    }
+
+    fn evaluate(&mut self, evaluated: &Evaluated) {
+        let losses = &evaluated.losses;
+        let part = self.segment(evaluated.segment);
+        if part.chunks.len() < losses.len() {
+            part.chunks.resize(losses.len(), ChunkRecord::default());
+        }
+        let after = evaluated.when == When::After;
+        match after {
+            true => {
+                part.evaluate_after_secs = evaluated.seconds;
+                part.surprisal_after = evaluated.surprisal.clone();
+            }
+            false => part.evaluate_before_secs = evaluated.seconds,
+        }
+        for (at, chunk) in part.chunks.iter_mut().enumerate() {
+            let loss = losses.get(at).copied().filter(|l| l.is_finite());
+            let held_out = evaluated.held_out.get(at).copied().flatten();
+            let held_out = held_out.filter(|l| l.is_finite());
+            match after {
+                true => (chunk.loss_after, chunk.held_out_after) = (loss, held_out),
+                false => (chunk.loss_before, chunk.held_out_before) = (loss, held_out),
+            }
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        self.status = Status::Running;
+        if self.steps.last().is_some_and(|l| l.step.step >= step.step) {
+            self.forget_steps_after(step.step.saturating_sub(1));
+        }
+        self.steps_planned = Some(step.of);
+        self.progress = Some(PhaseProgress {
+            segment: step.segment,
+            phase: Phase::Steps,
+            done: step.step,
+            total: step.of,
+        });
+        if let Some(chunk) = step.chunk {
+            *self.taken(step.segment, chunk, step.kind) += 1;
+        }
+        let smoothed = smooth(self.steps.last(), self.steps.len(), step);
+        self.steps.push(StepRecord {
+            step: step.clone(),
+            smoothed,
+        });
+    }
+
+    fn taken(&mut self, segment: usize, chunk: usize, kind: StepKind) -> &mut u32 {
+        let taken = &mut self.chunk(segment, chunk).taken;
+        match kind {
+            StepKind::Coverage => &mut taken.coverage,
+            StepKind::Utility => &mut taken.utility,
+        }
+    }
+
+    fn forget_steps_after(&mut self, step: usize) {
+        let keep = self.steps.partition_point(|s| s.step.step <= step);
+        for StepRecord { step, .. } in self.steps.split_off(keep) {
+            if let Some(chunk) = step.chunk {
+                let taken = self.taken(step.segment, chunk, step.kind);
+                *taken = taken.saturating_sub(1);
+                self.chunk(step.segment, chunk).done = false;
+            }
+            let part = self.segment(step.segment);
+            part.evaluate_after_secs = 0.0;
+            part.surprisal_after.clear();
+            for chunk in &mut part.chunks {
+                (chunk.loss_after, chunk.held_out_after) = (None, None);
+            }
+        }
+    }
+
+    fn segment(&mut self, index: usize) -> &mut SegmentRecord {
+        let index = index.min(MOST_PARTS);
+        if self.segments.len() <= index {
+            self.segments.resize(index + 1, SegmentRecord::default());
+        }
+        &mut self.segments[index]
+    }
+
+    fn chunk(&mut self, segment: usize, chunk: usize) -> &mut ChunkRecord {
+        let chunk = chunk.min(MOST_PARTS);
+        let chunks = &mut self.segment(segment).chunks;
+        if chunks.len() <= chunk {
+            chunks.resize(chunk + 1, ChunkRecord::default());
+        }
+        &mut chunks[chunk]
+    }
+
+    fn current_segment(&self) -> usize {
+        let reached = self.segments.iter().rposition(|s| s.tokens > 0);
+        reached.unwrap_or(0)
+    }
+}
+
+/// No run has as many segments, and no segment as many chunks: a file that says so is damaged, and
+/// must not make room for them.
+const MOST_PARTS: usize = 1 << 20;
+
+/// An exponential mean without the pull towards zero that its start would give (Adam's bias
+/// correction): `m = b m + (1 - b) x`, shown as `m / (1 - b^t)`.
+fn smooth(last: Option<&StepRecord>, before: usize, step: &Step) -> f64 {
+    let reach = (step.of as f64 / 10.0).clamp(4.0, 64.0);
+    let keep = 1.0 - 1.0 / reach;
+    let Some(last) = last else { return step.loss };
+    let bias = |steps: usize| 1.0 - keep.powi(steps.min(1 << 20) as i32);
+    let mean = keep * last.smoothed * bias(before) + (1.0 - keep) * step.loss;
+    mean / bias(before + 1)
+}
+
+/// What views ask.
+impl RunRecord {
+    /// All chunks in the order of the document, with their segments.
+    pub fn chunks(&self) -> impl Iterator<Item = (usize, &ChunkRecord)> {
+        let parts = self.segments.iter().enumerate();
+        parts.flat_map(|(segment, part)| part.chunks.iter().map(move |chunk| (segment, chunk)))
+    }
+
+    pub fn tokens(&self) -> usize {
+        let read: usize = self.segments.iter().map(|s| s.tokens).sum();
+        self.document.as_ref().map_or(read, |d| d.tokens.max(read))
+    }
+
+    /// Steps that all segments are to take.
+    pub fn steps_to_take(&self) -> usize {
+        let planned = self.chunks().map(|(_, c)| c.planned.total() as usize).sum();
+        let budget = self.settings.as_ref().map_or(0, |s| s.budget);
+        let least = self.steps.len();
+        self.steps_planned
+            .or(Some(planned).filter(|&p| p > 0 && self.segments.len() <= 1))
+            .unwrap_or(budget)
+            .max(least)
+    }
+
+    /// Where the time went: what the writer measured, or else the sum of what it told so far.
+    pub fn seconds(&self) -> PhaseSeconds {
+        let sum = |of: fn(&SegmentRecord) -> f64| self.segments.iter().map(of).sum();
+        self.measured.unwrap_or(PhaseSeconds {
+            prefill: sum(|s| s.prefill_secs),
+            local: sum(|s| s.local_secs),
+            evaluate: sum(|s| s.evaluate_before_secs + s.evaluate_after_secs),
+            steps: self.steps.iter().map(|s| s.step.seconds).sum(),
+            save: 0.0,
+        })
+    }
+
+    /// Tokens read a second while prefilling.
+    pub fn prefill_rate(&self) -> Option<f64> {
+        let read = self.segments.iter().filter(|s| s.prefill_secs > 0.0);
+        rate(read.map(|s| (s.tokens, s.prefill_secs)))
+    }
+
+    /// Tokens learned from a second, over the latest steps.
+    pub fn step_rate(&self) -> Option<f64> {
+        rate(self.recent().map(|s| (s.step.tokens, s.step.seconds)))
+    }
+
+    /// Tokens learned from a second, over all steps.
+    pub fn mean_step_rate(&self) -> Option<f64> {
+        rate(self.steps.iter().map(|s| (s.step.tokens, s.step.seconds)))
+    }
+
+    fn recent(&self) -> impl Iterator<Item = &StepRecord> {
+        self.steps.iter().rev().take(RECENT)
+    }
+
+    /// Seconds that the steps still to take and the last evaluation will need, once a step has told
+    /// how long one takes. Segments not read yet are counted as the ones before them.
+    pub fn seconds_left(&self) -> Option<f64> {
+        if self.status == Status::Done {
+            return Some(0.0);
+        }
+        let count = self.recent().count();
+        if count == 0 {
+            return None;
+        }
+        let each = self.recent().map(|s| s.step.seconds).sum::<f64>() / count as f64;
+        let steps = self.steps_to_take().saturating_sub(self.steps.len());
+        let read = self.segments.iter().filter(|s| s.prefill_secs > 0.0);
+        let reading = |s: &SegmentRecord| s.prefill_secs + s.local_secs + s.evaluate_before_secs;
+        let unread = self.segments.len() - read.clone().count();
+        let mean_reading = read.clone().map(reading).sum::<f64>() / read.count().max(1) as f64;
+        let evaluating = self.segments.iter().map(|s| match s.evaluate_after_secs {
+            0.0 => s.evaluate_before_secs,
+            _ => 0.0,
+        });
+        Some(each * steps as f64 + mean_reading * unread as f64 + evaluating.sum::<f64>())
+    }
+
+    /// The mean loss of the chunks, each as heavy as its tokens, before and after the steps.
+    pub fn loss_before(&self) -> Option<f64> {
+        self.mean_loss(|c| c.loss_before)
+    }
+
+    pub fn loss_after(&self) -> Option<f64> {
+        self.mean_loss(|c| c.loss_after)
+    }
+
+    /// As [`Self::loss_before`], over the tokens that no step learns from.
+    pub fn held_out_before(&self) -> Option<f64> {
+        self.mean_loss(|c| c.held_out_before)
+    }
+
+    pub fn held_out_after(&self) -> Option<f64> {
+        self.mean_loss(|c| c.held_out_after)
+    }
+
+    fn mean_loss(&self, loss: fn(&ChunkRecord) -> Option<f64>) -> Option<f64> {
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for (_, chunk) in self.chunks() {
+            if let Some(loss) = loss(chunk) {
+                let tokens = chunk.tokens.len().max(1) as f64;
+                sum += loss * tokens;
+                weight += tokens;
+            }
+        }
+        (weight > 0.0).then(|| sum / weight)
+    }
+
+    /// The smallest and the largest utility.
+    pub fn utility_range(&self) -> Option<(f64, f64)> {
+        let known = self.chunks().filter_map(|(_, c)| c.utility);
+        let known = known.filter(|u| u.is_finite());
+        known.fold(None, |range, u| {
+            let (low, high) = range.unwrap_or((u, u));
+            Some((u.min(low), u.max(high)))
+        })
+    }
+
+    /// Whether there is anything to draw.
+    pub fn is_empty(&self) -> bool {
+        self.chunks().next().is_none() && self.steps.is_empty()
+    }
+}
+
+fn rate(parts: impl Iterator<Item = (usize, f64)>) -> Option<f64> {
+    let (tokens, seconds) = parts.fold((0, 0.0), |(t, s), (tokens, seconds)| {
+        (t + tokens, s + seconds)
+    });
+    (seconds > 0.0 && tokens > 0).then(|| tokens as f64 / seconds)
+}

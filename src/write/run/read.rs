@@ -1,0 +1,149 @@
+//! Reading a run back from the file its events were kept in.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::write::event::{EVENTS_VERSION, Event};
+
+use super::RunRecord;
+
+/// The name of the events file in a memory's folder.
+pub const EVENTS_FILE: &str = "events.jsonl";
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("{path}: no such file or folder")]
+    Missing { path: PathBuf },
+    #[error("{folder}: holds no {EVENTS_FILE}, so no run was recorded there")]
+    NoEvents { folder: PathBuf },
+    #[error("cannot read {path}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path}: line {line} is not UTF-8")]
+    NotText { path: PathBuf, line: usize },
+    #[error("{path}: line {line} is not an event: {reason}")]
+    BadLine {
+        path: PathBuf,
+        line: usize,
+        reason: String,
+    },
+    #[error(
+        "{path}: these events have version {version}; this program knows up to {EVENTS_VERSION}"
+    )]
+    TooNew { path: PathBuf, version: u32 },
+    #[error("{path}: no event is in it yet")]
+    Empty { path: PathBuf },
+}
+
+/// The events of a file.
+#[derive(Debug)]
+pub struct EventsFile {
+    pub path: PathBuf,
+    pub events: Vec<Event>,
+    /// Lines that a run killed while writing left half done.
+    pub cut_lines: usize,
+}
+
+/// Reads the events of a run from its folder or its events file. A last line cut short is left
+/// out, and so is one before a run was resumed; any other line that is no event is an error.
+pub fn read_events(path: &Path) -> Result<EventsFile, RunError> {
+    let path = events_path(path)?;
+    let bytes = fs::read(&path).map_err(|source| RunError::Io {
+        path: path.clone(),
+        source,
+    })?;
+    let mut events = Vec::new();
+    let mut cut_lines = 0;
+    // A line that could not be read: it is forgiven when the file ends or a run goes on after it.
+    let mut bad: Option<RunError> = None;
+    for (number, line) in bytes.split(|&b| b == b'\n').enumerate() {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        match parse(&path, number + 1, line) {
+            Ok(event) => {
+                if bad.is_some() {
+                    if !matches!(event, Event::Started(_) | Event::Resumed { .. }) {
+                        break;
+                    }
+                    bad = None;
+                    cut_lines += 1;
+                }
+                check_version(&path, &event)?;
+                events.push(event);
+            }
+            Err(_) if bad.is_some() => break,
+            Err(error) => bad = Some(error),
+        }
+    }
+    let ended_cleanly = bytes.last() == Some(&b'\n');
+    match bad {
+        Some(error) if ended_cleanly || !is_last_line(&error, &bytes) => Err(error),
+        Some(_) => Ok(cut_lines + 1),
+        None => Ok(cut_lines),
+    }
+    .and_then(|cut_lines| match events.is_empty() {
+        true => Err(RunError::Empty { path: path.clone() }),
+        false => Ok(EventsFile {
+            path,
+            events,
+            cut_lines,
+        }),
+    })
+}
+
+/// The record of a run from its folder or its events file.
+pub fn read_run(path: &Path) -> Result<RunRecord, RunError> {
+    let file = read_events(path)?;
+    Ok(RunRecord::from_events(&file.events))
+}
+
+fn events_path(path: &Path) -> Result<PathBuf, RunError> {
+    if !path.exists() {
+        return Err(RunError::Missing { path: path.into() });
+    }
+    if !path.is_dir() {
+        return Ok(path.into());
+    }
+    let inside = path.join(EVENTS_FILE);
+    match inside.is_file() {
+        true => Ok(inside),
+        false => Err(RunError::NoEvents {
+            folder: path.into(),
+        }),
+    }
+}
+
+fn parse(path: &Path, line: usize, bytes: &[u8]) -> Result<Event, RunError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| RunError::NotText {
+        path: path.into(),
+        line,
+    })?;
+    serde_json::from_str(text).map_err(|error| RunError::BadLine {
+        path: path.into(),
+        line,
+        // The place that serde_json adds counts lines within this one line.
+        reason: match error.to_string().rsplit_once(" at line ") {
+            Some((reason, _)) => format!("{reason} (column {})", error.column()),
+            None => error.to_string(),
+        },
+    })
+}
+
+fn is_last_line(error: &RunError, bytes: &[u8]) -> bool {
+    let lines = bytes.split(|&b| b == b'\n').count();
+    match error {
+        RunError::BadLine { line, .. } | RunError::NotText { line, .. } => *line == lines,
+        _ => false,
+    }
+}
+
+fn check_version(path: &Path, event: &Event) -> Result<(), RunError> {
+    match event {
+        Event::Started(started) if started.version > EVENTS_VERSION => Err(RunError::TooNew {
+            path: path.into(),
+            version: started.version,
+        }),
+        _ => Ok(()),
+    }
+}
