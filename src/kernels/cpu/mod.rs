@@ -5,6 +5,8 @@
 
 pub mod simd;
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod exp;
 pub mod rows;
 pub mod rows_back;

@@ -1,7 +1,11 @@
 //! `out = dy^T * x` on the processor.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod tiled;
 
 use std::ops::Range;
 
@@ -33,10 +37,19 @@ impl Outer<'_> {
         if out.rows == 0 || out.cols == 0 {
             return;
         }
-        let _ = simd;
-        let grain = out.cols.div_ceil(2 * team.threads()).next_multiple_of(32);
-        let (cols, parts) = (out.cols, out.parts());
-        team.ranges(cols, grain, |cols| self.columns(cols, parts));
+        match simd {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Amx if out.rows.min(out.cols) >= amx::LEAST && self.x.rows >= 32 => {
+                amx::run(self, team, out)
+            }
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 | Simd::Amx => tiled::run(self, team, out),
+            _ => {
+                let grain = out.cols.div_ceil(2 * team.threads()).next_multiple_of(32);
+                let (cols, parts) = (out.cols, out.parts());
+                team.ranges(cols, grain, |cols| self.columns(cols, parts));
+            }
+        }
     }
 
     /// Some columns, by the `gemm` crate.

@@ -14,9 +14,12 @@ use crate::kernels::cpu::unpack::{Unpack, unpack_row, with_format};
 /// every block of a quantised row divides it.
 const DEPTH: usize = 256;
 
+/// Columns that a task may have.
+pub const WIDTHS: [usize; 4] = [128, 96, 64, 32];
+
 pub fn run(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>) {
     // Expanding a weight costs about as much as multiplying it with 16 rows.
-    let (row_grain, col_grain) = grains(out.rows, out.cols, team.threads(), TILE_ROWS, 16);
+    let (row_grain, col_grain) = grains(out.rows, out.cols, team.threads(), TILE_ROWS, 16, &WIDTHS);
     let row_parts = out.rows.div_ceil(row_grain);
     let (rows, cols) = (out.rows, out.cols);
     let parts = out.parts();
@@ -34,7 +37,7 @@ pub fn run(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>) {
     });
 }
 
-/// Rows (a multiple of `side`) and columns of a task, so that the slowest thread finishes soonest,
+/// Rows (a multiple of `side`) and columns (one of `widths`) of a task, so that the slowest thread finishes soonest,
 /// where a task's weights cost as much to expand as to multiply with `expansion` rows.
 pub fn grains(
     rows: usize,
@@ -42,11 +45,12 @@ pub fn grains(
     threads: usize,
     side: usize,
     expansion: usize,
+    widths: &[usize],
 ) -> (usize, usize) {
     let mut best = (usize::MAX, (rows, cols));
     for row_parts in [1, 2, 3, 4, 6, 8, 12, 16] {
         let row_grain = rows.div_ceil(row_parts).next_multiple_of(side);
-        for col_grain in [128, 96, 64, 32] {
+        for &col_grain in widths {
             let tasks = rows.div_ceil(row_grain) * cols.div_ceil(col_grain);
             // Narrow tasks read `x` more often: a little is added for each.
             let task = (row_grain.min(rows) + expansion) * (col_grain.min(cols) + 2);

@@ -18,6 +18,8 @@ use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut, Rows};
 
 use super::Simd;
+#[cfg(target_arch = "x86_64")]
+pub(super) use many::grains;
 
 /// Up to this many rows, reading the weight costs more than the arithmetic.
 const FEW_ROWS: usize = 8;
