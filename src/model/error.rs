@@ -75,7 +75,7 @@ impl ModelError {
 const MOST_CHARS: usize = 300;
 
 /// A text that may come from a damaged file, made safe for one line of a terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().take(MOST_CHARS) {
         if c.is_control() {

@@ -71,6 +71,11 @@ impl Checkpoint {
     }
 }
 
+/// The tensors of one file that stands alone.
+pub(crate) fn tensors_of_file(path: &Path) -> Result<Vec<TensorBytes>, ModelError> {
+    header::tensors(path, &map_file(path)?)
+}
+
 /// The text of a JSON file beside a model.
 pub(crate) fn read_json_text(path: &Path) -> Result<String, ModelError> {
     let meta = std::fs::metadata(path).map_err(|e| ModelError::open(path, &e))?;

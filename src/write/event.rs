@@ -10,6 +10,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::settings::WriteSettings;
+pub use crate::memory::store::{DocumentInfo, ModelInfo};
 
 /// The version of this format.
 pub const EVENTS_VERSION: u32 = 1;
@@ -86,23 +87,6 @@ pub struct Started {
     pub segments: usize,
     /// Seconds since 1970.
     pub unix_secs: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DocumentInfo {
-    pub name: String,
-    /// Of its text, in hexadecimal.
-    pub sha256: String,
-    pub bytes: usize,
-    pub tokens: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ModelInfo {
-    pub name: String,
-    /// What tells it from other models: see `memory::store`.
-    pub fingerprint: String,
-    pub parameters: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,0 +1,106 @@
+//! What can be wrong with a memory's files.
+
+use std::io;
+use std::path::Path;
+
+use thiserror::Error;
+
+use crate::model::error::{ModelError, printable};
+
+/// An error of the memory layer. Each is one line that says what to do.
+#[derive(Debug, Error)]
+pub enum MemoryError {
+    /// A file that is damaged, or that asks for something Inscribe does not do.
+    #[error("{path}: {detail}")]
+    File { path: String, detail: String },
+    #[error("{path}: cannot be {doing}: {advice}")]
+    Io {
+        path: String,
+        /// "written", "renamed"...
+        doing: &'static str,
+        advice: String,
+        source: io::Error,
+    },
+    #[error("{path}: is no memory: {detail}")]
+    NotAMemory { path: String, detail: String },
+    #[error("{path}: is of format {found}, and this program knows up to {known}; update it")]
+    Version {
+        path: String,
+        found: u64,
+        known: u32,
+    },
+    #[error(
+        "{path}: was written for {written_for}, and the model given is {given}; pass the model it was written for, or write the document again"
+    )]
+    WrongModel {
+        path: String,
+        written_for: String,
+        given: String,
+    },
+    #[error(
+        "{path}: holds an unfinished run of {step} steps; go on with --resume, or delete that folder to start again"
+    )]
+    Unfinished { path: String, step: usize },
+    #[error("{path}: holds no unfinished run to go on with; leave --resume out to start one")]
+    NothingToResume { path: String },
+    #[error(
+        "{path}: the unfinished run is another one: {differences}; give what it was started with, or delete that folder to start again"
+    )]
+    Differs { path: String, differences: String },
+    #[error("{path}: is being written by another run of this program; wait for it or stop it")]
+    Locked { path: String },
+    #[error("{path}: holds '{entry}', which is no part of a memory; {advice}")]
+    InTheWay {
+        path: String,
+        entry: String,
+        advice: &'static str,
+    },
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+impl MemoryError {
+    pub(crate) fn file(path: &Path, detail: impl AsRef<str>) -> Self {
+        MemoryError::File {
+            path: shown(path),
+            detail: printable(detail.as_ref()),
+        }
+    }
+
+    pub(crate) fn not_a_memory(path: &Path, detail: impl AsRef<str>) -> Self {
+        MemoryError::NotAMemory {
+            path: shown(path),
+            detail: printable(detail.as_ref()),
+        }
+    }
+
+    /// What the system refused, and what to do about it.
+    pub(crate) fn io(path: &Path, doing: &'static str, source: io::Error) -> Self {
+        let advice = match source.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => {
+                "no space is left; free some and go on with --resume".to_owned()
+            }
+            io::ErrorKind::PermissionDenied => {
+                "permission denied; choose a folder you may write to".to_owned()
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                "the disk is read-only; choose another folder".to_owned()
+            }
+            io::ErrorKind::NotFound => "does not exist; check the path".to_owned(),
+            _ => source.to_string(),
+        };
+        MemoryError::Io {
+            path: shown(path),
+            doing,
+            advice,
+            source,
+        }
+    }
+}
+
+/// A path for one line of a terminal.
+pub(crate) fn shown(path: &Path) -> String {
+    printable(&path.display().to_string())
+}

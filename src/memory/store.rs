@@ -1,0 +1,327 @@
+//! The folder that a memory is kept in:
+//!
+//! ```text
+//! memory.json      what was written, from which document, for which model, with which settings
+//! document.txt     the document's text
+//! tokens.bin       its tokens, little-endian u32: GDWM reads them again when it answers
+//! events.jsonl     everything that happened while it was written
+//! history.jsonl    the questions asked of it
+//! segments/0000/   a PEFT folder for each part of the document
+//! ```
+//!
+//! It is written in `<folder>.writing` and renamed into place: see [`MemoryWriter`].
+
+mod checkpoint;
+mod json;
+mod places;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::content::Content;
+use super::disk::Disk;
+use super::error::{MemoryError, shown};
+use super::fingerprint::hex;
+use super::peft;
+use crate::model::config::ModelConfig;
+pub use checkpoint::Checkpoint;
+use places::{DOCUMENT, EVENTS, HISTORY, Lock, MEMORY, Places, TOKENS};
+pub use writer::{MemoryWriter, Plan, Resumed};
+
+/// The version of the format of `memory.json`.
+pub const MEMORY_VERSION: u32 = 1;
+const TOKEN_BYTES: u64 = 4;
+
+type Result<T, E = MemoryError> = std::result::Result<T, E>;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DocumentInfo {
+    pub name: String,
+    /// Of its text, in hexadecimal.
+    pub sha256: String,
+    pub bytes: usize,
+    pub tokens: usize,
+}
+
+impl DocumentInfo {
+    pub fn new(name: &str, text: &str, tokens: usize) -> DocumentInfo {
+        DocumentInfo {
+            name: name.to_owned(),
+            sha256: hex(&Sha256::digest(text)),
+            bytes: text.len(),
+            tokens,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    pub name: String,
+    /// What tells it from other models: see `memory::fingerprint`.
+    pub fingerprint: String,
+    pub parameters: u64,
+}
+
+/// A model as a memory remembers it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredModel {
+    #[serde(flatten)]
+    pub info: ModelInfo,
+    pub arch: String,
+    pub layers: usize,
+    pub hidden: usize,
+    pub vocab: usize,
+}
+
+impl StoredModel {
+    pub fn new(name: &str, fingerprint: &str, config: &ModelConfig) -> StoredModel {
+        StoredModel {
+            info: ModelInfo {
+                name: name.to_owned(),
+                fingerprint: fingerprint.to_owned(),
+                parameters: config.parameters(),
+            },
+            arch: config.arch.name().to_owned(),
+            layers: config.layers,
+            hidden: config.hidden,
+            vocab: config.vocab,
+        }
+    }
+}
+
+impl fmt::Display for StoredModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short: String = self.info.fingerprint.chars().take(12).collect();
+        write!(
+            f,
+            "'{}' ({}, {} layers of {}, {short})",
+            self.info.name, self.arch, self.layers, self.hidden
+        )
+    }
+}
+
+/// `memory.json`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemoryFile {
+    pub version: u32,
+    /// The program that wrote it.
+    pub program: String,
+    /// Seconds since 1970.
+    pub unix_secs: u64,
+    pub model: StoredModel,
+    pub document: DocumentInfo,
+    /// `write::settings::WriteSettings`
+    pub settings: Value,
+    pub segments: Vec<StoredSegment>,
+}
+
+/// A part of the document with a memory of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredSegment {
+    /// Tokens of the document.
+    pub tokens: Range<usize>,
+    /// Its PEFT folder.
+    pub folder: String,
+}
+
+impl StoredSegment {
+    fn new(index: usize, tokens: Range<usize>) -> StoredSegment {
+        StoredSegment {
+            tokens,
+            folder: segment_folder(index),
+        }
+    }
+}
+
+fn segment_folder(index: usize) -> String {
+    format!("{}/{index:04}", places::SEGMENTS)
+}
+
+impl MemoryFile {
+    /// What is wrong with it, if anything.
+    fn fault(&self) -> Option<String> {
+        if self.segments.is_empty() {
+            return Some("it has no segments".into());
+        }
+        let mut last = 0;
+        for (i, segment) in self.segments.iter().enumerate() {
+            let Range { start, end } = segment.tokens;
+            if start < last || start >= end || end > self.document.tokens {
+                return Some(format!("segment {i} has the tokens {start} to {end}"));
+            }
+            if segment.folder != segment_folder(i) {
+                return Some(format!("segment {i} lies in '{}'", segment.folder));
+            }
+            last = start;
+        }
+        None
+    }
+}
+
+/// A question that was asked of a memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    pub question: String,
+    pub answer: String,
+    /// Of the answer's tokens, in nats, where it was measured.
+    #[serde(default)]
+    pub log_prob: Option<f64>,
+    pub seconds: f64,
+    /// Seconds since 1970.
+    pub unix_secs: u64,
+}
+
+/// A memory that is finished.
+#[derive(Debug)]
+pub struct Memory {
+    folder: PathBuf,
+    pub file: MemoryFile,
+}
+
+impl Memory {
+    /// Opens a memory, and brings into place what a crash left beside it.
+    pub fn open(folder: &Path) -> Result<Memory> {
+        let places = Places::of(folder)?;
+        if places.has_leftovers() {
+            let tidied = Lock::take(&places).and_then(|_lock| places.recover(&Disk::default()));
+            // A memory in its place can be read whatever lies beside it.
+            if !places.is_memory() {
+                tidied?;
+            }
+        }
+        if !places.is_memory() {
+            return Err(places.missing());
+        }
+        Memory::read(places.folder)
+    }
+
+    fn read(folder: PathBuf) -> Result<Memory> {
+        let path = folder.join(MEMORY);
+        let file: MemoryFile = json::read(&path)?;
+        match file.fault() {
+            Some(detail) => Err(MemoryError::file(&path, format!("is damaged: {detail}"))),
+            None => Ok(Memory { folder, file }),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The settings it was written with.
+    pub fn settings<S: DeserializeOwned>(&self) -> Result<S> {
+        S::deserialize(&self.file.settings).map_err(|e| {
+            let path = self.folder.join(MEMORY);
+            MemoryError::file(&path, format!("its settings cannot be understood: {e}"))
+        })
+    }
+
+    /// Refuses every model but the one it was written for.
+    pub fn check_model(&self, model: &StoredModel) -> Result<()> {
+        let own = &self.file.model;
+        if own.info.fingerprint == model.info.fingerprint {
+            return Ok(());
+        }
+        Err(MemoryError::WrongModel {
+            path: shown(&self.folder),
+            written_for: own.to_string(),
+            given: model.to_string(),
+        })
+    }
+
+    /// What a segment's writing left.
+    pub fn load(&self, segment: usize, model: &ModelConfig) -> Result<Content> {
+        let Some(found) = self.file.segments.get(segment) else {
+            let detail = format!("has no segment {segment}");
+            return Err(MemoryError::file(&self.folder, detail));
+        };
+        peft::load(&self.folder.join(&found.folder), model)
+    }
+
+    /// The document's text.
+    pub fn document(&self) -> Result<String> {
+        let path = self.folder.join(DOCUMENT);
+        let bytes = read_exactly(&path, self.file.document.bytes as u64)?;
+        if hex(&Sha256::digest(&bytes)) != self.file.document.sha256 {
+            let detail = "is not the document that was written: it was changed";
+            return Err(MemoryError::file(&path, detail));
+        }
+        String::from_utf8(bytes).map_err(|_| MemoryError::file(&path, "is not UTF-8"))
+    }
+
+    /// The document's tokens, each within the model's vocabulary.
+    pub fn tokens(&self) -> Result<Vec<u32>> {
+        let path = self.folder.join(TOKENS);
+        let length = TOKEN_BYTES.saturating_mul(self.file.document.tokens as u64);
+        let bytes = read_exactly(&path, length)?;
+        let (chunks, _) = bytes.as_chunks::<{ TOKEN_BYTES as usize }>();
+        let tokens: Vec<u32> = chunks.iter().map(|c| u32::from_le_bytes(*c)).collect();
+        match tokens
+            .iter()
+            .find(|&&t| t as usize >= self.file.model.vocab)
+        {
+            Some(token) => {
+                let detail = format!("is damaged: it holds the token {token}");
+                Err(MemoryError::file(&path, detail))
+            }
+            None => Ok(tokens),
+        }
+    }
+
+    /// What happened while it was written.
+    pub fn events<E: DeserializeOwned>(&self) -> Result<Vec<E>> {
+        json::read_lines(&self.folder.join(EVENTS))
+    }
+
+    /// The questions asked of it, the first one first.
+    pub fn history(&self) -> Result<Vec<Asked>> {
+        let path = self.folder.join(HISTORY);
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        json::read_good_lines(&path)
+    }
+
+    /// Adds a question to the history.
+    pub fn remember(&self, asked: &Asked) -> Result<()> {
+        let path = self.folder.join(HISTORY);
+        let line = json::line(&path, asked)?;
+        let append = || {
+            let mut options = OpenOptions::new();
+            let mut file = options.read(true).append(true).create(true).open(&path)?;
+            // A line that a crash left half-written is ended first.
+            let mut last = [b'\n'];
+            if file.seek(SeekFrom::End(0))? > 0 {
+                file.seek(SeekFrom::End(-1))?;
+                file.read_exact(&mut last)?;
+            }
+            let start: &[u8] = if last == [b'\n'] { b"" } else { b"\n" };
+            file.write_all(&[start, &line].concat())
+        };
+        append().map_err(|e| MemoryError::io(&path, "written", e))
+    }
+}
+
+/// A file that must have this length, which is checked before anything is read.
+fn read_exactly(path: &Path, length: u64) -> Result<Vec<u8>> {
+    let meta = fs::metadata(path).map_err(|e| MemoryError::io(path, "read", e))?;
+    if !meta.is_file() || meta.len() != length {
+        let detail = format!(
+            "is damaged: it has {} bytes and should have {length}",
+            meta.len()
+        );
+        return Err(MemoryError::file(path, detail));
+    }
+    fs::read(path).map_err(|e| MemoryError::io(path, "read", e))
+}

@@ -1,0 +1,455 @@
+use std::io;
+
+use proptest::prelude::*;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::memory::testing::{lora_content, prefix, tiny_model};
+use crate::model::config::Architecture;
+
+mod crash;
+
+const TEXT: &str = "The mill burnt down in 1871.\nNobody knew why.";
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Settings {
+    budget: usize,
+    tau: f64,
+    lr: f32,
+    lora: Rank,
+    added_later: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Rank {
+    rank: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            budget: 32,
+            tau: 0.1 + 0.2,
+            lr: 1e-4,
+            lora: Rank { rank: 4 },
+            added_later: false,
+        }
+    }
+}
+
+type Change<T> = fn(&mut T);
+
+/// A document, a model and settings; `seed` makes them others.
+struct Case {
+    config: ModelConfig,
+    model: StoredModel,
+    document: DocumentInfo,
+    text: String,
+    tokens: Vec<u32>,
+    settings: Settings,
+    seed: u64,
+}
+
+impl Case {
+    fn new(seed: u64) -> Case {
+        let config = tiny_model(Architecture::Llama, true);
+        let text = format!("{TEXT} {seed}");
+        let tokens: Vec<u32> = (0..20).map(|t| (t + seed as u32) % 50).collect();
+        Case {
+            model: StoredModel::new("tiny.gguf", "ab12cd34ef567890", &config),
+            document: DocumentInfo::new("mill.txt", &text, tokens.len()),
+            text,
+            tokens,
+            settings: Settings::default(),
+            config,
+            seed,
+        }
+    }
+
+    fn plan(&self) -> Plan<'_, Settings> {
+        Plan {
+            model: &self.model,
+            config: &self.config,
+            document: &self.document,
+            text: &self.text,
+            tokens: &self.tokens,
+            settings: &self.settings,
+        }
+    }
+
+    fn content(&self, segment: usize) -> Content {
+        lora_content(&self.config, self.seed * 10 + segment as u64)
+    }
+
+    fn checkpoint(&self, segment: usize, step: usize) -> Checkpoint {
+        Checkpoint {
+            segment,
+            step,
+            steps: step as u64,
+            params: vec![step as f32; 3],
+            m: vec![0.5; 3],
+            v: vec![0.25; 3],
+        }
+    }
+
+    /// Writes from where a run stands: two segments of two steps each.
+    fn go_on(&self, mut writer: MemoryWriter, from: Option<Checkpoint>) -> Result<Memory> {
+        let from = from.unwrap_or_default();
+        for step in from.step..4 {
+            let segment = step / 2;
+            writer.append(&json!({"event": "step", "step": step + 1}))?;
+            if step % 2 == 1 {
+                let tokens = segment * 10..segment * 10 + 10;
+                writer.segment(segment, tokens, &self.content(segment))?;
+            }
+            writer.checkpoint(&self.checkpoint(step.div_ceil(2), step + 1))?;
+            writer.append(&json!({"event": "checkpointed"}))?;
+        }
+        writer.finish()
+    }
+
+    fn write(&self, folder: &Path) -> Memory {
+        let writer = MemoryWriter::create(folder, &self.plan()).unwrap();
+        self.go_on(writer, None).unwrap()
+    }
+
+    fn check(&self, memory: &Memory) {
+        assert_eq!(memory.document().unwrap(), self.text);
+        assert_eq!(memory.tokens().unwrap(), self.tokens);
+        for segment in 0..2 {
+            assert_eq!(
+                memory.load(segment, &self.config).unwrap(),
+                self.content(segment)
+            );
+        }
+        assert_eq!(memory.settings::<Settings>().unwrap(), self.settings);
+        let steps = |e: &Value| e["step"].as_u64();
+        let events = memory.events::<Value>().unwrap();
+        let steps: Vec<_> = events.iter().filter_map(steps).collect();
+        assert_eq!(steps, [1, 2, 3, 4]);
+    }
+}
+
+fn place() -> (TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("notes");
+    (parent, folder)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let name = |e: io::Result<fs::DirEntry>| e.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<_> = entries.map(name).collect();
+    names.sort();
+    names
+}
+
+fn refusal<T>(result: Result<T>) -> String {
+    let message = result.err().expect("a refusal").to_string();
+    assert!(!message.contains(char::is_control), "{message:?}");
+    message
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let (parent, folder) = place();
+    let case = Case::new(1);
+    case.check(&case.write(&folder));
+    let memory = Memory::open(&folder).unwrap();
+    case.check(&memory);
+    memory.check_model(&case.model).unwrap();
+    assert_eq!(names(parent.path()), ["notes"]);
+    let own = [DOCUMENT, EVENTS, MEMORY, places::SEGMENTS, TOKENS];
+    assert_eq!(names(&folder), own);
+    assert_eq!(memory.file.segments[1].tokens, 10..20);
+    // A slash at the end names the same folder.
+    let slashed = PathBuf::from(format!("{}/", folder.display()));
+    case.check(&Memory::open(&slashed).unwrap());
+}
+
+#[test]
+fn prefixes_are_kept_too() {
+    let (_parent, folder) = place();
+    let case = Case::new(1);
+    let content = Content::Prefix(prefix(&case.config, 3));
+    let mut writer = MemoryWriter::create(&folder, &case.plan()).unwrap();
+    writer.segment(0, 0..20, &content).unwrap();
+    let memory = writer.finish().unwrap();
+    assert_eq!(memory.load(0, &case.config).unwrap(), content);
+    assert!(refusal(memory.load(1, &case.config)).contains("no segment 1"));
+}
+
+#[test]
+fn another_model_is_refused_and_both_are_named() {
+    let (_parent, folder) = place();
+    let memory = Case::new(1).write(&folder);
+    let qwen = tiny_model(Architecture::Qwen2, false);
+    let other = StoredModel::new("qwen.gguf", "99887766554433221100", &qwen);
+    let message = refusal(memory.check_model(&other));
+    for part in [
+        "'tiny.gguf' (llama",
+        "'qwen.gguf' (qwen2",
+        "ab12cd34ef56",
+        "998877665544",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn the_history_grows_and_survives_half_a_line() {
+    let (_parent, folder) = place();
+    let memory = Case::new(1).write(&folder);
+    assert_eq!(memory.history().unwrap(), []);
+    let asked = |question: &str| Asked {
+        question: question.into(),
+        answer: "In 1871.\n".into(),
+        log_prob: Some(-1.5),
+        seconds: 0.5,
+        unix_secs: 7,
+    };
+    memory.remember(&asked("When?")).unwrap();
+    let path = folder.join(HISTORY);
+    let mut text = fs::read(&path).unwrap();
+    text.extend(b"{\"question\": \"half");
+    fs::write(&path, text).unwrap();
+    memory.remember(&asked("Why?")).unwrap();
+    assert_eq!(memory.history().unwrap(), [asked("When?"), asked("Why?")]);
+}
+
+#[test]
+fn a_run_that_differs_is_not_gone_on_with() {
+    let (_parent, folder) = place();
+    let case = Case::new(1);
+    let mut writer = MemoryWriter::create(&folder, &case.plan()).unwrap();
+    writer.checkpoint(&case.checkpoint(0, 1)).unwrap();
+    drop(writer);
+    let resume = |change: fn(&mut Case)| {
+        let mut case = Case::new(1);
+        change(&mut case);
+        match MemoryWriter::resume(&folder, &case.plan()) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    };
+    let changes: [(Change<Case>, &str); 6] = [
+        (|c| c.settings.lora.rank = 8, "its lora.rank is 4 and not 8"),
+        (|c| c.settings.tau = 0.5, "its tau is 0.3"),
+        (|c| c.settings.added_later = true, "added_later"),
+        (
+            |c| c.model.info.fingerprint = "77".into(),
+            "its model is 'tiny.gguf'",
+        ),
+        (|c| *c = Case::new(2), "its document is 'mill.txt'"),
+        (|c| c.tokens[3] += 1, "tokens.bin"),
+    ];
+    for (change, says) in changes {
+        let message = resume(change);
+        assert!(message.contains(says), "{message}");
+    }
+    // What the settings gained since is at its default in a run of before.
+    let run = folder.with_file_name("notes.writing").join(places::RUN);
+    let mut file: Value = serde_json::from_slice(&fs::read(&run).unwrap()).unwrap();
+    file["settings"]
+        .as_object_mut()
+        .unwrap()
+        .remove("added_later");
+    fs::write(&run, file.to_string()).unwrap();
+    // Another name for the same document and model does not matter.
+    let renamed = |c: &mut Case| {
+        c.document.name = "other.txt".into();
+        c.model.info.name = "other.gguf".into();
+    };
+    assert_eq!(resume(renamed), "");
+}
+
+#[test]
+fn events_after_the_checkpoint_are_dropped() {
+    let (_parent, folder) = place();
+    let case = Case::new(1);
+    let mut writer = MemoryWriter::create(&folder, &case.plan()).unwrap();
+    writer.append(&json!({"step": 1})).unwrap();
+    writer.checkpoint(&case.checkpoint(0, 1)).unwrap();
+    writer.append(&json!({"step": 2})).unwrap();
+    drop(writer);
+    let resumed = MemoryWriter::resume(&folder, &case.plan()).unwrap();
+    let Resumed::GoesOn(writer, Some(checkpoint)) = resumed else {
+        panic!("a run to go on with");
+    };
+    assert_eq!(checkpoint, case.checkpoint(0, 1));
+    assert_eq!(writer.events::<Value>().unwrap(), [json!({"step": 1})]);
+    case.check(&case.go_on(*writer, Some(checkpoint)).unwrap());
+}
+
+#[test]
+fn a_run_worth_keeping_is_not_overwritten() {
+    let (parent, folder) = place();
+    let case = Case::new(1);
+    let writer = MemoryWriter::create(&folder, &case.plan()).unwrap();
+    let other = MemoryWriter::create(&folder, &case.plan());
+    assert!(refusal(other).contains("another run"));
+    drop(writer);
+    assert_eq!(names(parent.path()), ["notes.writing"]);
+    assert!(refusal(Memory::open(&folder)).contains("--resume"));
+    // Nothing was learned yet: it may go.
+    let mut writer = MemoryWriter::create(&folder, &case.plan()).unwrap();
+    writer.checkpoint(&case.checkpoint(0, 3)).unwrap();
+    drop(writer);
+    let message = refusal(MemoryWriter::create(&folder, &case.plan()));
+    assert!(
+        message.contains("3 steps") && message.contains("--resume"),
+        "{message}"
+    );
+}
+
+#[test]
+fn there_must_be_something_to_go_on_with() {
+    let (_parent, folder) = place();
+    let case = Case::new(1);
+    let resume = |case: &Case| MemoryWriter::resume(&folder, &case.plan());
+    assert!(refusal(resume(&case)).contains("no unfinished run"));
+    case.write(&folder);
+    assert!(matches!(resume(&case), Ok(Resumed::Finished(_))));
+    assert!(refusal(resume(&Case::new(2))).contains("no unfinished run"));
+}
+
+#[test]
+fn a_memory_replaces_another_and_nothing_else() {
+    let (parent, folder) = place();
+    let (first, second) = (Case::new(1), Case::new(2));
+    let create = |case: &Case| MemoryWriter::create(&folder, &case.plan());
+    first.write(&folder);
+    second.check(&second.write(&folder));
+    assert_eq!(names(parent.path()), ["notes"]);
+    // A user's own file in a memory, at three depths.
+    for name in [
+        "thesis.txt",
+        "segments/readme",
+        "segments/0000/backup.safetensors",
+    ] {
+        let own = folder.join(name);
+        fs::write(&own, "mine").unwrap();
+        assert!(refusal(create(&first)).contains(name));
+        second.check(&Memory::open(&folder).unwrap());
+        assert_eq!(fs::read(&own).unwrap(), b"mine");
+        fs::remove_file(own).unwrap();
+    }
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, "a file").unwrap();
+    assert!(refusal(create(&first)).contains("a file of this name"));
+    assert!(refusal(Memory::open(&folder)).contains("a memory is a folder"));
+    fs::remove_file(&folder).unwrap();
+    fs::create_dir(&folder).unwrap();
+    assert!(refusal(Memory::open(&folder)).contains("no memory.json"));
+    // An empty folder may become a memory, one with anything in it may not.
+    first.check(&first.write(&folder));
+    fs::remove_dir_all(&folder).unwrap();
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("photo.jpg"), "mine").unwrap();
+    assert!(refusal(create(&first)).contains("photo.jpg"));
+    assert_eq!(names(parent.path()), ["notes"]);
+}
+
+#[test]
+fn folders_that_happen_to_lie_beside_are_left_alone() {
+    let (_parent, folder) = place();
+    let (first, second) = (Case::new(1), Case::new(2));
+    first.write(&folder);
+    for name in ["notes.replaced", "notes.writing"] {
+        let beside = folder.with_file_name(name);
+        fs::create_dir(&beside).unwrap();
+        fs::write(beside.join("thesis.txt"), "mine").unwrap();
+        let message = refusal(MemoryWriter::create(&folder, &second.plan()));
+        assert!(message.contains("thesis.txt"), "{message}");
+        first.check(&Memory::open(&folder).unwrap());
+        fs::remove_dir_all(beside).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_memory_stays_one() {
+    let (parent, folder) = place();
+    fs::create_dir(&folder).unwrap();
+    let link = parent.path().join("link");
+    std::os::unix::fs::symlink(&folder, &link).unwrap();
+    let case = Case::new(1);
+    case.write(&link);
+    case.check(&Memory::open(&folder).unwrap());
+    case.check(&Memory::open(&link).unwrap());
+    assert!(link.is_symlink());
+    assert_eq!(names(parent.path()), ["link", "notes"]);
+}
+
+#[test]
+fn files_of_another_version_or_damaged_are_refused() {
+    let (_parent, folder) = place();
+    let case = Case::new(1);
+    case.write(&folder);
+    let path = folder.join(MEMORY);
+    let whole: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let changes: [(Change<Value>, &str); 8] = [
+        (|f| f["version"] = 9.into(), "format 9"),
+        (|f| f["version"] = Value::Null, "no version"),
+        (|f| f["model"] = 3.into(), "damaged"),
+        (|f| f["segments"] = json!([]), "no segments"),
+        (
+            |f| f["segments"][1]["folder"] = "../../secret".into(),
+            "secret",
+        ),
+        (|f| f["segments"][1]["tokens"]["end"] = 21.into(), "tokens"),
+        (
+            |f| f["segments"][0]["tokens"]["start"] = 12.into(),
+            "tokens",
+        ),
+        (|f| *f = json!([1]), "no version"),
+    ];
+    for (change, says) in changes {
+        let mut file = whole.clone();
+        change(&mut file);
+        fs::write(&path, file.to_string()).unwrap();
+        let message = refusal(Memory::open(&folder));
+        assert!(message.contains(says), "{message}");
+    }
+    fs::write(&path, whole.to_string()).unwrap();
+    let memory = Memory::open(&folder).unwrap();
+    fs::write(folder.join(TOKENS), [255; 80]).unwrap();
+    assert!(refusal(memory.tokens()).contains("token 4294967295"));
+    fs::write(folder.join(TOKENS), [0; 81]).unwrap();
+    assert!(refusal(memory.tokens()).contains("81 bytes"));
+    fs::write(folder.join(DOCUMENT), case.text.replace("1871", "1872")).unwrap();
+    assert!(refusal(memory.document()).contains("changed"));
+    fs::remove_file(folder.join(EVENTS)).unwrap();
+    assert!(refusal(memory.events::<Value>()).contains("does not exist"));
+}
+
+#[test]
+fn a_run_with_missing_pieces_is_not_finished() {
+    let (_parent, folder) = place();
+    let case = Case::new(1);
+    let mut writer = MemoryWriter::create(&folder, &case.plan()).unwrap();
+    assert!(refusal(writer.segment(1, 0..9, &case.content(1))).contains("segment 1"));
+    assert!(refusal(writer.finish()).contains("no segments"));
+    assert!(!folder.exists());
+}
+
+proptest! {
+    #[test]
+    fn damaged_descriptions_do_no_harm(at in any::<prop::sample::Index>(), byte: u8, cut: bool) {
+        let (_parent, folder) = place();
+        Case::new(1).write(&folder);
+        let path = folder.join(MEMORY);
+        let mut bytes = fs::read(&path).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if cut {
+            bytes.truncate(at);
+        }
+        fs::write(&path, bytes).unwrap();
+        if let Ok(memory) = Memory::open(&folder) {
+            let _ = (memory.tokens(), memory.document(), memory.settings::<Settings>());
+        }
+    }
+}
