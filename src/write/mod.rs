@@ -1,6 +1,8 @@
 //! How a memory is written: utility, allocation, steps, and the events that tell of them.
 
 pub mod allocate;
+pub mod chunk;
+pub mod document;
 pub mod event;
 pub mod figure;
 pub mod run;

@@ -1,0 +1,281 @@
+//! Documents that people have, as text: plain, Markdown, HTML, PDF, Word and EPUB.
+
+mod archive;
+mod detect;
+mod docx;
+mod epub;
+mod error;
+mod html;
+mod layout;
+mod markdown;
+mod pdf;
+mod plain;
+mod xml;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use error::{DocumentError, DocumentProblem};
+
+/// A document's text and what it is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// The file's name, or `standard input`.
+    pub name: String,
+    pub format: Format,
+    /// With `\n` at the ends of lines.
+    pub text: String,
+    /// In order and apart from each other; between them lies white space and, in Markdown, what
+    /// is no text.
+    pub blocks: Vec<Block>,
+    /// Of the text, in hexadecimal.
+    pub sha256: String,
+    /// What the reader should know, such as pages without text; a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// A part of the text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    pub kind: BlockKind,
+    /// In `Document::text`.
+    pub bytes: Range<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockKind {
+    /// From 1, the highest, to 6.
+    Heading(u8),
+    Paragraph,
+    ListItem,
+    TableRow,
+    Code,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    Text,
+    Markdown,
+    Html,
+    Pdf,
+    Docx,
+    Epub,
+}
+
+impl Format {
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Text => "text",
+            Format::Markdown => "Markdown",
+            Format::Html => "HTML",
+            Format::Pdf => "PDF",
+            Format::Docx => "Word document",
+            Format::Epub => "EPUB",
+        }
+    }
+}
+
+/// How to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// The label of the encoding, such as `windows-1252`, of a text that is no UTF-8; worked out
+    /// from the bytes where it is `None`.
+    pub encoding: Option<String>,
+}
+
+/// The largest file that is read, in bytes.
+pub const MAX_FILE_BYTES: u64 = 256 << 20;
+/// The longest text that is taken out of a file, in bytes.
+pub const MAX_TEXT_BYTES: usize = 64 << 20;
+
+impl Document {
+    /// Reads a file, or standard input for `-`.
+    pub fn read(path: &Path, options: &ReadOptions) -> Result<Document, DocumentError> {
+        let is_stdin = path.as_os_str() == "-";
+        let name = if is_stdin {
+            "standard input".to_owned()
+        } else {
+            let file_name = path.file_name().unwrap_or(path.as_os_str());
+            file_name.to_string_lossy().into_owned()
+        };
+        let bytes = if is_stdin {
+            read_limited(io::stdin().lock())
+        } else {
+            read_file(path)
+        };
+        // A person looks for the file by its whole path, and for the document by its name.
+        let bytes = bytes.map_err(|problem| DocumentError {
+            name: if is_stdin {
+                name.clone()
+            } else {
+                path.display().to_string()
+            },
+            problem,
+        })?;
+        Document::from_bytes(&name, &bytes, options)
+    }
+
+    /// Reads what a file of this name holds. The contents decide the format; the name's extension
+    /// only tells text formats apart.
+    pub fn from_bytes(
+        name: &str,
+        bytes: &[u8],
+        options: &ReadOptions,
+    ) -> Result<Document, DocumentError> {
+        let read = || {
+            if bytes.len() as u64 > MAX_FILE_BYTES {
+                return Err(DocumentProblem::TooLarge);
+            }
+            let draft = detect::read(name, bytes, options)?;
+            draft.finish(name)
+        };
+        read().map_err(|problem| DocumentError {
+            name: name.to_owned(),
+            problem,
+        })
+    }
+
+    /// Levels and places of the headings, in order.
+    pub fn headings(&self) -> impl Iterator<Item = (u8, Range<usize>)> {
+        self.blocks.iter().filter_map(|block| match block.kind {
+            BlockKind::Heading(level) => Some((level, block.bytes.clone())),
+            _ => None,
+        })
+    }
+
+    /// A heading's words, without its marks.
+    pub fn heading_text(&self, place: &Range<usize>) -> String {
+        let text = self.text.get(place.clone()).unwrap_or("");
+        let line = text.lines().next().unwrap_or("");
+        let bare = line.trim().trim_start_matches('#').trim_end_matches('#');
+        bare.trim().to_owned()
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, DocumentProblem> {
+    let file = File::open(path).map_err(|error| DocumentProblem::open(&error))?;
+    let metadata = file.metadata().map_err(DocumentProblem::Unreadable)?;
+    if metadata.is_dir() {
+        return Err(DocumentProblem::Directory);
+    }
+    if metadata.len() > MAX_FILE_BYTES {
+        return Err(DocumentProblem::TooLarge);
+    }
+    read_limited(file)
+}
+
+fn read_limited(source: impl Read) -> Result<Vec<u8>, DocumentProblem> {
+    let mut bytes = Vec::new();
+    let mut limited = source.take(MAX_FILE_BYTES + 1);
+    limited
+        .read_to_end(&mut bytes)
+        .map_err(DocumentProblem::Unreadable)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(DocumentProblem::TooLarge);
+    }
+    Ok(bytes)
+}
+
+/// A document on its way from its file.
+#[derive(Debug)]
+struct Draft {
+    format: Format,
+    text: String,
+    blocks: Vec<Block>,
+    notes: Vec<String>,
+}
+
+impl Draft {
+    fn new(format: Format) -> Draft {
+        Draft {
+            format,
+            text: String::new(),
+            blocks: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Adds a block below the last one, with the marks that Markdown would give it. White space
+    /// within it is made single, but in code. A block without text is left out.
+    fn push(&mut self, kind: BlockKind, text: &str) {
+        let text = match kind {
+            BlockKind::Code => text.trim_matches('\n').trim_end().to_owned(),
+            BlockKind::Paragraph => single_spaced(text),
+            // A mark at the start holds for one line.
+            _ => single_spaced(text).replace('\n', " "),
+        };
+        if text.is_empty() {
+            return;
+        }
+        if let Some(last) = self.blocks.last() {
+            let lines = matches!(kind, BlockKind::ListItem | BlockKind::TableRow);
+            let close = lines && last.kind == kind;
+            self.text.push_str(if close { "\n" } else { "\n\n" });
+        }
+        let start = self.text.len();
+        match kind {
+            BlockKind::Heading(level) => {
+                self.text.extend((0..level).map(|_| '#'));
+                self.text.push(' ');
+            }
+            BlockKind::ListItem => self.text.push_str("- "),
+            BlockKind::Paragraph | BlockKind::TableRow | BlockKind::Code => {}
+        }
+        self.text.push_str(&text);
+        let bytes = start..self.text.len();
+        self.blocks.push(Block { kind, bytes });
+    }
+
+    fn check_length(&self) -> Result<(), DocumentProblem> {
+        if self.text.len() > MAX_TEXT_BYTES {
+            return Err(DocumentProblem::TextTooLong);
+        }
+        Ok(())
+    }
+
+    fn finish(self, name: &str) -> Result<Document, DocumentProblem> {
+        self.check_length()?;
+        if !self.text.chars().any(|c| !c.is_whitespace()) {
+            return Err(DocumentProblem::Empty);
+        }
+        let digest = Sha256::digest(self.text.as_bytes());
+        Ok(Document {
+            name: name.to_owned(),
+            format: self.format,
+            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            text: self.text,
+            blocks: self.blocks,
+            notes: self.notes,
+        })
+    }
+}
+
+/// Runs of white space made one: a line's end where they hold one, else a space.
+fn single_spaced(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split('\n') {
+        let mut words = line.split_whitespace();
+        let Some(first) = words.next() else {
+            continue;
+        };
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(first);
+        for word in words {
+            out.push(' ');
+            out.push_str(word);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,329 @@
+//! PDF: characters where they stand on the page, put together to lines and blocks by `layout`.
+//!
+//! The parser under it panics on some damaged files and follows some circles for ever, so it runs
+//! on a thread of its own, within a time, a page at a time.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Once, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pdf_extract::content::Content;
+use pdf_extract::{
+    Dictionary, Document as Pdf, Error as PdfError, MediaBox, Object, ObjectId, OutputDev,
+    OutputError, Stream, Transform, output_doc_page,
+};
+
+use super::layout::{Glyph, Lines, add_blocks};
+use super::{DocumentProblem, Draft, Format, MAX_TEXT_BYTES};
+
+/// A page takes milliseconds; a book of a thousand pages well under a minute.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+/// What pages nested deep take; only what is used becomes real memory.
+const STACK_BYTES: usize = 256 << 20;
+/// Forms within forms and page tree nodes within each other, beyond which a file is damaged.
+const MAX_DEPTH: usize = 32;
+
+pub(super) fn read(bytes: &[u8]) -> Result<Draft, DocumentProblem> {
+    let bytes = bytes.to_vec();
+    let (sender, receiver) = mpsc::channel();
+    let deadline = Instant::now() + TIME_LIMIT;
+    let reader = thread::Builder::new()
+        .name("read PDF".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            let read = quietly(|| read_pages(&bytes, deadline));
+            // Nobody waits any more if it took too long.
+            let _ = sender.send(read.unwrap_or_else(|()| Err(unreadable())));
+        });
+    reader.map_err(DocumentProblem::Unreadable)?;
+    // The thread looks at the time itself, but may be caught where it cannot. Then it is left
+    // behind: a thread cannot be ended from outside.
+    let grace = Duration::from_secs(2);
+    match receiver.recv_timeout(TIME_LIMIT + grace) {
+        Ok(read) => read,
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(timed_out()),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err(unreadable()),
+    }
+}
+
+fn timed_out() -> DocumentProblem {
+    DocumentProblem::TimedOut {
+        seconds: TIME_LIMIT.as_secs(),
+    }
+}
+
+fn unreadable() -> DocumentProblem {
+    DocumentProblem::damaged(Format::Pdf, "its structure cannot be followed")
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs what may panic, without the message that a panic prints.
+fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, ()> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                usual(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(run));
+    QUIET.set(false);
+    result.map_err(|_| ())
+}
+
+fn read_pages(bytes: &[u8], deadline: Instant) -> Result<Draft, DocumentProblem> {
+    let mut pdf = Pdf::load_mem(bytes).map_err(problem)?;
+    if pdf.is_encrypted() && pdf.decrypt("").is_err() {
+        return Err(DocumentProblem::Password);
+    }
+    let mut draft = Draft::new(Format::Pdf);
+    let mut collector = Collector::new(deadline);
+    let (mut failed, mut empty) = (Vec::new(), Vec::new());
+    let pages = pdf.get_pages();
+    if pages.is_empty() {
+        return Err(DocumentProblem::damaged(Format::Pdf, "it has no pages"));
+    }
+    for (&number, &id) in &pages {
+        collector.lines.begin_page(number);
+        let before = collector.characters;
+        let sound = !has_circle(&pdf, id);
+        let drawn = sound.then(|| quietly_page(&pdf, &mut collector, number));
+        match collector.stop {
+            Some(Stop::Late) => return Err(timed_out()),
+            Some(Stop::TooLong) => return Err(DocumentProblem::TextTooLong),
+            None => {}
+        }
+        if !drawn.unwrap_or(false) {
+            failed.push(number);
+        } else if collector.characters == before {
+            empty.push(number);
+        }
+    }
+    if collector.characters == 0 && failed.len() < pages.len() {
+        return Err(DocumentProblem::Scanned);
+    }
+    if collector.characters == 0 {
+        return Err(unreadable());
+    }
+    add_blocks(collector.lines, &mut draft);
+    let all = pages.len();
+    if !failed.is_empty() {
+        let listed = listed(&failed);
+        draft
+            .notes
+            .push(format!("Of {all} pages, {listed} could not be read whole."));
+    }
+    if !empty.is_empty() {
+        let listed = listed(&empty);
+        draft.notes.push(format!(
+            "Of {all} pages, {listed} hold no text; they may be pictures."
+        ));
+    }
+    Ok(draft)
+}
+
+/// Whether a page was read to its end; what came before damage is kept.
+fn quietly_page(pdf: &Pdf, collector: &mut Collector, number: u32) -> bool {
+    let page = panic::catch_unwind(AssertUnwindSafe(|| output_doc_page(pdf, collector, number)));
+    matches!(page, Ok(Ok(())))
+}
+
+fn listed(pages: &[u32]) -> String {
+    let numbers: Vec<String> = pages.iter().take(8).map(u32::to_string).collect();
+    let more = if pages.len() > 8 { ", …" } else { "" };
+    format!("{} ({}{more})", pages.len(), numbers.join(", "))
+}
+
+fn problem(error: PdfError) -> DocumentProblem {
+    match error {
+        PdfError::InvalidPassword
+        | PdfError::Decryption(_)
+        | PdfError::UnsupportedSecurityHandler(_) => DocumentProblem::Password,
+        error => DocumentProblem::damaged(Format::Pdf, error),
+    }
+}
+
+enum Stop {
+    Late,
+    TooLong,
+}
+
+/// Takes the characters that a page draws.
+struct Collector {
+    lines: Lines,
+    characters: usize,
+    deadline: Instant,
+    stop: Option<Stop>,
+}
+
+impl Collector {
+    fn new(deadline: Instant) -> Collector {
+        Collector {
+            lines: Lines::default(),
+            characters: 0,
+            deadline,
+            stop: None,
+        }
+    }
+
+    /// An error ends the reading of a page.
+    fn check(&mut self) -> Result<(), OutputError> {
+        if self.characters > MAX_TEXT_BYTES {
+            self.stop = Some(Stop::TooLong);
+        } else if self.characters.is_multiple_of(256) && Instant::now() > self.deadline {
+            self.stop = Some(Stop::Late);
+        }
+        match self.stop {
+            Some(_) => Err(OutputError::FormatError(std::fmt::Error)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl OutputDev for Collector {
+    fn begin_page(
+        &mut self,
+        _number: u32,
+        _media_box: &MediaBox,
+        _art_box: Option<(f64, f64, f64, f64)>,
+    ) -> Result<(), OutputError> {
+        if Instant::now() > self.deadline {
+            self.stop = Some(Stop::Late);
+        }
+        self.check()
+    }
+
+    fn end_page(&mut self) -> Result<(), OutputError> {
+        Ok(())
+    }
+
+    fn output_character(
+        &mut self,
+        place: &Transform,
+        width: f64,
+        _spacing: f64,
+        font_size: f64,
+        text: &str,
+    ) -> Result<(), OutputError> {
+        self.characters += text.trim().len();
+        self.lines.add(&Glyph {
+            across: (place.m11, place.m12),
+            up: (place.m21, place.m22),
+            at: (place.m31, place.m32),
+            width,
+            font_size,
+            text,
+        });
+        self.check()
+    }
+
+    fn begin_word(&mut self) -> Result<(), OutputError> {
+        self.lines.begin_word();
+        Ok(())
+    }
+
+    fn end_word(&mut self) -> Result<(), OutputError> {
+        Ok(())
+    }
+
+    fn end_line(&mut self) -> Result<(), OutputError> {
+        Ok(())
+    }
+}
+
+/// Whether a page's parents, or the forms that it draws, lead back to themselves: following them
+/// would take all of the stack, which ends the program.
+fn has_circle(pdf: &Pdf, page: ObjectId) -> bool {
+    let mut resources = None;
+    let mut node = pdf.get_dictionary(page).ok();
+    let mut depth = 0;
+    while let Some(dictionary) = node {
+        depth += 1;
+        if depth > MAX_DEPTH {
+            return true;
+        }
+        resources = resources.or_else(|| entry(pdf, dictionary, b"Resources"));
+        node = entry(pdf, dictionary, b"Parent");
+    }
+    let Ok(content) = pdf.get_page_content(page) else {
+        return false;
+    };
+    let mut forms = Forms {
+        pdf,
+        open: Vec::new(),
+        sound: HashSet::new(),
+    };
+    forms.lead_back(&content, resources)
+}
+
+fn entry<'a>(pdf: &'a Pdf, dictionary: &'a Dictionary, key: &[u8]) -> Option<&'a Dictionary> {
+    match dictionary.get(key).ok()? {
+        Object::Dictionary(inner) => Some(inner),
+        Object::Reference(id) => pdf.get_dictionary(*id).ok(),
+        _ => None,
+    }
+}
+
+struct Forms<'a> {
+    pdf: &'a Pdf,
+    /// Being followed.
+    open: Vec<ObjectId>,
+    sound: HashSet<ObjectId>,
+}
+
+impl<'a> Forms<'a> {
+    fn lead_back(&mut self, content: &[u8], resources: Option<&'a Dictionary>) -> bool {
+        let Some(objects) = resources.and_then(|r| entry(self.pdf, r, b"XObject")) else {
+            return false;
+        };
+        let Ok(content) = Content::decode(content) else {
+            return false;
+        };
+        let drawn: HashSet<&[u8]> = content
+            .operations
+            .iter()
+            .filter(|operation| operation.operator == "Do")
+            .filter_map(|operation| operation.operands.first()?.as_name().ok())
+            .collect();
+        drawn.into_iter().any(|name| {
+            let object = objects.get(name).and_then(Object::as_reference);
+            object.is_ok_and(|id| self.form_leads_back(id, resources))
+        })
+    }
+
+    fn form_leads_back(&mut self, id: ObjectId, around: Option<&'a Dictionary>) -> bool {
+        if self.open.contains(&id) || self.open.len() > MAX_DEPTH {
+            return true;
+        }
+        if self.sound.contains(&id) {
+            return false;
+        }
+        let Ok(form) = self.pdf.get_object(id).and_then(Object::as_stream) else {
+            return false;
+        };
+        let is_form = form.dict.get(b"Subtype").and_then(Object::as_name);
+        if is_form.is_ok_and(|kind| kind != b"Form") {
+            return false;
+        }
+        let resources = entry(self.pdf, &form.dict, b"Resources").or(around);
+        self.open.push(id);
+        let circle = self.lead_back(&plain_content(form), resources);
+        self.open.pop();
+        self.sound.insert(id);
+        circle
+    }
+}
+
+fn plain_content(stream: &Stream) -> Vec<u8> {
+    let unpacked = stream.decompressed_content();
+    unpacked.unwrap_or_else(|_| stream.content.clone())
+}

@@ -1,0 +1,141 @@
+use super::*;
+
+fn line(size: u32, x: u32, y: u32, text: &str) -> String {
+    format!("BT /F1 {size} Tf 1 0 0 1 {x} {y} Tm ({text}) Tj ET\n")
+}
+
+/// Two pages with a heading each, a word parted at a line's end, and a running title.
+fn report() -> Vec<u8> {
+    let page = |number: u32| {
+        let mut page = line(9, 72, 760, "A running title");
+        page += &line(18, 72, 720, &format!("Heading {number}"));
+        page += &line(
+            11,
+            72,
+            690,
+            "This paragraph is long enough to reach the right edge and to be hyphen-",
+        );
+        page += &line(
+            11,
+            72,
+            676,
+            "ated there, as books do. It goes on for a second line, and ends here.",
+        );
+        page += &line(
+            11,
+            72,
+            650,
+            "A second paragraph stands apart from the first one by more white space.",
+        );
+        page += &line(11, 72, 620, "\\225 An item of a list");
+        page + &line(9, 300, 40, &format!("{number}"))
+    };
+    pdf(&[&page(1), &page(2), &page(3)])
+}
+
+#[test]
+fn a_pdf_becomes_headings_and_paragraphs() {
+    let document = read("a.pdf", &report()).unwrap();
+    assert_eq!(document.format, Format::Pdf);
+    let blocks = blocks(&document);
+    assert_eq!(
+        &blocks[..4],
+        [
+            "H1 # Heading 1",
+            "P This paragraph is long enough to reach the right edge and to be hyphenated there, as books do. It goes on for a second line, and ends here.",
+            "P A second paragraph stands apart from the first one by more white space.",
+            "L - An item of a list",
+        ]
+    );
+    assert_eq!(blocks.len(), 12);
+    assert_eq!(
+        document.notes,
+        ["6 page numbers and running titles were left out."]
+    );
+}
+
+#[test]
+fn turned_text_keeps_its_lines() {
+    let page = "BT /F1 11 Tf 0 1 -1 0 100 72 Tm (Turned by a quarter) Tj ET\n\
+        BT /F1 11 Tf 0 1 -1 0 114 72 Tm (and a second line.) Tj ET";
+    let document = read("a.pdf", &pdf(&[page])).unwrap();
+    assert_eq!(
+        blocks(&document),
+        ["P Turned by a quarter and a second line."]
+    );
+}
+
+#[test]
+fn words_placed_one_by_one_are_apart() {
+    let page = "BT /F1 11 Tf 72 700 Td [(Pla) 20 (ced) -300 (words)] TJ ET";
+    let document = read("a.pdf", &pdf(&[page])).unwrap();
+    assert_eq!(blocks(&document), ["P Placed words"]);
+}
+
+#[test]
+fn pages_without_text() {
+    let problem = read("a.pdf", &pdf(&["0 0 m 10 10 l S", ""])).unwrap_err();
+    assert!(matches!(problem, DocumentProblem::Scanned), "{problem}");
+    let some = read("a.pdf", &pdf(&["", &line(11, 72, 700, "Words.")])).unwrap();
+    assert_eq!(
+        some.notes,
+        ["Of 2 pages, 1 (1) hold no text; they may be pictures."]
+    );
+}
+
+#[test]
+fn a_pdf_with_a_password() {
+    let mut objects: Vec<String> = vec![
+        "<< /Type /Catalog /Pages 2 0 R >>".into(),
+        "<< /Type /Pages /Kids [] /Count 0 >>".into(),
+    ];
+    let zeros = "00".repeat(32);
+    objects.push(format!(
+        "<< /Filter /Standard /V 2 /R 3 /Length 128 /P -4 /O <{zeros}> /U <{zeros}> >>"
+    ));
+    let bytes = assemble(&objects, "/Encrypt 3 0 R /ID [<00> <00>]");
+    let problem = read("a.pdf", &bytes).unwrap_err();
+    assert!(matches!(problem, DocumentProblem::Password), "{problem}");
+}
+
+#[test]
+fn circles_do_not_end_the_program() {
+    // A form that draws itself, and a page that is its own parent.
+    let form = "<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] /Length 5 \
+        /Resources << /XObject << /X 5 0 R >> >> >>\nstream\n/X Do\nendstream";
+    let page = |parent: &str| {
+        format!(
+            "<< /Type /Page /Parent {parent} /MediaBox [0 0 9 9] /Contents 4 0 R /Resources << /XObject << /X 5 0 R >> >> >>"
+        )
+    };
+    let objects = |parent: &str, form: &str| -> Vec<String> {
+        vec![
+            "<< /Type /Catalog /Pages 2 0 R >>".into(),
+            "<< /Type /Pages /Kids [3 0 R] /Count 1 >>".into(),
+            page(parent),
+            "<< /Length 5 >>\nstream\n/X Do\nendstream".into(),
+            form.into(),
+        ]
+    };
+    let plain = "<< /Subtype /Form /BBox [0 0 9 9] /Length 1 >>\nstream\nn\nendstream";
+    for objects in [objects("2 0 R", form), objects("3 0 R", plain)] {
+        let problem = read("a.pdf", &assemble(&objects, "")).unwrap_err();
+        assert!(
+            matches!(problem, DocumentProblem::Damaged { .. }),
+            "{problem}"
+        );
+    }
+    let sound = read("a.pdf", &assemble(&objects("2 0 R", plain), "")).unwrap_err();
+    assert!(matches!(sound, DocumentProblem::Scanned), "{sound}");
+}
+
+#[test]
+fn damaged_pdfs() {
+    let whole = report();
+    let problem = read("a.pdf", &whole[..40]).unwrap_err();
+    assert!(
+        matches!(problem, DocumentProblem::Damaged { .. }),
+        "{problem}"
+    );
+    assert!(!problem.to_string().contains('\n'));
+}
