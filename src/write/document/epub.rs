@@ -12,13 +12,18 @@ use super::{DocumentProblem, Draft, Format, html};
 
 pub(super) fn read(archive: &mut Archive) -> Result<Draft, DocumentProblem> {
     let container = required(archive, "META-INF/container.xml")?;
-    let mut package = None;
+    let (mut package, mut other) = (None, None);
     each_tag(&container, |name, tag| {
-        if name == "rootfile" && package.is_none() {
-            package = attribute(tag, "full-path");
+        if name == "rootfile" {
+            let kind = attribute(tag, "media-type").unwrap_or_default();
+            let is_package = kind == "application/oebps-package+xml";
+            let found = if is_package { &mut package } else { &mut other };
+            *found = found.take().or_else(|| attribute(tag, "full-path"));
         }
     })?;
-    let package = package.ok_or_else(|| damaged("its container names no package"))?;
+    let package = package
+        .or(other)
+        .ok_or_else(|| damaged("its container names no package"))?;
     let spine = spine(&required(archive, &package)?, &package)?;
     let encrypted = encrypted_parts(archive)?;
     let mut draft = Draft::new(Format::Epub);

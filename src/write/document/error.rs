@@ -58,6 +58,10 @@ pub enum DocumentProblem {
         "is a PDF without text, most likely scanned pages; run text recognition over it first (ocrmypdf does)"
     )]
     Scanned,
+    #[error(
+        "is a PDF whose text cannot be taken out: its fonts or its structure are unknown here; convert it to text first (pdftotext does)"
+    )]
+    UnknownFonts,
     #[error("is a damaged {format}: {detail}; get it again, or save it anew")]
     Damaged {
         format: &'static str,

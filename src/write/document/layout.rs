@@ -168,7 +168,12 @@ fn drop_running_heads(lines: &mut Vec<Line>, draft: &mut Draft) {
     let mut edges = is_edge.into_iter();
     lines.retain(|line| {
         let edge = edges.next().unwrap_or(false);
-        let often = || counts.get(&pattern(line)).is_some_and(|n| n * 2 > pages);
+        let often = || {
+            let pattern = pattern(line);
+            let count = counts.get(&pattern).copied().unwrap_or(0);
+            // A chapter's title with the page's number stands on the chapter's pages alone.
+            count * 2 > pages || (count >= 3 && pattern.contains('#'))
+        };
         !(edge && often())
     });
     let dropped = before - lines.len();
@@ -234,6 +239,9 @@ impl Look {
     /// Whether a line belongs to the paragraph above it.
     fn goes_on(&self, open: &Paragraph, line: &Line) -> bool {
         let last = &open.last;
+        if is_contents(&last.text) || is_contents(&line.text) {
+            return false;
+        }
         if half_points(last.size) != half_points(line.size) || bullet(&line.text).is_some() {
             return false;
         }
@@ -260,6 +268,19 @@ fn quantile(values: &mut [f64], part: f64) -> Option<f64> {
     values.get(at).copied()
 }
 
+/// Whether a line stands in a table of contents: dots lead from its title to its page.
+fn is_contents(text: &str) -> bool {
+    text.contains(". . .") || text.contains("....")
+}
+
+/// The dots made three.
+fn short_leader(text: &str) -> String {
+    let is_dot = |c: char| c == '.' || c == ' ';
+    let leader = text.find(". . .").or_else(|| text.find("...."));
+    let (title, rest) = text.split_at(leader.unwrap_or(text.len()));
+    format!("{} ... {}", title.trim(), rest.trim_start_matches(is_dot))
+}
+
 fn ends_sentence(text: &str) -> bool {
     let text = text.trim_end().trim_end_matches(['"', '”', '’', ')', ']']);
     text.ends_with(['.', '!', '?', ':', '…', '。'])
@@ -268,7 +289,7 @@ fn ends_sentence(text: &str) -> bool {
 /// What follows the mark of a list's item.
 fn bullet(text: &str) -> Option<&str> {
     let text = text.trim_start();
-    let marks = ['•', '‣', '▪', '●', '◦', '■', '–'];
+    let marks = ['•', '·', '‣', '▪', '●', '◦', '■', '–'];
     text.strip_prefix(marks)
         .filter(|rest| !rest.trim().is_empty())
 }
@@ -310,6 +331,10 @@ impl Paragraph {
     }
 
     fn finish(self, look: &Look, draft: &mut Draft) {
+        if is_contents(&self.text) {
+            draft.push(BlockKind::TableRow, &short_leader(&self.text));
+            return;
+        }
         let short = self.text.len() <= 200;
         let by_size = look.heading(self.last.size).filter(|_| short);
         let by_words = || heading_level(&self.text).filter(|_| self.lines == 1);

@@ -88,15 +88,20 @@ fn read_pages(bytes: &[u8], deadline: Instant) -> Result<Draft, DocumentProblem>
     let mut draft = Draft::new(Format::Pdf);
     let mut collector = Collector::new(deadline);
     let (mut failed, mut empty) = (Vec::new(), Vec::new());
+    let mut draws_text = false;
     let pages = pdf.get_pages();
+    if pages.is_empty() && pdf.was_encrypted() | pdf.is_encrypted() {
+        return Err(DocumentProblem::Password);
+    }
     if pages.is_empty() {
         return Err(DocumentProblem::damaged(Format::Pdf, "it has no pages"));
     }
     for (&number, &id) in &pages {
         collector.lines.begin_page(number);
         let before = collector.characters;
-        let sound = !has_circle(&pdf, id);
-        let drawn = sound.then(|| quietly_page(&pdf, &mut collector, number));
+        let look = PageLook::of(&pdf, id);
+        draws_text |= look.draws_text;
+        let drawn = (!look.circle).then(|| quietly_page(&pdf, &mut collector, number));
         match collector.stop {
             Some(Stop::Late) => return Err(timed_out()),
             Some(Stop::TooLong) => return Err(DocumentProblem::TextTooLong),
@@ -108,11 +113,14 @@ fn read_pages(bytes: &[u8], deadline: Instant) -> Result<Draft, DocumentProblem>
             empty.push(number);
         }
     }
-    if collector.characters == 0 && failed.len() < pages.len() {
-        return Err(DocumentProblem::Scanned);
-    }
     if collector.characters == 0 {
-        return Err(unreadable());
+        return Err(if draws_text {
+            DocumentProblem::UnknownFonts
+        } else if failed.len() < pages.len() {
+            DocumentProblem::Scanned
+        } else {
+            unreadable()
+        });
     }
     add_blocks(collector.lines, &mut draft);
     let all = pages.len();
@@ -240,29 +248,42 @@ impl OutputDev for Collector {
     }
 }
 
-/// Whether a page's parents, or the forms that it draws, lead back to themselves: following them
-/// would take all of the stack, which ends the program.
-fn has_circle(pdf: &Pdf, page: ObjectId) -> bool {
-    let mut resources = None;
-    let mut node = pdf.get_dictionary(page).ok();
-    let mut depth = 0;
-    while let Some(dictionary) = node {
-        depth += 1;
-        if depth > MAX_DEPTH {
-            return true;
+/// What is seen of a page without reading its text.
+#[derive(Default)]
+struct PageLook {
+    /// Its parents, or the forms that it draws, lead back to themselves: following them would
+    /// take all of the stack, which ends the program.
+    circle: bool,
+    draws_text: bool,
+}
+
+impl PageLook {
+    fn of(pdf: &Pdf, page: ObjectId) -> PageLook {
+        let mut look = PageLook::default();
+        let mut resources = None;
+        let mut node = pdf.get_dictionary(page).ok();
+        let mut depth = 0;
+        while let Some(dictionary) = node {
+            depth += 1;
+            if depth > MAX_DEPTH {
+                look.circle = true;
+                return look;
+            }
+            resources = resources.or_else(|| entry(pdf, dictionary, b"Resources"));
+            node = entry(pdf, dictionary, b"Parent");
         }
-        resources = resources.or_else(|| entry(pdf, dictionary, b"Resources"));
-        node = entry(pdf, dictionary, b"Parent");
+        if let Ok(content) = pdf.get_page_content(page) {
+            let mut forms = Forms {
+                pdf,
+                open: Vec::new(),
+                sound: HashSet::new(),
+                draws_text: false,
+            };
+            look.circle = forms.lead_back(&content, resources);
+            look.draws_text = forms.draws_text;
+        }
+        look
     }
-    let Ok(content) = pdf.get_page_content(page) else {
-        return false;
-    };
-    let mut forms = Forms {
-        pdf,
-        open: Vec::new(),
-        sound: HashSet::new(),
-    };
-    forms.lead_back(&content, resources)
 }
 
 fn entry<'a>(pdf: &'a Pdf, dictionary: &'a Dictionary, key: &[u8]) -> Option<&'a Dictionary> {
@@ -278,14 +299,18 @@ struct Forms<'a> {
     /// Being followed.
     open: Vec<ObjectId>,
     sound: HashSet<ObjectId>,
+    draws_text: bool,
 }
 
 impl<'a> Forms<'a> {
     fn lead_back(&mut self, content: &[u8], resources: Option<&'a Dictionary>) -> bool {
-        let Some(objects) = resources.and_then(|r| entry(self.pdf, r, b"XObject")) else {
+        let Ok(content) = Content::decode(content) else {
             return false;
         };
-        let Ok(content) = Content::decode(content) else {
+        let shows = |operator: &str| matches!(operator, "Tj" | "TJ" | "'" | "\"");
+        let mut operations = content.operations.iter();
+        self.draws_text |= operations.any(|operation| shows(&operation.operator));
+        let Some(objects) = resources.and_then(|r| entry(self.pdf, r, b"XObject")) else {
             return false;
         };
         let drawn: HashSet<&[u8]> = content

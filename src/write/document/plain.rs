@@ -8,27 +8,47 @@ const MAX_HEADING: usize = 80;
 pub(super) fn read(text: String) -> Draft {
     let mut blocks = Vec::new();
     for (start, end) in paragraphs(&text) {
-        let paragraph = &text[start..end];
-        match heading(paragraph) {
-            Some(heading) => {
-                blocks.push(block(
-                    BlockKind::Heading(heading.level),
-                    start..start + heading.end,
-                ));
-                // A title may stand on its text without an empty line between them.
-                let below = text[start + heading.body..end].trim_start().len();
-                if below > 0 {
-                    blocks.push(block(BlockKind::Paragraph, end - below..end));
-                }
+        if has_a_paragraph_a_line(&text[start..end]) {
+            let mut at = start;
+            for line in text[start..end].split_inclusive('\n') {
+                let (from, to) = (
+                    at + line.len() - line.trim_start().len(),
+                    at + line.trim_end().len(),
+                );
+                add(&text, from, to, &mut blocks);
+                at += line.len();
             }
-            None if is_item(paragraph) => items(&text, start, end, &mut blocks),
-            None => blocks.push(block(BlockKind::Paragraph, start..end)),
+        } else {
+            add(&text, start, end, &mut blocks);
         }
     }
     Draft {
         blocks,
         text,
         ..Draft::new(Format::Text)
+    }
+}
+
+/// Whether lines end where paragraphs do, as programs without line breaks of their own save them.
+fn has_a_paragraph_a_line(text: &str) -> bool {
+    let lines = text.lines().count();
+    lines >= 3 && text.len() / lines > 120
+}
+
+fn add(text: &str, start: usize, end: usize, blocks: &mut Vec<Block>) {
+    let paragraph = &text[start..end];
+    match heading(paragraph) {
+        Some(heading) => {
+            let kind = BlockKind::Heading(heading.level);
+            blocks.push(block(kind, start..start + heading.end));
+            // A title may stand on its text without an empty line between them.
+            let below = text[start + heading.body..end].trim_start().len();
+            if below > 0 {
+                blocks.push(block(BlockKind::Paragraph, end - below..end));
+            }
+        }
+        None if is_item(paragraph) => items(text, start, end, blocks),
+        None => blocks.push(block(BlockKind::Paragraph, start..end)),
     }
 }
 

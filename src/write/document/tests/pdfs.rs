@@ -84,6 +84,30 @@ fn pages_without_text() {
 }
 
 #[test]
+fn lines_of_contents_are_rows() {
+    let mut page = line(18, 72, 740, "1 Start . . . . . . . 1");
+    page += &line(11, 72, 700, "1.1 More........... 2");
+    page += &line(11, 72, 686, "Then some text below it.");
+    let document = read("a.pdf", &pdf(&[&page])).unwrap();
+    let expected = [
+        "T 1 Start ... 1",
+        "T 1.1 More ... 2",
+        "P Then some text below it.",
+    ];
+    assert_eq!(blocks(&document), expected);
+}
+
+#[test]
+fn text_in_fonts_that_cannot_be_read_is_not_called_a_scan() {
+    let bytes = pdf(&["BT /F9 11 Tf 72 700 Td (words) Tj ET"]);
+    let problem = read("a.pdf", &bytes).unwrap_err();
+    assert!(
+        matches!(problem, DocumentProblem::UnknownFonts),
+        "{problem}"
+    );
+}
+
+#[test]
 fn a_pdf_with_a_password() {
     let mut objects: Vec<String> = vec![
         "<< /Type /Catalog /Pages 2 0 R >>".into(),

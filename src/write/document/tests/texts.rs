@@ -25,6 +25,16 @@ fn plain_text_with_headings_that_people_write() {
 }
 
 #[test]
+fn lines_that_are_paragraphs() {
+    let long = |i| format!("Line {i} {}", "goes on and on ".repeat(20).trim());
+    let text = format!("[ The book ]\nCHAPTER ONE\n{}\n{}\n", long(1), long(2));
+    let document = read("a.txt", text.as_bytes()).unwrap();
+    let lines = [long(1), long(2)].map(|line| format!("P {line}"));
+    let expected = ["P [ The book ]", "H2 CHAPTER ONE", &lines[0], &lines[1]];
+    assert_eq!(blocks(&document), expected);
+}
+
+#[test]
 fn sentences_are_no_headings() {
     for line in [
         "Part of it was lost.",
