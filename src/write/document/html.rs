@@ -75,11 +75,7 @@ impl Page {
             return;
         }
         match name.as_str() {
-            left_out if LEFT_OUT.contains(&left_out) => {
-                if !ends {
-                    self.skipped = Some((name, 1));
-                }
-            }
+            left_out if LEFT_OUT.contains(&left_out) && !ends => self.skipped = Some((name, 1)),
             "br" => self.text.push('\n'),
             "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => {
                 self.leave_row(draft);
@@ -92,10 +88,8 @@ impl Page {
                 self.flush(draft);
                 self.in_row = true;
             }
-            "td" | "th" if self.in_row => {
-                if !self.text.trim().is_empty() {
-                    self.text.push_str(" | ");
-                }
+            "td" | "th" if self.in_row && !self.text.trim().is_empty() => {
+                self.text.push_str(" | ");
             }
             "li" | "dt" if !self.in_row => {
                 self.flush(draft);

@@ -131,7 +131,7 @@ fn numbered(line: &str) -> Option<u8> {
     let starts = title.chars().next()?;
     let dotted = number.contains('.');
     let ends_well = !title.ends_with(['.', ',', ';', ':']);
-    (dotted && parts.iter().all(|p| is_number(&p)) && starts.is_uppercase() && ends_well)
+    (dotted && parts.iter().all(is_number) && starts.is_uppercase() && ends_well)
         .then(|| parts.len().clamp(1, 6) as u8)
 }
 
