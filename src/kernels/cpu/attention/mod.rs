@@ -90,3 +90,10 @@ impl Attention<'_> {
         start..end
     }
 }
+
+/// Rows in the order of their positions: spans of a document may be given in any order.
+fn by_position(positions: &[u32]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..positions.len() as u32).collect();
+    order.sort_by_key(|&row| positions[row as usize]);
+    order
+}

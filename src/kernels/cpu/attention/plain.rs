@@ -48,7 +48,7 @@ fn one_query<'a>(
 }
 
 /// Sums in 16 lanes so that the compiler can use vectors.
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; 16];
     let (a, b) = (a.chunks_exact(16), b.chunks_exact(16));
     let rest: f32 = a

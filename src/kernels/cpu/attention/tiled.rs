@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{Attention, direct};
+use super::{Attention, by_position, direct};
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut, Parts};
 use crate::kernels::cpu::exp::exp_512;
@@ -21,6 +21,8 @@ const KEYS: usize = 128;
 const SPLIT_KEYS: usize = 128;
 
 pub fn run(job: &Attention<'_>, team: &Team, out: &mut MatMut<'_>) {
+    // Rows near each other in the document see much the same keys.
+    let order = by_position(job.positions);
     let positions = (STACK / job.group()).clamp(1, job.q.rows);
     let blocks = job.q.rows.div_ceil(positions) * job.kv_heads;
     let longest = (0..job.q.rows)
@@ -41,7 +43,7 @@ pub fn run(job: &Attention<'_>, team: &Team, out: &mut MatMut<'_>) {
         Block {
             job,
             head,
-            rows: end.saturating_sub(positions)..end,
+            rows: &order[end.saturating_sub(positions)..end],
         }
     };
     let parts = out.parts();
@@ -89,17 +91,23 @@ pub fn run(job: &Attention<'_>, team: &Team, out: &mut MatMut<'_>) {
     });
 }
 
-/// One task: the query heads of one key head, for some rows.
+/// One task: the query heads of one key head, for some rows in the order of their positions.
 struct Block<'a> {
     job: &'a Attention<'a>,
     head: usize,
-    rows: Range<usize>,
+    rows: &'a [u32],
 }
 
 impl Block<'_> {
-    /// Stacked rows: head `g` of row `r` is row `(r - rows.start) * group + g`.
+    /// Stacked rows: head `g` of the `i`-th row is row `i * group + g`.
     fn stack(&self) -> usize {
         self.rows.len() * self.job.group()
+    }
+
+    /// The row and the head of a stacked row.
+    fn place(&self, s: usize) -> (usize, usize) {
+        let group = self.job.group();
+        (self.rows[s / group] as usize, self.head * group + s % group)
     }
 
     /// Width of a head, in whole tiles.
@@ -115,7 +123,7 @@ impl Block<'_> {
 
     /// Keys that any of the rows sees.
     fn keys(&self) -> Range<usize> {
-        let visible = || self.rows.clone().map(|r| self.job.visible(r));
+        let visible = || self.rows.iter().map(|&r| self.job.visible(r as usize));
         let start = visible().map(|v| v.start).min().unwrap_or(0);
         start..visible().map(|v| v.end).max().unwrap_or(0)
     }
@@ -186,9 +194,9 @@ impl Block<'_> {
     }
 
     fn stack_queries(&self, queries: &mut [f32]) {
-        let (job, group, width) = (self.job, self.job.group(), self.width());
+        let (job, width) = (self.job, self.width());
         for (s, query) in queries.chunks_exact_mut(width).enumerate() {
-            let (r, head) = (self.rows.start + s / group, self.head * group + s % group);
+            let (r, head) = self.place(s);
             let from = &job.q.row(r)[head * job.head_dim..][..job.head_dim];
             query
                 .iter_mut()
@@ -266,11 +274,11 @@ impl Block<'_> {
         total: &mut [f32],
         sums: &mut [f32],
     ) {
-        let (group, width) = (self.job.group(), self.width());
+        let width = self.width();
         let vectors = keys.len().div_ceil(16);
         let lowest = _mm512_set1_ps(f32::NEG_INFINITY);
         for (s, scores) in scores.chunks_exact_mut(KEYS).enumerate() {
-            let visible = self.job.visible(self.rows.start + s / group);
+            let visible = self.job.visible(self.place(s).0);
             let start = visible.start.max(keys.start) - keys.start;
             let end = visible.end.clamp(keys.start, keys.end) - keys.start;
             if start >= end {
@@ -327,14 +335,12 @@ impl Block<'_> {
     /// # Safety
     /// This task's heads and rows of the output are its own.
     unsafe fn finish(&self, state: &[f32], out: Parts<'_>) {
-        let (job, group, width, dim) =
-            (self.job, self.job.group(), self.width(), self.job.head_dim);
+        let (job, width, dim) = (self.job, self.width(), self.job.head_dim);
         let (totals, sums) = state[self.stack()..].split_at(self.stack());
         for (s, (total, sums)) in totals.iter().zip(sums.chunks_exact(width)).enumerate() {
-            let head = self.head * group + s % group;
+            let (r, head) = self.place(s);
             // SAFETY: the caller's.
-            let out =
-                unsafe { out.cols_mut(self.rows.start + s / group, head * dim..(head + 1) * dim) };
+            let out = unsafe { out.cols_mut(r, head * dim..(head + 1) * dim) };
             debug_assert_eq!(job.head_dim, out.len());
             let share = 1.0 / total;
             out.iter_mut().zip(sums).for_each(|(to, v)| *to = v * share);

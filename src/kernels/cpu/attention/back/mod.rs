@@ -1,6 +1,8 @@
-//! Gradients of attention on the processor.
+//! Gradients of attention on the processor, by tiles of rows and keys, so that no more than a tile
+//! of scores is ever kept. Whoever sums a gradient does so alone.
 
-mod plain;
+mod keys;
+mod queries;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +12,7 @@ use super::Attention;
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut};
 use crate::kernels::cpu::Simd;
+use crate::kernels::cpu::product::COLS;
 
 /// The gradient with respect to the queries.
 #[derive(Clone, Copy)]
@@ -31,7 +34,7 @@ pub struct BackKv<'a> {
 
 impl BackQ<'_> {
     /// Writes `stats` and `dq` with the best code of `simd`.
-    pub fn run(&self, team: &Team, _simd: Simd, stats: &mut MatMut<'_>, dq: &mut MatMut<'_>) {
+    pub fn run(&self, team: &Team, simd: Simd, stats: &mut MatMut<'_>, dq: &mut MatMut<'_>) {
         let job = &self.forward;
         job.check();
         for (rows, cols) in [
@@ -45,13 +48,13 @@ impl BackQ<'_> {
         if dq.rows == 0 || dq.cols == 0 {
             return;
         }
-        plain::queries(self, team, stats, dq);
+        queries::run(self, team, simd, stats, dq);
     }
 }
 
 impl BackKv<'_> {
     /// Writes `dk` and `dv` with the best code of `simd`.
-    pub fn run(&self, team: &Team, _simd: Simd, dk: &mut MatMut<'_>, dv: &mut MatMut<'_>) {
+    pub fn run(&self, team: &Team, simd: Simd, dk: &mut MatMut<'_>, dv: &mut MatMut<'_>) {
         let job = &self.forward;
         job.check();
         assert!(
@@ -69,7 +72,7 @@ impl BackKv<'_> {
         if dk.rows == 0 || dk.cols == 0 {
             return;
         }
-        plain::keys_and_values(self, team, dk, dv);
+        keys::run(self, team, simd, dk, dv);
     }
 
     /// The rows that see any of `keys`: those at positions from the first key on, up to where the
@@ -82,5 +85,38 @@ impl BackKv<'_> {
             window => positions.partition_point(|&p| (p as usize) < keys.end - 1 + window as usize),
         };
         start..end.max(start)
+    }
+}
+
+/// Some columns of a matrix, to be laid out in scratch memory.
+struct Stage<'a> {
+    from: &'a Mat<'a, f32>,
+    columns: Range<usize>,
+    factor: f32,
+}
+
+impl Stage<'_> {
+    /// Row by row, with zeros up to whole vectors.
+    fn rows(&self, rows: Range<usize>, to: &mut [f32]) {
+        let width = self.columns.len().next_multiple_of(COLS);
+        for (row, to) in rows.zip(to.chunks_exact_mut(width)) {
+            let from = &self.from.row(row)[self.columns.clone()];
+            let (to, rest) = to.split_at_mut(from.len());
+            to.iter_mut()
+                .zip(from)
+                .for_each(|(to, v)| *to = v * self.factor);
+            rest.fill(0.0);
+        }
+    }
+
+    /// Column by column, each `pitch` after the one before, with zeros behind the last row.
+    fn transposed(&self, rows: Range<usize>, to: &mut [f32], pitch: usize) {
+        to.fill(0.0);
+        for (i, row) in rows.enumerate() {
+            let from = &self.from.row(row)[self.columns.clone()];
+            for (d, v) in from.iter().enumerate() {
+                to[d * pitch + i] = v * self.factor;
+            }
+        }
     }
 }
