@@ -5,9 +5,9 @@ use crate::engine::{Dispatch, Tensor, Tier};
 use crate::kernels::attention::AttentionParams;
 
 /// Query rows in a tile.
-const TILE_ROWS: usize = 32;
+pub const TILE_ROWS: usize = 32;
 /// Query rows from which a tile is worth its padding.
-const ROWS_FOR_TILES: usize = 8;
+pub const ROWS_FOR_TILES: usize = 8;
 /// Bytes of workgroup memory a tile takes, rounded up.
 const TILE_BYTES: u32 = 24 << 10;
 
@@ -74,6 +74,6 @@ fn tile(vectors: u32, groups: [u32; 3]) -> Variant {
     Variant::portable("attention_tile", groups).value("VECTORS", vectors)
 }
 
-fn aligned(view: &Tensor) -> bool {
+pub fn aligned(view: &Tensor) -> bool {
     view.offset.is_multiple_of(4) && (view.stride.is_multiple_of(4) || view.rows <= 1)
 }

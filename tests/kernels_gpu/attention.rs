@@ -82,3 +82,31 @@ fn extreme_scores_agree() {
         }
     }
 }
+
+/// Spans of a document in any order share a tile.
+#[test]
+fn rows_anywhere_agree() {
+    let spans = [100u32..108, 900..908, 40..48, 0..3];
+    let positions: Vec<u32> = spans.into_iter().flatten().collect();
+    let (rows, seen, heads, kv_heads) = (positions.len(), 908, 4, 2);
+    for (head_dim, window) in [(6, None), (64, None), (64, Some(30)), (128, Some(500))] {
+        let inputs = [
+            Input::noise(1, rows, heads * head_dim, 0, 0),
+            Input::noise(2, seen, kv_heads * head_dim, 0, 0),
+            Input::noise(3, seen, kv_heads * head_dim, 0, 0),
+            Input::ids(&positions, 0),
+            Input::noise(4, rows, heads * head_dim, 0, 0),
+        ];
+        let shape = AttentionShape {
+            heads,
+            kv_heads,
+            head_dim,
+            window,
+            scale: 2.0 / (head_dim as f32).sqrt(),
+        };
+        compare(&inputs, &[], 2e-5, |rec, t, _| {
+            attention(rec, &t[0], &t[1], &t[2], &t[3], &t[4], shape, seen);
+        })
+        .unwrap_or_else(|e| panic!("{head_dim}, {window:?}: {e}"));
+    }
+}
