@@ -1,4 +1,8 @@
 //! Whole-model gradients of what is trained beside the frozen weights.
 
+mod autograd;
 mod finite_differences;
+mod golden;
 mod rig;
+mod smollm2;
+mod steps;

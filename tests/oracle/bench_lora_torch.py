@@ -1,0 +1,105 @@
+"""A LoRA step over 1024 tokens: PyTorch and PEFT in float32 with two threads.
+
+    python tests/oracle/bench_lora_torch.py MODEL.gguf [--rounds 5] [--json OUT.json]
+
+LoRA of rank 16 on the query and output projections, mean loss over all tokens, clipping, AdamW. The
+weights are those of the file, dequantised; attention is SDPA. `--frozen SPANS` measures the step
+against a frozen cache instead: SPANS spans of eight tokens, gradients through queries only.
+`--against COMMAND` runs a command by turns with it, whose last line of output is JSON with `seconds`
+and `peak_rss_bytes`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import time
+from pathlib import Path
+
+from paired import Worker, add, row, serve, table
+
+RANK = 16
+SPAN = 8
+
+
+def worker(args) -> None:
+    import torch
+    import torch.nn.functional as F
+    from peft import LoraConfig, get_peft_model
+
+    import gguf_reference
+    import train_goldens
+
+    torch.set_num_threads(args.threads)
+    model = gguf_reference.load(args.model, attention="sdpa")
+    config = LoraConfig(r=RANK, lora_alpha=2 * RANK, lora_dropout=0.0, bias="none",
+                        target_modules=["q_proj", "o_proj"], task_type="CAUSAL_LM")
+    model = get_peft_model(model, config)
+    model.train()
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(10, model.config.vocab_size - 10, (args.tokens,), generator=generator)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.01)
+    if args.frozen:
+        starts = torch.randperm(args.tokens // SPAN - 1, generator=generator)[: args.frozen] * SPAN
+        positions = (starts.sort().values[:, None] + torch.arange(SPAN)).reshape(-1)
+        model.base_model.model.set_attn_implementation("frozen")
+        train_goldens.prefill(model, ids)
+
+    def loss_of():
+        if args.frozen:
+            logits = train_goldens.frozen_logits(model, ids, positions)
+            return F.cross_entropy(logits, ids[positions + 1])
+        logits = model(input_ids=ids[None], use_cache=False).logits[0]
+        return F.cross_entropy(logits[:-1], ids[1:])
+
+    def measure() -> float:
+        start = time.perf_counter()
+        optimiser.zero_grad()
+        loss_of().backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        return time.perf_counter() - start
+
+    serve(measure)
+
+
+def run(command: str) -> dict:
+    done = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{command}: exit status {done.returncode}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--tokens", type=int, default=1024)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--frozen", type=int, default=0, metavar="SPANS")
+    parser.add_argument("--against", metavar="COMMAND")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the numbers here")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        return worker(args)
+
+    torch = Worker(__file__, "--worker", args.model, "--tokens", str(args.tokens),
+                   "--threads", str(args.threads), "--frozen", str(args.frozen))
+    name = "PyTorch + PEFT f32"
+    rows = {name: row(name)} | ({"inscribe": row("inscribe")} if args.against else {})
+    for _ in range(args.rounds):
+        add(rows[name], torch.ask())
+        if args.against:
+            add(rows["inscribe"], run(args.against))
+    torch.close()
+    found = table(list(rows.values()), name, args.frozen * SPAN or args.tokens)
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+//! Gradients and steps against PyTorch's autograd and PEFT.
+
+use crate::golden::{Golden, Order, key, reorder};
+use crate::rig::{cpu, gpu, load};
+use crate::steps::{
+    adamw, after_prefix, assert_losses, assert_near, frozen, frozen_cache, learn, lora_trainer,
+    sequence, trainer,
+};
+use inscribe::engine::Device;
+use inscribe::memory::lora::Lora;
+use inscribe::model::adapter::Projection;
+use inscribe::model::config::ModelConfig;
+use inscribe::model::train::{Optimizer, OptimizerKind, Trained};
+use inscribe::model::transformer::Recompute;
+
+/// Every architecture; the GGUF for its rotation of neighbours.
+const MODELS: [&str; 6] = ["llama", "llama.gguf", "llama3", "qwen2", "qwen3", "gemma3"];
+const Q_AND_O: [Projection; 2] = [Projection::Q, Projection::O];
+const PREFIX_ROWS: usize = 4;
+
+/// Holds the gradients of every A and B against the golden's.
+fn assert_gradients(what: &str, golden: &Golden, kind: &str, model: &ModelConfig, grads: &Lora) {
+    let mut worst = 0.0f64;
+    let mut held = 0;
+    for matrix in &grads.matrices {
+        let (projection, rank) = (matrix.projection, grads.config.rank);
+        let b = reorder(model, projection, rank, &matrix.b, Order::FromModel);
+        for (side, found) in [("A", &matrix.a), ("B", &b)] {
+            let name = key(&format!("{kind}.grad"), matrix.layer, projection, side);
+            let off = assert_near(&format!("{what}: {name}"), found, golden.tensor(&name));
+            worst = worst.max(off);
+            held += 1;
+        }
+    }
+    let prefix = format!("{kind}.grad.");
+    assert_eq!(held, golden.count(&prefix), "{what}: gradients of {kind}");
+    println!("{what}: {held} gradients of {kind} off by at most {worst:.1e} of their norm");
+}
+
+/// LoRA over the whole sequence: gradients, then ten steps of AdamW.
+fn check_lora(device: &Device, name: &str, kind: &str, targets: &[Projection]) {
+    let golden = Golden::load(name);
+    let model = load(device, name);
+    let lora = golden.lora(&model.config, targets, 4);
+    let batch = sequence(&golden.ids);
+    let mut trainer = lora_trainer(device, &model, &lora, None, None);
+    let (_, grads) = learn(&mut trainer, &batch);
+    let layout = lora.layout(&model.config);
+    let grads = Lora::unpack(lora.config.clone(), &layout, &grads);
+    assert_gradients(name, &golden, kind, &model.config, &grads);
+    let what = format!("{name}, {kind}");
+    assert_losses(
+        &what,
+        &mut trainer,
+        &batch,
+        &adamw(&golden),
+        golden.losses(kind),
+    );
+}
+
+/// LoRA against a frozen cache, with a rank that fills no vector.
+fn check_frozen(device: &Device, name: &str) {
+    let golden = Golden::load(name);
+    let model = load(device, name);
+    let lora = golden.lora(&model.config, &Q_AND_O, 3);
+    let cache = frozen_cache(device, &model, &golden.ids);
+    let batch = frozen(&golden.ids, &golden.positions);
+    let mut trainer = lora_trainer(device, &model, &lora, Some(cache), None);
+    let (_, grads) = learn(&mut trainer, &batch);
+    let layout = lora.layout(&model.config);
+    let grads = Lora::unpack(lora.config.clone(), &layout, &grads);
+    assert_gradients(name, &golden, "frozen", &model.config, &grads);
+    let what = format!("{name}, frozen");
+    assert_losses(
+        &what,
+        &mut trainer,
+        &batch,
+        &adamw(&golden),
+        golden.losses("frozen"),
+    );
+}
+
+/// Embeddings before the sequence: their gradient, then five clipped steps down.
+fn check_prefix(device: &Device, name: &str) {
+    let golden = Golden::load(name);
+    let model = load(device, name);
+    let trained = Trained::Prefix { rows: PREFIX_ROWS };
+    let start = golden.tensor("prefix.start");
+    let batch = after_prefix(&golden.ids, PREFIX_ROWS);
+    let mut trainer = trainer(device, &model, trained, start, None, None);
+    let (_, grads) = learn(&mut trainer, &batch);
+    let what = format!("{name}, prefix");
+    let off = assert_near(&what, &grads, golden.tensor("prefix.grad"));
+    println!("{what}: the gradient is off by {off:.1e} of its norm");
+    let sgd = Optimizer {
+        kind: OptimizerKind::Sgd,
+        lr: golden.prefix_lr,
+        clip: Some(golden.max_norm),
+    };
+    let losses = golden.losses("prefix");
+    let (last, steps) = losses.split_last().expect("losses");
+    assert_losses(&what, &mut trainer, &batch, &sgd, steps);
+    let after = trainer.parameters().expect("the prefix");
+    assert_near(&what, &after, golden.tensor("prefix.after"));
+    assert_losses(&what, &mut trainer, &batch, &sgd, &[*last]);
+}
+
+/// What is recomputed comes out the same, and so does everything when it runs again.
+fn check_same_bits(device: &Device, name: &str) {
+    let golden = Golden::load(name);
+    let model = load(device, name);
+    let lora = golden.lora(&model.config, &Projection::ALL, 4);
+    let batch = sequence(&golden.ids);
+    let state = |recompute| {
+        let mut trainer = lora_trainer(device, &model, &lora, None, Some(recompute));
+        for _ in 0..3 {
+            learn(&mut trainer, &batch);
+            trainer.apply(&adamw(&golden)).expect("a step");
+        }
+        trainer.state().expect("numbers")
+    };
+    let first = state(Recompute::Nothing);
+    assert_eq!(first.steps, 3);
+    assert!(
+        first == state(Recompute::Nothing),
+        "{name}: not the same bits twice"
+    );
+    assert!(
+        first == state(Recompute::Layers),
+        "{name}: recomputing changes the bits"
+    );
+}
+
+/// Going on from a state is going on.
+fn check_restored(device: &Device, name: &str) {
+    let golden = Golden::load(name);
+    let model = load(device, name);
+    let lora = golden.lora(&model.config, &Q_AND_O, 4);
+    let batch = sequence(&golden.ids);
+    let step = |trainer: &mut inscribe::model::train::Trainer<'_>| {
+        learn(trainer, &batch);
+        trainer.apply(&adamw(&golden)).expect("a step");
+    };
+    let mut whole = lora_trainer(device, &model, &lora, None, None);
+    step(&mut whole);
+    let between = whole.state().expect("numbers");
+    step(&mut whole);
+    let mut resumed = lora_trainer(device, &model, &lora, None, None);
+    resumed.restore(&between).expect("room");
+    step(&mut resumed);
+    let states = [whole, resumed].map(|trainer| trainer.state().expect("numbers"));
+    assert!(states[0] == states[1], "{name}");
+}
+
+macro_rules! on_both {
+    ($($name:ident: $check:expr;)*) => {
+        mod on_the_cpu {
+            use super::*;
+            $(#[test] fn $name() {
+                let device = cpu();
+                MODELS.iter().for_each(|model| ($check)(&device, model));
+            })*
+        }
+        mod on_the_gpu {
+            use super::*;
+            $(#[test] fn $name() {
+                let device = gpu();
+                MODELS.iter().for_each(|model| ($check)(&device, model));
+            })*
+        }
+    };
+}
+
+on_both! {
+    lora_on_queries_and_outputs: |device, model| check_lora(device, model, "qo", &Q_AND_O);
+    lora_on_every_projection: |device, model| check_lora(device, model, "all", &Projection::ALL);
+    lora_against_a_frozen_cache: check_frozen;
+    prefix: check_prefix;
+    the_same_bits: check_same_bits;
+    a_restored_state: check_restored;
+}
