@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use console::Term;
 use inscribe::write::event::{Event, Phase};
-use inscribe::write::figure::{format, utility_colour};
+use inscribe::write::figure::{FigureError, format, utility_colour};
 use inscribe::write::run::RunRecord;
 
 use super::Context;
@@ -216,7 +216,7 @@ pub fn print_record(record: &RunRecord) -> Result<()> {
     let mut clock = Clock::new(Instant::now());
     clock.stop();
     if record.is_empty() {
-        anyhow::bail!("nothing to show yet: the run has measured no chunk and taken no step");
+        return Err(FigureError::NothingYet.into());
     }
     for line in frame::lines(record, &clock, &look, usize::MAX) {
         outln!("{}", line.trim_end());

@@ -45,7 +45,9 @@ pub struct Table {
 
 const BETWEEN: usize = 2;
 const LEAST_TEXT: usize = 8;
+const LONG_TEXT: usize = 28;
 const LEAST_BAR: usize = 6;
+const GOOD_BAR: usize = 15;
 const MOST_BAR: usize = 32;
 
 impl Table {
@@ -116,13 +118,14 @@ impl Table {
         let gaps = BETWEEN * self.columns.len().saturating_sub(1);
         let room = look.columns.saturating_sub(gaps);
         let used = |widths: &[usize]| widths.iter().sum::<usize>();
-        // Texts give way until bars have what they need at least.
-        let needed = bars.len() * LEAST_BAR;
-        while used(&widths) + needed > room {
-            let widest = texts.iter().copied().max_by_key(|&at| widths[at]);
-            match widest.filter(|&at| widths[at] > LEAST_TEXT) {
-                Some(at) => widths[at] -= 1,
-                None => break,
+        // Long texts give way until bars are easy to read, and all until they can be read at all.
+        for (least_text, bar) in [(LONG_TEXT, GOOD_BAR), (LEAST_TEXT, LEAST_BAR)] {
+            while used(&widths) + bars.len() * bar > room {
+                let widest = texts.iter().copied().max_by_key(|&at| widths[at]);
+                match widest.filter(|&at| widths[at] > least_text) {
+                    Some(at) => widths[at] -= 1,
+                    None => break,
+                }
             }
         }
         let left = room.saturating_sub(used(&widths));

@@ -415,9 +415,13 @@ impl RunRecord {
         let reading = |s: &SegmentRecord| s.prefill_secs + s.local_secs + s.evaluate_before_secs;
         let unread = self.segments.len() - read.clone().count();
         let mean_reading = read.clone().map(reading).sum::<f64>() / read.count().max(1) as f64;
-        let evaluating = self.segments.iter().map(|s| match s.evaluate_after_secs {
-            0.0 => s.evaluate_before_secs,
-            _ => 0.0,
+        // Where nothing was evaluated before, the last evaluation takes about as long as a reading.
+        let evaluating = self.segments.iter().map(|s| {
+            match (s.evaluate_after_secs > 0.0, s.evaluate_before_secs > 0.0) {
+                (true, _) => 0.0,
+                (false, true) => s.evaluate_before_secs,
+                (false, false) => s.prefill_secs,
+            }
         });
         Some(each * steps as f64 + mean_reading * unread as f64 + evaluating.sum::<f64>())
     }

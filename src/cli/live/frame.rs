@@ -11,6 +11,8 @@ use crate::cli::look::{self, Look};
 
 /// Columns of the labels on the left.
 const GUTTER: usize = 9;
+/// Columns of the scale on the right, where there is room for one.
+const SCALE: usize = 11;
 /// Wider than this a view is harder to read, not easier.
 const MOST_COLUMNS: usize = 112;
 const MOST_CELL: usize = 6;
@@ -72,7 +74,8 @@ pub fn lines(run: &RunRecord, clock: &Clock, look: &Look, rows: usize) -> Vec<St
     };
     let mut lines = vec![title(run, look)];
     lines.push(status(run, look));
-    let room = look.columns.saturating_sub(GUTTER).max(1);
+    let scale = if look.columns >= 60 { SCALE } else { 0 };
+    let room = look.columns.saturating_sub(GUTTER + scale).max(1);
     let columns = columns(run, room);
     let mut sections: Vec<Vec<String>> = Vec::new();
     if !columns.is_empty() {
@@ -265,6 +268,14 @@ fn strip(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> String {
         line += &cell;
         line += gap(column);
     }
+    let (low, high) = (format::number(range.0), format::number(range.1));
+    let scale = match look.unicode {
+        true => format!(" {low}–{high}"),
+        false => format!(" {low}-{high}"),
+    };
+    if measure_text_width(&line) + measure_text_width(&scale) <= look.columns {
+        line += &look.paint(&scale, look::MUTED);
+    }
     line
 }
 
@@ -275,23 +286,18 @@ fn bars(columns: &[Column<'_>], look: &Look) -> Vec<String> {
     if most == 0.0 {
         return Vec::new();
     }
-    (0..BAR_ROWS)
-        .rev()
-        .map(|row| {
-            // The uppermost row tells how many steps a bar of full height stands for.
-            let name = match row == BAR_ROWS - 1 {
-                true => format!("steps {most:.0}"),
-                false => String::new(),
-            };
-            let mut line = label(&name, look);
-            for (column, count) in columns.iter().zip(&counts) {
-                let heights = count.map(|c| c / most * BAR_ROWS as f64 - row as f64);
-                line += &bar_cell(heights, column.width, look);
-                line += gap(column);
-            }
-            line
-        })
-        .collect()
+    let heading = label(&format!("steps {most:.0}"), look);
+    let rows = (0..BAR_ROWS).rev().map(|row| {
+        let mut line = label("", look);
+        for (column, count) in columns.iter().zip(&counts) {
+            let heights = count.map(|c| c / most * BAR_ROWS as f64 - row as f64);
+            line += &bar_cell(heights, column.width, look);
+            line += gap(column);
+        }
+        line
+    });
+    // A bar of full height stands for as many steps as the label says.
+    std::iter::once(heading).chain(rows).collect()
 }
 
 /// Coverage taken, coverage and utility taken, and all that is planned.
@@ -313,16 +319,19 @@ fn bar_cell(heights: [f64; 3], width: usize, look: &Look) -> String {
         return " ".repeat(width);
     };
     let full = heights[lower] >= 0.94;
-    if !look.unicode || look.colours == look::Colours::None {
-        let mark = match (lower, look.unicode) {
-            (2, true) => "░",
-            (_, true) if !full => {
-                return look.level(heights[lower] - 0.06).to_string().repeat(width);
-            }
-            (_, true) => "█",
-            (_, false) => marks[lower],
+    if !look.unicode {
+        let mark = marks[lower].repeat(width);
+        return look.paint(&mark, colours[lower]).into_owned();
+    }
+    if look.colours == look::Colours::None && lower < 2 {
+        // Without colours nothing tells coverage from the rest.
+        let taken = heights[1];
+        let block = if taken >= 0.94 {
+            '█'
+        } else {
+            look.level(taken - 0.06)
         };
-        return look.paint(&mark.repeat(width), colours[lower]).into_owned();
+        return block.to_string().repeat(width);
     }
     if lower == 2 {
         let mark = if full { '░' } else { '·' };
@@ -379,14 +388,15 @@ fn marks(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> Vec<String> {
         true => format!("{arrow} chunk {number}"),
         false => format!("{arrow} chunk {number}: {}", look.plain(&title)),
     };
-    // Far to the right the words stand before the mark.
-    let room = look.columns.saturating_sub(GUTTER + before);
-    let line = match measure_text_width(&text) <= room {
-        true => format!("{}{text}", " ".repeat(GUTTER + before)),
+    // The words stand where there is more room.
+    let left = GUTTER + before;
+    let right = look.columns.saturating_sub(left);
+    let line = match measure_text_width(&text) <= right || right > left {
+        true => format!("{}{}", " ".repeat(left), look.fit(&text, right)),
         false => {
             let words = text.trim_start_matches(arrow).trim_start();
-            let words = look.fit(words, (GUTTER + before).saturating_sub(1));
-            let spaces = (GUTTER + before).saturating_sub(measure_text_width(&words) + 1);
+            let words = look.fit(words, left.saturating_sub(1));
+            let spaces = left.saturating_sub(measure_text_width(&words) + 1);
             format!("{}{words} {arrow}", " ".repeat(spaces))
         }
     };
@@ -435,12 +445,15 @@ fn figures(run: &RunRecord, clock: &Clock, look: &Look) -> String {
     let mut parts: Vec<String> = Vec::new();
     let stepping = run.progress.filter(|p| p.phase != Phase::Steps);
     let pace = stepping.and_then(|now| Some((now, clock.pace(&now)?)));
+    // What goes on after the last step is all that is left.
+    let last_phase = !run.steps.is_empty() && run.steps.len() == run.steps_to_take();
     match (pace, run.step_rate()) {
         (Some((now, (rate, left))), _) => {
             if matches!(now.phase, Phase::Prefill | Phase::Local) {
                 parts.push(format!("{} tokens/s", format::count(rate.round() as usize)));
             }
-            parts.push(format!("{} left of this", format::duration(left)));
+            let what = if last_phase { "left" } else { "left of this" };
+            parts.push(format!("{} {what}", format::duration(left)));
         }
         (None, Some(rate)) => {
             let rate = match run.status {
@@ -464,7 +477,8 @@ fn figures(run: &RunRecord, clock: &Clock, look: &Look) -> String {
             parts.push(format!("{} at most", format::bytes(peak)));
         }
     } else {
-        if let Some(left) = run.seconds_left() {
+        let measured = pace.is_some() && last_phase;
+        if let Some(left) = run.seconds_left().filter(|_| !measured) {
             parts.push(format!("{} left", format::duration(left)));
         }
         if clock.stopped.is_none() {

@@ -25,10 +25,22 @@ const EXPLANATION: &str = "Utility: mean of |log P(token | whole document) − l
     nearest tokens only)| over a chunk's tokens.";
 const BY_UTILITY: &str = " Steps go where it is high, after every chunk has had its share.";
 
+/// Where a figure's font comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Font {
+    /// The figure holds it.
+    Inside,
+    /// Whoever draws the figure has it.
+    Outside,
+}
+
 /// The composed figure, `width` pixels wide.
-pub fn figure(run: &RunRecord, theme: Theme, width: u32) -> String {
+pub fn figure(run: &RunRecord, theme: Theme, width: u32, font: Font) -> String {
     let view = View::new(run, theme);
     let mut canvas = Canvas::default();
+    if font == Font::Inside {
+        canvas.style(text::style_sheet());
+    }
     let wide = width >= WIDE_FROM && stack::has_rows(&view);
     let units = match wide {
         true => WIDE,

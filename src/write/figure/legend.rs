@@ -129,12 +129,12 @@ impl Heading {
         let kind = Type::new(LABEL_SIZE, view.palette.muted);
         if self.keys_beside(area.w) {
             let x = area.right() - self.keys_width(&self.keys);
-            draw_line(canvas, self.keys.iter(), x, area.y + 17.0, kind);
+            draw_line(canvas, &self.keys, x, area.y + 17.0, kind);
             return;
         }
         for (line, keys) in self.lines(area.w).into_iter().enumerate() {
             let baseline = area.y + 17.0 + LINE * (line + 1) as f64;
-            draw_line(canvas, keys.iter(), area.x, baseline, kind);
+            draw_line(canvas, keys, area.x, baseline, kind);
         }
     }
 
@@ -163,13 +163,7 @@ impl Heading {
     }
 }
 
-fn draw_line<'k>(
-    canvas: &mut Canvas,
-    keys: impl Iterator<Item = &'k Key>,
-    mut x: f64,
-    baseline: f64,
-    kind: Type,
-) {
+fn draw_line(canvas: &mut Canvas, keys: &[Key], mut x: f64, baseline: f64, kind: Type) {
     for key in keys {
         key.draw(canvas, x, baseline, kind);
         x += key.width(kind) + BETWEEN;

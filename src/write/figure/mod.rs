@@ -20,6 +20,7 @@ mod text;
 mod view;
 
 pub use colour::Theme;
+use compose::Font;
 pub use panels::{facts, phase_rows, utility_colour};
 
 /// How a figure is drawn.
@@ -79,13 +80,19 @@ pub fn svg(run: &RunRecord, options: FigureOptions) -> Result<String, FigureErro
         run,
         options.theme,
         options.width.unwrap_or(1280),
+        Font::Inside,
     ))
 }
 
 /// The composed figure as a picture, which needs no fonts where it is drawn or shown.
 pub fn png(run: &RunRecord, options: FigureOptions) -> Result<Vec<u8>, FigureError> {
     check(run, options)?;
-    let figure = compose::figure(run, options.theme, options.width.unwrap_or(1920));
+    let figure = compose::figure(
+        run,
+        options.theme,
+        options.width.unwrap_or(1920),
+        Font::Outside,
+    );
     png::rasterise(&figure)
 }
 

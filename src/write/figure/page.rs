@@ -72,7 +72,7 @@ fn figures(page: &mut String, view: &View<'_>, width: f64) {
             "Each column is a chunk of the document, in its order. Utility is the mean of \
              |log P(token | whole document) − log P(token | nearest tokens only)| over its tokens: \
              how much the model's expectation there depends on context that is not near. Without \
-             the bars around it, the mean tells whether distant context helps (+) or hinders (−). \
+             the absolute value, the mean tells whether distant context helps (+) or hinders (−). \
              After every chunk has had its share (coverage), steps go where utility is high.",
         ),
         (
@@ -107,7 +107,7 @@ fn chunk_table(page: &mut String, view: &View<'_>) {
     put!(
         page,
         "<thead><tr><th>Chunk</th>{segment}<th class=\"text\">Heading</th><th>Tokens</th>\
-         <th colspan=\"2\">Utility</th><th>Signed</th><th>Steps</th><th>Loss before</th>\
+         <th colspan=\"2\" class=\"text\">Utility</th><th>Signed</th><th>Steps</th><th>Loss before</th>\
          <th>after</th></tr></thead>\n<tbody>"
     );
     for cell in &view.cells {
@@ -228,22 +228,23 @@ fn style(palette: &Palette, width: u32) -> String {
         ..
     } = palette;
     let families = text::FAMILIES;
+    let fonts = text::style_sheet();
     format!(
         "
-:root {{ background: {background}; color: {ink}; font: 16px/1.5 {families}; }}
+{fonts}:root {{ background: {background}; color: {ink}; font: 16px/1.5 {families}; }}
 body {{ margin: 0; }}
 main {{ max-width: {width}px; margin: 0 auto; padding: 40px 24px 64px; }}
 h1 {{ font-size: 34px; line-height: 1.2; margin: 0 0 6px; overflow-wrap: anywhere; }}
 h2 {{ font-size: 21px; margin: 44px 0 10px; }}
 .sub {{ color: {muted}; margin: 0; }}
 .status {{ color: {worse}; font-weight: 600; margin: 6px 0 0; }}
-.tiles {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(210px, 1fr)); gap: 14px;
+.tiles {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(225px, 1fr)); gap: 14px;
   margin: 28px 0 8px; }}
 .tiles div {{ background: {trough}; border-radius: 8px; padding: 12px 16px; }}
 .tiles dt {{ color: {muted}; font-size: 14px; }}
 .tiles dd {{ margin: 2px 0 0; font-weight: 600; }}
 figure {{ margin: 40px 0 0; break-inside: avoid; }}
-figure svg {{ display: block; width: 100%; height: auto; }}
+figure svg {{ display: block; width: calc(100% + 12px); height: auto; margin-left: -6px; }}
 figcaption {{ color: {muted}; font-size: 14px; max-width: 76ch; margin-top: 8px; }}
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }}
@@ -251,7 +252,8 @@ th, td {{ text-align: right; padding: 5px 12px 5px 0; border-bottom: 1px solid {
   white-space: nowrap; }}
 th {{ color: {muted}; font-weight: 600; }}
 .chunks {{ width: 100%; }}
-.chunks .text {{ text-align: left; white-space: normal; min-width: 16ch; }}
+.chunks .text {{ text-align: left; }}
+.chunks td.text {{ white-space: normal; min-width: 16ch; }}
 .chunks .bar {{ width: 120px; }}
 .bar i {{ display: block; height: 11px; border-radius: 2px; print-color-adjust: exact;
   -webkit-print-color-adjust: exact; }}

@@ -215,8 +215,7 @@ pub fn facts(run: &RunRecord) -> Vec<(&'static str, String)> {
 }
 
 fn change(before: f64, after: f64) -> String {
-    let percent = 1000.0 * (after - before) / before;
-    let percent = format::signed(percent.round() / 10.0);
+    let percent = format!("{:+.1}", 100.0 * (after - before) / before).replace('-', "−");
     let (before, after) = (format::number(before), format::number(after));
     format!("{before} to {after} ({percent} %)")
 }

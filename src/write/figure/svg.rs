@@ -75,6 +75,7 @@ impl Type {
 #[derive(Debug, Default)]
 pub struct Canvas {
     body: String,
+    style: String,
 }
 
 /// A number with two decimals at most.
@@ -94,6 +95,11 @@ macro_rules! put {
 }
 
 impl Canvas {
+    /// Puts a style sheet into the figure.
+    pub fn style(&mut self, sheet: String) {
+        self.style = sheet;
+    }
+
     pub fn rect(&mut self, area: Area, fill: &str) {
         self.round_rect(area, fill, 0.0);
     }
@@ -251,10 +257,14 @@ impl Canvas {
     ) -> String {
         let (w, h) = (size.0.ceil(), size.1.ceil());
         let shown_height = (h * shown_width / w).round();
+        let style = match self.style.is_empty() {
+            true => String::new(),
+            false => format!("<style>\n{}</style>\n", self.style),
+        };
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" \
              viewBox=\"0 0 {w} {h}\" role=\"img\" aria-label=\"{}\" font-family=\"{}\">\n\
-             <rect width=\"{w}\" height=\"{h}\" fill=\"{background}\"/>\n{}</svg>\n",
+             {style}<rect width=\"{w}\" height=\"{h}\" fill=\"{background}\"/>\n{}</svg>\n",
             Short(shown_width),
             Short(shown_height),
             escape(label),

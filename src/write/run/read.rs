@@ -76,20 +76,21 @@ pub fn read_events(path: &Path) -> Result<EventsFile, RunError> {
             Err(error) => bad = Some(error),
         }
     }
-    let ended_cleanly = bytes.last() == Some(&b'\n');
-    match bad {
-        Some(error) if ended_cleanly || !is_last_line(&error, &bytes) => Err(error),
-        Some(_) => Ok(cut_lines + 1),
-        None => Ok(cut_lines),
+    if let Some(error) = bad {
+        let cut = bytes.last() != Some(&b'\n') && is_last_line(&error, &bytes);
+        if !cut {
+            return Err(error);
+        }
+        cut_lines += 1;
     }
-    .and_then(|cut_lines| match events.is_empty() {
-        true => Err(RunError::Empty { path: path.clone() }),
+    match events.is_empty() {
+        true => Err(RunError::Empty { path }),
         false => Ok(EventsFile {
             path,
             events,
             cut_lines,
         }),
-    })
+    }
 }
 
 /// The record of a run from its folder or its events file.
