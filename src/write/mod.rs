@@ -3,12 +3,21 @@
 pub mod allocate;
 pub mod chunk;
 pub mod document;
+pub mod error;
 pub mod event;
 pub mod figure;
+pub mod frame;
+pub mod learn;
+pub mod plan;
+pub mod reader;
 pub mod run;
 pub mod sampling;
 pub mod schedule;
 pub mod settings;
 pub mod statistics;
+pub mod study;
 #[doc(hidden)]
 pub mod synthetic;
+pub mod utility;
+pub mod variance;
+pub mod writer;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::memory::LoraConfig;
+use crate::model::train::{Optimizer, OptimizerKind};
 
 /// What is written, and what reading it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,13 @@ pub enum Chunking {
     Structure,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptimizerName {
+    Adamw,
+    Sgd,
+}
+
 /// Every setting that changes what is written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -74,6 +82,7 @@ pub struct WriteSettings {
     pub lora: LoraConfig,
     /// Memory tokens of GradMem.
     pub prefix: usize,
+    pub optimizer: OptimizerName,
     pub lr: f32,
     pub weight_decay: f32,
     /// Gradients are scaled down to this norm; 0 leaves them as they are.
@@ -85,6 +94,8 @@ pub struct WriteSettings {
     pub seed: u64,
     /// Part of the tokens kept out of every step, to measure the loss on.
     pub held_out: f64,
+    /// Whether the loss of every chunk is measured after the last step.
+    pub evaluate: bool,
     /// Steps between checkpoints; 0 for none.
     pub checkpoint: usize,
 }
@@ -105,6 +116,7 @@ impl Default for WriteSettings {
             utility_sample: 1.0,
             lora: LoraConfig::default(),
             prefix: 16,
+            optimizer: OptimizerName::Adamw,
             lr: 1e-4,
             weight_decay: 0.01,
             clip: 1.0,
@@ -112,7 +124,100 @@ impl Default for WriteSettings {
             span: 8,
             seed: 0,
             held_out: 0.0,
+            evaluate: true,
             checkpoint: 8,
         }
     }
 }
+
+impl WriteSettings {
+    /// What suits a method where nothing else is asked for.
+    pub fn for_method(method: Method) -> WriteSettings {
+        let settings = WriteSettings {
+            method,
+            ..WriteSettings::default()
+        };
+        match method {
+            Method::Gdwm | Method::Lora => settings,
+            Method::Gradmem => WriteSettings {
+                lr: 0.05,
+                weight_decay: 0.0,
+                ..settings
+            },
+        }
+    }
+
+    /// One step's way along the gradients.
+    pub fn optimizer(&self) -> Optimizer {
+        let kind = match self.optimizer {
+            OptimizerName::Sgd => OptimizerKind::Sgd,
+            OptimizerName::Adamw => OptimizerKind::AdamW {
+                beta1: 0.9,
+                beta2: 0.999,
+                eps: 1e-8,
+                weight_decay: self.weight_decay,
+            },
+        };
+        Optimizer {
+            kind,
+            lr: self.lr,
+            clip: (self.clip > 0.0).then_some(self.clip),
+        }
+    }
+
+    /// The first setting that makes no sense, and what would.
+    pub fn check(&self) -> Result<(), String> {
+        let at_least_one = [
+            ("--chunk", self.chunk),
+            ("--window", self.window),
+            ("--batch", self.batch),
+            ("--span", self.span),
+            ("--rank", self.lora.rank),
+            ("--prefix", self.prefix),
+        ];
+        for (name, value) in at_least_one {
+            if value == 0 {
+                return Err(format!("{name} must be at least 1"));
+            }
+            if value > MOST {
+                return Err(format!("{name} is {value}; {MOST} is the most"));
+            }
+        }
+        let finite = |name: &str, value: f64, low: f64| {
+            if value.is_finite() && value >= low {
+                Ok(())
+            } else {
+                Err(format!(
+                    "{name} must be a number of at least {low}, not {value}"
+                ))
+            }
+        };
+        finite("--lr", self.lr.into(), 0.0)?;
+        finite("--tau", self.tau, 0.0)?;
+        finite("--alpha", self.lora.alpha.into(), 0.0)?;
+        finite("--weight-decay", self.weight_decay.into(), 0.0)?;
+        finite("--clip", self.clip.into(), 0.0)?;
+        if !(self.utility_sample > 0.0 && self.utility_sample <= 1.0) {
+            let given = self.utility_sample;
+            return Err(format!(
+                "--utility-sample must lie above 0 and up to 1, not {given}"
+            ));
+        }
+        if !(0.0..=0.9).contains(&self.held_out) {
+            let given = self.held_out;
+            return Err(format!(
+                "--held-out must lie between 0 and 0.9, not {given}"
+            ));
+        }
+        if self.method != Method::Gradmem && self.lora.targets.is_empty() {
+            return Err("--targets names no projection".to_owned());
+        }
+        if self.method != Method::Gdwm && self.allocate == Allocate::Whole {
+            return Err("--allocate whole needs --method gdwm".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// More than any sensible setting.
+const MOST: usize = 1 << 20;

@@ -1,0 +1,173 @@
+//! Asking a model about a document: with the document before it, with a memory of it, or with
+//! nothing.
+
+use super::error::WriteError;
+use super::frame::Frame;
+
+use super::settings::Method;
+use crate::engine::Device;
+use crate::memory::Content;
+use crate::model::generate::{GenerateOptions, Generated, generate};
+use crate::model::session::{Session, SessionOptions};
+use crate::model::transformer::Transformer;
+
+/// What stands before a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum View {
+    /// The question alone.
+    Nothing,
+    /// The memory as its method reads it: with the document's keys and values, or in its place.
+    Memory,
+    /// The document itself.
+    Document,
+}
+
+/// A model ready to be asked in one view.
+pub struct Reader<'m> {
+    device: &'m Device,
+    model: &'m Transformer,
+    frame: Frame<'m>,
+    session: Session<'m>,
+    /// Positions that stand before every question.
+    before: usize,
+    /// Whether questions follow the document, in its words.
+    after_document: bool,
+}
+
+impl<'m> Reader<'m> {
+    /// A reader with room for `room` positions of question and answer. `document` holds the
+    /// segment's tokens with what opens them; it is read where the view needs it.
+    pub fn new(
+        device: &'m Device,
+        model: &'m Transformer,
+        frame: Frame<'m>,
+        document: Option<&[u32]>,
+        room: usize,
+        options: SessionOptions<'m>,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Reader<'m>, WriteError> {
+        let document = document.unwrap_or_default();
+        let context = model.config.context;
+        let capacity = document.len().saturating_add(room).min(context);
+        let mut session = Session::new(device, model, capacity, options)?;
+        if !document.is_empty() {
+            session.prefill(document, progress)?;
+        }
+        Ok(Reader {
+            device,
+            model,
+            frame,
+            before: session.len(),
+            after_document: !document.is_empty(),
+            session,
+        })
+    }
+
+    /// A reader of a memory by itself, without its document.
+    pub fn of_memory(
+        device: &'m Device,
+        model: &'m Transformer,
+        frame: Frame<'m>,
+        memory: &Content,
+        room: usize,
+        options: SessionOptions<'m>,
+    ) -> Result<Reader<'m>, WriteError> {
+        let rows = match memory {
+            Content::Prefix(prefix) => prefix.rows,
+            Content::Lora(_) => 0,
+        };
+        let mut reader = Reader::new(
+            device,
+            model,
+            frame,
+            None,
+            room + rows,
+            options,
+            &mut |_, _| {},
+        )?;
+        reader.hold(Some(memory))?;
+        Ok(reader)
+    }
+
+    /// Answers with this memory from now on, or with none.
+    pub fn hold(&mut self, memory: Option<&Content>) -> Result<(), WriteError> {
+        match memory {
+            Some(Content::Lora(lora)) => {
+                let adapter = lora.upload(self.device, &self.model.config)?;
+                self.session.set_adapter(Some(adapter));
+            }
+            Some(Content::Prefix(prefix)) => {
+                self.session.set_adapter(None);
+                self.session.truncate(0);
+                self.session.prefill_embeddings(&prefix.values)?;
+                self.before = self.session.len();
+            }
+            None => self.session.set_adapter(None),
+        }
+        Ok(())
+    }
+
+    /// The tokens of a question as this view puts them.
+    pub fn question(&self, question: &str) -> Result<Vec<u32>, WriteError> {
+        Ok(match self.after_document {
+            true => self.frame.question(question)?,
+            false => self.frame.bare_question(question)?,
+        })
+    }
+
+    /// `log P` of each token of an answer given the question.
+    pub fn score(&mut self, question: &str, answer: &[u32]) -> Result<Vec<f64>, WriteError> {
+        let mut tokens = self.question(question)?;
+        tokens.extend(answer);
+        self.session.truncate(self.before);
+        let scores = self.session.score(&tokens, &mut |_, _| {})?;
+        self.session.truncate(self.before);
+        let of_answer = scores.len() - answer.len();
+        Ok(scores[of_answer..].iter().map(|s| s.logprob).collect())
+    }
+
+    /// As [`Reader::score`], for an answer as text.
+    pub fn score_text(&mut self, question: &str, answer: &str) -> Result<Vec<f64>, WriteError> {
+        let answer = self.frame.answer(answer)?;
+        self.score(question, &answer)
+    }
+
+    /// Mean `log P` of the question's own tokens: how well it fits what stands before it.
+    pub fn likelihood(&mut self, question: &str) -> Result<f64, WriteError> {
+        let tokens = self.question(question)?;
+        self.session.truncate(self.before);
+        let scores = self.session.score(&tokens, &mut |_, _| {})?;
+        self.session.truncate(self.before);
+        let logprobs = scores.iter().map(|score| score.logprob);
+        Ok(super::utility::mean(logprobs).unwrap_or(f64::NEG_INFINITY))
+    }
+
+    /// Writes an answer.
+    pub fn ask(
+        &mut self,
+        question: &str,
+        options: &GenerateOptions,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<Generated, WriteError> {
+        let tokens = self.question(question)?;
+        self.session.truncate(self.before);
+        let tokenizer = &self.frame.model().tokenizer;
+        let mut quiet = |_: usize, _: usize| {};
+        let made = generate(
+            &mut self.session,
+            tokenizer,
+            &tokens,
+            options,
+            &mut quiet,
+            on_text,
+        );
+        self.session.truncate(self.before);
+        Ok(made?)
+    }
+}
+
+/// Whether a method's memory is read after the document's keys and values.
+pub fn needs_document(method: Method) -> bool {
+    method == Method::Gdwm
+}

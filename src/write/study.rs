@@ -1,0 +1,312 @@
+//! Methods and baselines side by side: the same document, budget and questions, several seeds.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::WriteError;
+use super::event::{ChunkUtility, Evaluated, Event, PhaseSeconds, When};
+use super::frame::Frame;
+use super::learn::Segment;
+use super::reader::{Reader, needs_document};
+use super::settings::WriteSettings;
+use super::statistics::{exact_match, token_f1};
+use super::utility::mean;
+use super::writer::{Job, Keeper, Known, write_again};
+use crate::engine::CancelToken;
+use crate::memory::Content;
+use crate::model::generate::GenerateOptions;
+use crate::model::sample::SampleOptions;
+use crate::model::session::SessionOptions;
+
+/// Positions for a question and its answer.
+const ROOM: usize = 512;
+/// Tokens of an answer at most.
+const ANSWER_TOKENS: usize = 48;
+
+/// A question about the document, with the answer it should get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    pub question: String,
+    pub answer: String,
+}
+
+/// One way to write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arm {
+    pub name: String,
+    pub settings: WriteSettings,
+}
+
+/// What one run of an arm came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub arm: String,
+    pub seed: u64,
+    pub steps: usize,
+    /// Mean loss over the document's tokens, before and after.
+    pub loss_before: f64,
+    pub loss_after: f64,
+    /// Over the tokens that no step learned from, before and after; `None` where there are none.
+    pub held_out_before: Option<f64>,
+    pub held_out_after: Option<f64>,
+    /// The same over the half of the chunks with the highest utility.
+    pub high_before: Option<f64>,
+    pub high_after: Option<f64>,
+    pub answers: Option<Answers>,
+    pub seconds: PhaseSeconds,
+    pub answer_seconds: f64,
+}
+
+/// How a memory answers the questions.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answers {
+    /// Mean log-probability of a token of the right answers.
+    pub logprob: f64,
+    /// Share of the written answers that are right, and their overlap of words (as SQuAD counts).
+    pub exact: Option<f64>,
+    pub f1: Option<f64>,
+}
+
+/// Chunks that count as of high utility: the upper half, at least one.
+pub fn high_chunks(chunks: &[ChunkUtility]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..chunks.len()).collect();
+    order.sort_by(|&a, &b| chunks[b].utility.total_cmp(&chunks[a].utility));
+    order.truncate(chunks.len().div_ceil(2));
+    order
+}
+
+/// Collects what a run tells.
+#[derive(Default)]
+struct Collector {
+    chunks: Vec<ChunkUtility>,
+    full: Vec<Option<f32>>,
+    before: Option<Evaluated>,
+    after: Option<Evaluated>,
+    steps: usize,
+    memory: Option<(Segment, Content)>,
+}
+
+impl Keeper for Collector {
+    fn event(&mut self, event: &Event) -> Result<(), WriteError> {
+        match event {
+            Event::Prefilled { surprisal, .. } => self.full = surprisal.clone(),
+            Event::Utility { chunks, .. } => self.chunks = chunks.clone(),
+            Event::Evaluated(e) if e.when == When::Before => self.before = Some(e.clone()),
+            Event::Evaluated(e) => self.after = Some(e.clone()),
+            Event::Step(step) => self.steps = step.step,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self, segment: &Segment, memory: &Content) -> Result<(), WriteError> {
+        self.memory = Some((segment.clone(), memory.clone()));
+        Ok(())
+    }
+}
+
+/// A document under study, read once.
+pub struct Study<'a> {
+    job: Job<'a>,
+    questions: &'a [Question],
+    /// Whether answers are written and compared, which takes longest.
+    generate: bool,
+    known: Known,
+    /// By the local pass of the first settings.
+    utilities: Vec<ChunkUtility>,
+    with_document: Option<Reader<'a>>,
+    cancel: &'a CancelToken,
+}
+
+impl<'a> Study<'a> {
+    /// `job` gives the document and the model; `utilities` its chunks, by which held-out losses
+    /// are told apart.
+    pub fn new(
+        job: Job<'a>,
+        questions: &'a [Question],
+        generate: bool,
+        cancel: &'a CancelToken,
+    ) -> Study<'a> {
+        Study {
+            job,
+            questions,
+            generate,
+            known: Known::default(),
+            utilities: Vec::new(),
+            with_document: None,
+            cancel,
+        }
+    }
+
+    /// Measures the utilities once, with no step taken.
+    pub fn utilities(&mut self) -> Result<&[ChunkUtility], WriteError> {
+        if self.utilities.is_empty() {
+            let settings = WriteSettings {
+                budget: 0,
+                evaluate: false,
+                ..self.job.settings.clone()
+            };
+            let job = Job {
+                settings: &settings,
+                ..self.job
+            };
+            let mut collector = Collector::default();
+            write_again(&job, &mut collector, self.cancel, &mut self.known)?;
+            self.utilities = collector.chunks;
+        }
+        Ok(&self.utilities)
+    }
+
+    /// Writes with one arm and one seed, and measures what came of it.
+    pub fn run(&mut self, arm: &Arm, seed: u64) -> Result<Outcome, WriteError> {
+        let high = high_chunks(self.utilities()?);
+        let settings = WriteSettings {
+            seed,
+            ..arm.settings.clone()
+        };
+        let job = Job {
+            settings: &settings,
+            ..self.job
+        };
+        let mut run = Collector::default();
+        let done = write_again(&job, &mut run, self.cancel, &mut self.known)?;
+        let started = Instant::now();
+        let answers = self.answers(&settings, &run)?;
+        let losses = Losses::of(&run, &self.utilities, &high);
+        Ok(Outcome {
+            arm: arm.name.clone(),
+            seed,
+            steps: run.steps,
+            loss_before: losses.all.0.unwrap_or(0.0),
+            loss_after: losses.all.1.unwrap_or(0.0),
+            held_out_before: losses.held_out.0,
+            held_out_after: losses.held_out.1,
+            high_before: losses.high.0,
+            high_after: losses.high.1,
+            answers,
+            seconds: done.seconds,
+            answer_seconds: started.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn answers(
+        &mut self,
+        settings: &WriteSettings,
+        run: &Collector,
+    ) -> Result<Option<Answers>, WriteError> {
+        let Some((segment, memory)) = &run.memory else {
+            return Ok(None);
+        };
+        if self.questions.is_empty() {
+            return Ok(None);
+        }
+        let (questions, generate) = (self.questions, self.generate);
+        if needs_document(settings.method) {
+            let reader = self.with_document(&segment.ids)?;
+            reader.hold(Some(memory))?;
+            let answers = answer_all(reader, questions, generate);
+            reader.hold(None)?;
+            return Ok(Some(answers?));
+        }
+        let frame = Frame::new(self.job.model)?;
+        let options = SessionOptions {
+            cancel: Some(self.cancel),
+            profile: None,
+        };
+        let (device, model) = (self.job.device, self.job.transformer);
+        let mut reader = Reader::of_memory(device, model, frame, memory, ROOM, options)?;
+        Ok(Some(answer_all(&mut reader, questions, generate)?))
+    }
+
+    /// The reader that has the document before it, and no memory.
+    fn with_document(&mut self, ids: &[u32]) -> Result<&mut Reader<'a>, WriteError> {
+        let reader = match self.with_document.take() {
+            Some(reader) => reader,
+            None => self.reader(Some(ids))?,
+        };
+        Ok(self.with_document.insert(reader))
+    }
+
+    fn reader(&self, ids: Option<&[u32]>) -> Result<Reader<'a>, WriteError> {
+        let options = SessionOptions {
+            cancel: Some(self.cancel),
+            profile: None,
+        };
+        let frame = Frame::new(self.job.model)?;
+        let (device, model) = (self.job.device, self.job.transformer);
+        Reader::new(device, model, frame, ids, ROOM, options, &mut |_, _| {})
+    }
+
+    /// The questions with no document, and with the document itself and no memory.
+    pub fn bounds(&mut self, ids: &[u32]) -> Result<(Answers, Answers), WriteError> {
+        let (questions, generate) = (self.questions, self.generate);
+        let mut nothing = self.reader(None)?;
+        let without = answer_all(&mut nothing, questions, generate)?;
+        drop(nothing);
+        let with = answer_all(self.with_document(ids)?, questions, generate)?;
+        Ok((without, with))
+    }
+}
+
+fn answer_all(
+    reader: &mut Reader<'_>,
+    questions: &[Question],
+    generate: bool,
+) -> Result<Answers, WriteError> {
+    let (mut logprobs, mut exact, mut f1) = (Vec::new(), Vec::new(), Vec::new());
+    let options = GenerateOptions {
+        sample: SampleOptions {
+            temperature: 0.0,
+            ..SampleOptions::default()
+        },
+        max_tokens: ANSWER_TOKENS,
+        stop: vec!["\n".to_owned()],
+    };
+    for q in questions {
+        let scores = reader.score_text(&q.question, &q.answer)?;
+        logprobs.push(mean(scores.into_iter()).unwrap_or(0.0));
+        if generate {
+            let made = reader.ask(&q.question, &options, &mut |_| {})?;
+            let right = std::slice::from_ref(&q.answer);
+            exact.push(f64::from(exact_match(&made.text, right)));
+            f1.push(token_f1(&made.text, right));
+        }
+    }
+    Ok(Answers {
+        logprob: mean(logprobs.into_iter()).unwrap_or(0.0),
+        exact: mean(exact.into_iter()),
+        f1: mean(f1.into_iter()),
+    })
+}
+
+/// Mean losses before and after.
+struct Losses {
+    all: (Option<f64>, Option<f64>),
+    held_out: (Option<f64>, Option<f64>),
+    high: (Option<f64>, Option<f64>),
+}
+
+impl Losses {
+    fn of(run: &Collector, utilities: &[ChunkUtility], high: &[usize]) -> Losses {
+        let held_out = |token: usize| match &run.memory {
+            Some((segment, _)) => segment.holds_out(token),
+            None => false,
+        };
+        let is_high = |token: usize| high.iter().any(|&c| utilities[c].tokens.contains(&token));
+        let before = run.before.as_ref().map_or(&run.full, |e| &e.surprisal);
+        let after = run.after.as_ref().map(|e| &e.surprisal);
+        let pick = |keep: &dyn Fn(usize) -> bool| {
+            let of = |values: &Vec<Option<f32>>| {
+                let kept = values.iter().enumerate().filter(|(t, _)| keep(*t));
+                mean(kept.filter_map(|(_, v)| *v).map(f64::from))
+            };
+            (of(before), after.and_then(of))
+        };
+        Losses {
+            all: pick(&|_| true),
+            held_out: pick(&held_out),
+            high: pick(&|token| held_out(token) && is_high(token)),
+        }
+    }
+}

@@ -1,0 +1,568 @@
+//! The way of a document into a memory: read it whole, read it locally, weigh its chunks, share
+//! out the steps, take them.
+
+mod reading;
+
+use std::ops::Range;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::chunk::{self, Chunk};
+use super::document::Document;
+use super::error::WriteError;
+use super::event::*;
+use super::frame::Frame;
+use super::learn::{Learner, Segment};
+use super::sampling::choose_held_out;
+use super::schedule::{Planned, schedule};
+use super::settings::{Allocate, Chunking, Method, WriteSettings};
+use super::utility;
+use crate::engine::{CancelToken, Device};
+use crate::memory::Content;
+use crate::model::bundle::Model;
+use crate::model::session::SessionOptions;
+
+use crate::model::tokenizer::TokenSpan;
+use crate::model::train::TrainerState;
+use crate::model::transformer::{Cache, Transformer};
+
+pub use reading::Known;
+
+/// Positions of the context kept free for the question and its answer.
+const READER_ROOM: usize = 512;
+/// How often a paused run looks whether it may go on.
+const PAUSE_POLL: Duration = Duration::from_millis(30);
+
+/// A document, a model and what to do with them.
+pub struct Job<'a> {
+    pub model: &'a Model,
+    pub transformer: &'a Transformer,
+    pub device: &'a Device,
+    /// See `memory::fingerprint`.
+    pub fingerprint: &'a str,
+    pub document: &'a Document,
+    pub settings: &'a WriteSettings,
+}
+
+/// Where to go on after a stop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    pub segment: usize,
+    /// Steps taken, over all segments.
+    pub step: usize,
+    pub state: TrainerState,
+}
+
+/// Everything that a run hands out, and what it may go on from.
+pub trait Keeper {
+    fn event(&mut self, event: &Event) -> Result<(), WriteError>;
+
+    /// Makes everything up to the checkpoint safe.
+    fn checkpoint(&mut self, _checkpoint: &Checkpoint) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    /// A segment's memory is finished.
+    fn memory(&mut self, segment: &Segment, memory: &Content) -> Result<(), WriteError>;
+
+    /// Whether to wait before the next step.
+    fn paused(&self) -> bool {
+        false
+    }
+}
+
+/// A run that was stopped: its last checkpoint, and the steps shared out in its segment.
+#[derive(Clone, Debug)]
+pub struct Resume {
+    pub checkpoint: Checkpoint,
+    pub chunks: Vec<ChunkUtility>,
+    pub steps: Vec<ChunkSteps>,
+}
+
+/// A document as tokens.
+pub struct Tokens {
+    pub ids: Vec<u32>,
+    pub bytes: Vec<Range<usize>>,
+}
+
+impl Tokens {
+    pub fn of(model: &Model, text: &str) -> Result<Tokens, WriteError> {
+        let spans = model.tokenizer.encode_with_offsets(text, false, false);
+        let spans: Vec<TokenSpan> = spans.map_err(crate::model::ModelError::from)?;
+        let (ids, bytes) = spans.into_iter().map(|span| (span.id, span.bytes)).unzip();
+        Ok(Tokens { ids, bytes })
+    }
+}
+
+/// Writes a document into memories, one a segment, telling `keeper` of everything.
+pub fn write(
+    job: &Job<'_>,
+    keeper: &mut dyn Keeper,
+    cancel: &CancelToken,
+    resume: Option<Resume>,
+) -> Result<Done, WriteError> {
+    Writer::new(job, keeper, cancel, None)?.run(resume)
+}
+
+/// Reads, weighs the chunks and shares out the steps, and takes none of them.
+pub fn plan(
+    job: &Job<'_>,
+    keeper: &mut dyn Keeper,
+    cancel: &CancelToken,
+) -> Result<(), WriteError> {
+    Writer::new(job, keeper, cancel, None)?.plan_all()
+}
+
+/// As [`write`], reading the document only where it is not yet `known`.
+pub fn write_again(
+    job: &Job<'_>,
+    keeper: &mut dyn Keeper,
+    cancel: &CancelToken,
+    known: &mut Known,
+) -> Result<Done, WriteError> {
+    Writer::new(job, keeper, cancel, Some(known))?.run(None)
+}
+
+/// The keys and values, where the method needs them, and what is known of each chunk.
+type Planning = (Option<Cache>, Vec<ChunkUtility>, Vec<ChunkSteps>);
+
+struct Writer<'a, 'k> {
+    job: &'a Job<'a>,
+    keeper: &'k mut dyn Keeper,
+    cancel: &'a CancelToken,
+    known: Option<&'k mut Known>,
+    lead: Vec<u32>,
+    tokens: Tokens,
+    seconds: PhaseSeconds,
+    peak_bytes: u64,
+    /// Steps taken, over all segments.
+    step: usize,
+}
+
+impl<'a, 'k> Writer<'a, 'k> {
+    fn new(
+        job: &'a Job<'a>,
+        keeper: &'k mut dyn Keeper,
+        cancel: &'a CancelToken,
+        known: Option<&'k mut Known>,
+    ) -> Result<Self, WriteError> {
+        job.settings.check().map_err(WriteError::Settings)?;
+        let tokens = Tokens::of(job.model, &job.document.text)?;
+        if tokens.ids.len() < 2 {
+            return Err(WriteError::NothingToLearn);
+        }
+        Ok(Writer {
+            lead: Frame::new(job.model)?.lead,
+            job,
+            keeper,
+            cancel,
+            known,
+            tokens,
+            seconds: PhaseSeconds::default(),
+            peak_bytes: 0,
+            step: 0,
+        })
+    }
+
+    fn run(mut self, resume: Option<Resume>) -> Result<Done, WriteError> {
+        let segments = segments(self.tokens.ids.len(), self.room()?);
+        if resume.is_none() {
+            let started = self.started(segments.len());
+            self.tell(&Event::Started(Box::new(started)))?;
+        }
+        let mut resume = resume;
+        let skipped = resume.as_ref().map_or(0, |r| r.checkpoint.segment);
+        for (index, range) in segments.iter().enumerate().skip(skipped) {
+            let budget = |index| budget_of(self.job.settings.budget, &segments, index);
+            let (before, budget) = ((0..index).map(budget).sum(), budget(index));
+            let segment = self.segment(index, range.clone());
+            self.write_segment(segment, before, budget, resume.take())?;
+        }
+        let done = Done {
+            steps: self.step,
+            seconds: self.seconds,
+            peak_bytes: self.peak_bytes,
+        };
+        self.tell(&Event::Done(done.clone()))?;
+        Ok(done)
+    }
+
+    fn plan_all(mut self) -> Result<(), WriteError> {
+        let segments = segments(self.tokens.ids.len(), self.room()?);
+        let started = self.started(segments.len());
+        self.tell(&Event::Started(Box::new(started)))?;
+        for (index, range) in segments.iter().enumerate() {
+            let budget = budget_of(self.job.settings.budget, &segments, index);
+            let segment = self.segment(index, range.clone());
+            self.plan(&segment, budget, self.options())?;
+        }
+        Ok(())
+    }
+
+    fn options(&self) -> SessionOptions<'a> {
+        SessionOptions {
+            cancel: Some(self.cancel),
+            profile: None,
+        }
+    }
+
+    /// Document tokens that fit the context beside what opens the text and what the reader needs.
+    fn room(&self) -> Result<usize, WriteError> {
+        let context = self.job.model.config.context;
+        let room = context.saturating_sub(self.lead.len());
+        // A tiny context leaves the reader a quarter.
+        let room = room - READER_ROOM.min(room / 4);
+        if room < 2 {
+            let what =
+                format!("the model's context of {context} tokens is too short to write from");
+            return Err(WriteError::Settings(what));
+        }
+        Ok(room)
+    }
+
+    fn started(&self, segments: usize) -> Started {
+        let (job, config) = (self.job, &self.job.model.config);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Started {
+            version: EVENTS_VERSION,
+            document: DocumentInfo {
+                name: job.document.name.clone(),
+                sha256: job.document.sha256.clone(),
+                bytes: job.document.text.len(),
+                tokens: self.tokens.ids.len(),
+            },
+            model: ModelInfo {
+                name: job.model.name.clone(),
+                fingerprint: job.fingerprint.to_owned(),
+                parameters: config.parameters(),
+            },
+            device: job.device.name().to_owned(),
+            settings: job.settings.clone(),
+            segments,
+            unix_secs: now.map_or(0, |d| d.as_secs()),
+        }
+    }
+
+    fn segment(&self, index: usize, tokens: Range<usize>) -> Segment {
+        let settings = self.job.settings;
+        let held_out = held_out(settings, tokens.len());
+        Segment {
+            index,
+            lead: self.lead.len(),
+            ids: [&self.lead, &self.tokens.ids[tokens.clone()]].concat(),
+            tokens,
+            held_out,
+        }
+    }
+
+    /// Writes one segment; `before` steps belong to those before it.
+    fn write_segment(
+        &mut self,
+        segment: Segment,
+        before: usize,
+        budget: usize,
+        resume: Option<Resume>,
+    ) -> Result<(), WriteError> {
+        let job = self.job;
+        let options = self.options();
+        if resume.is_none() {
+            self.tell(&Event::SegmentStarted {
+                segment: segment.index,
+                tokens: segment.len(),
+            })?;
+        }
+        let (cache, chunks, steps) = match &resume {
+            Some(resume) => {
+                let cache = match job.settings.method {
+                    Method::Gdwm => Some(self.read_again(&segment, options)?),
+                    Method::Lora | Method::Gradmem => None,
+                };
+                (cache, resume.chunks.clone(), resume.steps.clone())
+            }
+            None => self.plan(&segment, budget, options)?,
+        };
+        let cache_bytes = match &cache {
+            Some(_) => Cache::bytes(&job.model.config, segment.ids.len()),
+            None => 0,
+        };
+        let mut learner = Learner::new(
+            job.device,
+            job.transformer,
+            segment.clone(),
+            job.settings,
+            cache,
+            options,
+        )?;
+        let mut done = 0;
+        if let Some(resume) = &resume {
+            learner.restore(&resume.checkpoint.state)?;
+            self.step = resume.checkpoint.step;
+            done = self.step.saturating_sub(before);
+            self.tell(&Event::Resumed { step: self.step })?;
+        } else if job.settings.method != Method::Gdwm {
+            self.evaluate(&mut learner, &segment, &chunks, When::Before)?;
+        }
+        self.steps(&mut learner, &segment, &chunks, &steps, done)?;
+        if job.settings.evaluate {
+            self.evaluate(&mut learner, &segment, &chunks, When::After)?;
+        }
+        self.note_peak(cache_bytes + learner.bytes());
+        let started = Instant::now();
+        self.keeper.memory(&segment, &learner.memory()?)?;
+        self.seconds.save += started.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// Reads the segment as a whole and locally, weighs its chunks and shares out the steps. The
+    /// cache stays where the method needs it.
+    fn plan(
+        &mut self,
+        segment: &Segment,
+        budget: usize,
+        options: SessionOptions<'a>,
+    ) -> Result<Planning, WriteError> {
+        let job = self.job;
+        let bytes = self.tokens.bytes[segment.tokens.clone()].to_vec();
+        let chunks = self.chunks(&bytes);
+        let (cache, full) = self.read(segment, options)?;
+        let local = match needs_utility(job.settings.allocate) {
+            true => self.read_locally(segment, &chunks, options)?,
+            false => vec![None; segment.len()],
+        };
+        let utilities = utility::of_chunks(&chunks, &bytes, &full, &local);
+        self.tell(&Event::Utility {
+            segment: segment.index,
+            chunks: utilities.clone(),
+        })?;
+        let steps = super::plan::share_out(job.settings, &utilities, budget, segment.index)?;
+        self.tell(&Event::Allocated {
+            segment: segment.index,
+            steps: steps.clone(),
+        })?;
+        let cache = (job.settings.method == Method::Gdwm).then_some(cache);
+        Ok((cache, utilities, steps))
+    }
+
+    fn chunks(&self, bytes: &[Range<usize>]) -> Vec<Chunk> {
+        let settings = self.job.settings;
+        match settings.chunking {
+            Chunking::Fixed => chunk::fixed(bytes.len(), settings.chunk),
+            Chunking::Structure => chunk::structural(self.job.document, bytes, settings.chunk),
+        }
+    }
+
+    fn steps(
+        &mut self,
+        learner: &mut Learner<'a>,
+        segment: &Segment,
+        chunks: &[ChunkUtility],
+        steps: &[ChunkSteps],
+        done: usize,
+    ) -> Result<(), WriteError> {
+        let planned = schedule(steps);
+        let mut left: Vec<u32> = steps.iter().map(|s| s.total()).collect();
+        for step in &planned[..done.min(planned.len())] {
+            left[step.chunk] -= 1;
+        }
+        let whole = self.job.settings.allocate == Allocate::Whole;
+        for planned in planned.iter().skip(done) {
+            self.wait_while_paused(learner, segment)?;
+            if self.cancel.is_cancelled() {
+                return self.stop(learner, segment);
+            }
+            let range = match whole {
+                true => 0..segment.len(),
+                false => chunks[planned.chunk].tokens.clone(),
+            };
+            match self.step(learner, segment, *planned, range, whole) {
+                Err(error) if error.is_cancelled() => return self.stop(learner, segment),
+                other => other?,
+            }
+            left[planned.chunk] -= 1;
+            if left[planned.chunk] == 0 && !whole {
+                self.tell(&Event::ChunkDone {
+                    segment: segment.index,
+                    chunk: planned.chunk,
+                })?;
+            }
+            let every = self.job.settings.checkpoint;
+            if every > 0 && self.step.is_multiple_of(every) {
+                self.checkpoint(learner, segment)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        learner: &mut Learner<'a>,
+        segment: &Segment,
+        planned: Planned,
+        range: Range<usize>,
+        whole: bool,
+    ) -> Result<(), WriteError> {
+        let started = Instant::now();
+        let learned = match learner.step(self.step, range) {
+            Err(WriteError::Model(crate::model::ModelError::NotANumber)) => {
+                self.checkpoint(learner, segment)?;
+                return Err(WriteError::NotANumber {
+                    step: self.step + 1,
+                    kept: self.step,
+                });
+            }
+            other => other?,
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        self.seconds.steps += seconds;
+        self.step += 1;
+        self.tell(&Event::Step(Step {
+            segment: segment.index,
+            chunk: (!whole).then_some(planned.chunk),
+            step: self.step,
+            of: self.job.settings.budget,
+            kind: planned.kind,
+            loss: learned.loss,
+            grad_norm: learned.grad_norm,
+            tokens: learned.tokens,
+            seconds,
+        }))
+    }
+
+    fn wait_while_paused(
+        &mut self,
+        learner: &mut Learner<'a>,
+        segment: &Segment,
+    ) -> Result<(), WriteError> {
+        if !self.keeper.paused() {
+            return Ok(());
+        }
+        self.checkpoint(learner, segment)?;
+        self.tell(&Event::Paused)?;
+        while self.keeper.paused() && !self.cancel.is_cancelled() {
+            std::thread::sleep(PAUSE_POLL);
+        }
+        self.tell(&Event::Resumed { step: self.step })
+    }
+
+    /// Ends a cancelled run with everything so far kept.
+    fn stop(&mut self, learner: &Learner<'a>, segment: &Segment) -> Result<(), WriteError> {
+        self.checkpoint(learner, segment)?;
+        Err(WriteError::Cancelled { step: self.step })
+    }
+
+    fn checkpoint(&mut self, learner: &Learner<'a>, segment: &Segment) -> Result<(), WriteError> {
+        let started = Instant::now();
+        self.keeper.checkpoint(&Checkpoint {
+            segment: segment.index,
+            step: self.step,
+            state: learner.state()?,
+        })?;
+        self.seconds.save += started.elapsed().as_secs_f64();
+        self.tell(&Event::Checkpointed { step: self.step })
+    }
+
+    fn evaluate(
+        &mut self,
+        learner: &mut Learner<'a>,
+        segment: &Segment,
+        chunks: &[ChunkUtility],
+        when: When,
+    ) -> Result<(), WriteError> {
+        let started = Instant::now();
+        let mut surprisal = vec![None; segment.len()];
+        for (i, chunk) in chunks.iter().enumerate() {
+            let own = learner.surprisal(chunk.tokens.clone())?;
+            surprisal[chunk.tokens.clone()].copy_from_slice(&own);
+            self.tell(&Event::Progress {
+                phase: Phase::Evaluate,
+                done: i + 1,
+                total: chunks.len(),
+            })?;
+        }
+        let mean_of = |chunk: &ChunkUtility, held_out_only: bool| {
+            let own = chunk
+                .tokens
+                .clone()
+                .filter(|&t| !held_out_only || segment.holds_out(t));
+            utility::mean(own.filter_map(|t| surprisal[t]).map(f64::from))
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        self.seconds.evaluate += seconds;
+        self.tell(&Event::Evaluated(Evaluated {
+            segment: segment.index,
+            when,
+            seconds,
+            losses: chunks
+                .iter()
+                .map(|c| mean_of(c, false).unwrap_or(0.0))
+                .collect(),
+            held_out: chunks.iter().map(|c| mean_of(c, true)).collect(),
+            surprisal,
+        }))
+    }
+
+    fn note_peak(&mut self, bytes: u64) {
+        self.peak_bytes = self.peak_bytes.max(bytes);
+    }
+
+    fn tell(&mut self, event: &Event) -> Result<(), WriteError> {
+        self.keeper.event(event)
+    }
+}
+
+/// Whether the shares depend on utility, so that the local pass is needed.
+fn needs_utility(allocate: Allocate) -> bool {
+    matches!(
+        allocate,
+        Allocate::Utility | Allocate::Signed | Allocate::Topk
+    )
+}
+
+/// Ranges of tokens of nearly equal length, each at most `room`.
+fn segments(tokens: usize, room: usize) -> Vec<Range<usize>> {
+    let count = tokens.div_ceil(room).max(1);
+    (0..count)
+        .map(|i| tokens * i / count..tokens * (i + 1) / count)
+        .collect()
+}
+
+/// A segment's part of the budget, by its tokens; the parts add up to the whole.
+fn budget_of(budget: usize, segments: &[Range<usize>], index: usize) -> usize {
+    let total = segments.last().map_or(1, |s| s.end).max(1);
+    let upto = |token: usize| (budget as u128 * token as u128 / total as u128) as usize;
+    upto(segments[index].end) - upto(segments[index].start)
+}
+
+/// Tokens kept out of learning, the same however the document is cut into chunks.
+fn held_out(settings: &WriteSettings, tokens: usize) -> Vec<Range<usize>> {
+    let parts: Vec<Range<usize>> = (0..tokens)
+        .step_by(HELD_OUT_WITHIN)
+        .map(|start| start..tokens.min(start + HELD_OUT_WITHIN))
+        .collect();
+    choose_held_out(&parts, settings.held_out, HELD_OUT_RUN, settings.seed)
+}
+
+/// Tokens of a run that is kept out together: neighbours tell of each other.
+const HELD_OUT_RUN: usize = 32;
+/// Every so many tokens have their share of such runs.
+const HELD_OUT_WITHIN: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn segments_cover_the_document_and_share_the_budget(
+            tokens in 1usize..100_000, room in 1usize..9000, budget in 0usize..5000,
+        ) {
+            let all = segments(tokens, room);
+            prop_assert_eq!(all[0].start, 0);
+            prop_assert_eq!(all.last().unwrap().end, tokens);
+            prop_assert!(all.windows(2).all(|w| w[0].end == w[1].start));
+            prop_assert!(all.iter().all(|s| !s.is_empty() && s.len() <= room));
+            let shares: usize = (0..all.len()).map(|i| budget_of(budget, &all, i)).sum();
+            prop_assert_eq!(shares, budget);
+        }
+    }
+}
