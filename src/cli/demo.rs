@@ -1,85 +1,192 @@
-//! `inscribe demo`: the default model answers a question about the sample text.
+//! `inscribe demo`: the whole story on the sample document.
 
-use anyhow::{Context as _, Result, bail};
+use std::time::Instant;
 
-use inscribe::model::chat::Message;
-use inscribe::model::generate::{GenerateOptions, generate};
-use inscribe::model::session::Session;
+use anyhow::{Context as _, Result};
 
+use inscribe::memory::{Content, fingerprint};
+use inscribe::model::generate::GenerateOptions;
+use inscribe::model::sample::SampleOptions;
+use inscribe::write::document::{Document, ReadOptions};
+use inscribe::write::error::WriteError;
+use inscribe::write::event::{Event, PhaseSeconds};
+use inscribe::write::frame::Frame;
+use inscribe::write::learn::Segment;
+use inscribe::write::reader::Reader;
+use inscribe::write::settings::WriteSettings;
+use inscribe::write::statistics::mean;
+use inscribe::write::study::Question;
+use inscribe::write::writer::{Job, Keeper, write};
+
+use super::live::Live;
 use super::out::outln;
-use super::setup;
-use super::{Context, generate as generate_verb};
+use super::setup::{self, Loaded};
+use super::{Context, columns::side_by_side};
 
 const SAMPLE: &str = include_str!("../../assets/sample.md");
+const QUESTIONS: &str = include_str!("../../assets/sample-questions.jsonl");
+/// Positions for a question and its answer.
+const ROOM: usize = 512;
 
-/// Ask the default model about the sample text
+/// Write the sample report into a memory, and ask it
 ///
-/// Fetches the model on first use, says which device it took and why, reads the sample text and
-/// streams an answer.
+/// Fetches the default model on first use, says which device it took and why, measures where an
+/// invented report of about 5,000 tokens needs context, takes gradient steps there, and answers
+/// questions about it with no document, with the memory and with the full document.
 #[derive(clap::Args)]
 pub struct Args {
     /// A model: a known name, a .gguf file, a model folder or a hub id
     #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
     model: String,
-    /// What to ask about the sample text
-    #[arg(default_value = "Who founded the Tide House, and in which year?")]
-    question: String,
-    /// Tokens to write at most
-    #[arg(long, default_value_t = 96, value_name = "N")]
+    /// Gradient steps
+    #[arg(long, default_value_t = 16, value_name = "K")]
+    budget: usize,
+    /// How many of the 20 questions to ask
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    questions: usize,
+    /// Tokens of an answer at most
+    #[arg(long, default_value_t = 32, value_name = "N")]
     max_tokens: usize,
+}
+
+/// Shows the run and keeps its memory.
+struct Shown {
+    live: Live,
+    memory: Option<(Segment, Content)>,
+}
+
+impl Keeper for Shown {
+    fn event(&mut self, event: &Event) -> Result<(), WriteError> {
+        self.live.event(event);
+        Ok(())
+    }
+
+    fn memory(&mut self, segment: &Segment, memory: &Content) -> Result<(), WriteError> {
+        self.memory = Some((segment.clone(), memory.clone()));
+        Ok(())
+    }
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
     let loaded = setup::load(&args.model, app)?;
-    let model = &loaded.model;
-    let template = model
-        .chat
-        .as_ref()
-        .context("this model has no chat template; choose another")?;
-    let content = format!("{SAMPLE}\n\n{}", args.question);
-    let rendered = template.render(&[Message::new("user", &content)], true)?;
-    let prompt = model.tokenizer.encode(&rendered, false, true)?;
     outln!(
         "model    {} (loaded in {:.1} s)",
-        model.name,
+        loaded.model.name,
         loaded.load_secs
     );
     outln!("device   {}", loaded.device.name());
-    outln!(
-        "text     the sample report, {} tokens with the question",
-        prompt.len()
-    );
-    outln!("question {}\n", args.question);
-    let context = model.config.context;
-    if prompt.len() >= context {
-        bail!(
-            "the sample text has {} tokens and this model's context is {context}; choose a model \
-             with a longer context",
-            prompt.len()
-        );
-    }
-    let capacity = prompt.len().saturating_add(args.max_tokens).min(context);
-    let options = loaded.session_options(app, None);
-    let mut session = Session::new(&loaded.device, &loaded.transformer, capacity, options)?;
-    let bar = app.counter("reading", prompt.len() as u64, "tokens");
-    let options = GenerateOptions {
-        max_tokens: args.max_tokens,
-        ..GenerateOptions::default()
+    let document = Document::from_bytes("sample.md", SAMPLE.as_bytes(), &ReadOptions::default())?;
+    let settings = WriteSettings {
+        budget: args.budget,
+        checkpoint: 0,
+        ..WriteSettings::default()
     };
-    let made = generate(
-        &mut session,
-        &model.tokenizer,
-        &prompt,
-        &options,
-        &mut |done, total| {
-            bar.set_position(done as u64);
-            if done == total {
-                bar.finish_and_clear();
-            }
-        },
-        &mut setup::print_piece,
+    let print = fingerprint(&loaded.model.file)?;
+    let job = Job {
+        model: &loaded.model,
+        transformer: &loaded.transformer,
+        device: &loaded.device,
+        fingerprint: &print,
+        document: &document,
+        settings: &settings,
+    };
+    let mut shown = Shown {
+        live: Live::new(app),
+        memory: None,
+    };
+    let done = write(&job, &mut shown, &app.cancel, None)?;
+    let Shown { live, memory } = shown;
+    drop(live);
+    told(&done.seconds, done.steps);
+    let (segment, memory) = memory.context("nothing was written")?;
+    ask(args, app, &loaded, &segment, &memory)
+}
+
+fn told(seconds: &PhaseSeconds, steps: usize) {
+    outln!(
+        "written  {steps} steps in {:.1} s: read {:.1}, utility {:.1}, steps {:.1}, measured {:.1}",
+        seconds.total(),
+        seconds.prefill,
+        seconds.local,
+        seconds.steps,
+        seconds.evaluate
+    );
+}
+
+fn ask(
+    args: &Args,
+    app: &Context,
+    loaded: &Loaded,
+    segment: &Segment,
+    memory: &Content,
+) -> Result<()> {
+    let questions: Vec<Question> = QUESTIONS
+        .lines()
+        .take(args.questions)
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .context("the sample's questions are damaged")?;
+    let frame = Frame::new(&loaded.model)?;
+    let (device, model) = (&loaded.device, &loaded.transformer);
+    let options = || loaded.session_options(app, None);
+    let mut nothing = Reader::new(
+        device,
+        model,
+        frame.clone(),
+        None,
+        ROOM,
+        options(),
+        &mut |_, _| {},
     )?;
-    outln!("\n");
-    generate_verb::report(app, &prompt, &made);
+    let bar = app.counter("reading", segment.ids.len() as u64, "tokens");
+    let ids = Some(&segment.ids[..]);
+    let mut reader = Reader::new(
+        device,
+        model,
+        frame,
+        ids,
+        ROOM,
+        options(),
+        &mut |done, _| {
+            bar.set_position(done as u64);
+        },
+    )?;
+    bar.finish_and_clear();
+    for q in &questions {
+        outln!("\nquestion {}\nexpected {}\n", q.question, q.answer);
+        let without = answer(args, &mut nothing, q)?;
+        reader.hold(Some(memory))?;
+        let with_memory = answer(args, &mut reader, q)?;
+        reader.hold(None)?;
+        let full = answer(args, &mut reader, q)?;
+        let columns = [
+            ("no document".to_owned(), without),
+            ("memory".to_owned(), with_memory),
+            ("full document".to_owned(), full),
+        ];
+        side_by_side(&columns)
+            .iter()
+            .for_each(|line| outln!("{line}"));
+    }
     Ok(())
+}
+
+/// An answer, with how likely the right one was and how long it took.
+fn answer(args: &Args, reader: &mut Reader<'_>, q: &Question) -> Result<String> {
+    let options = GenerateOptions {
+        sample: SampleOptions {
+            temperature: 0.0,
+            ..SampleOptions::default()
+        },
+        max_tokens: args.max_tokens,
+        stop: vec!["\n".to_owned()],
+    };
+    let started = Instant::now();
+    let made = reader.ask(&q.question, &options, &mut |_| {})?;
+    let seconds = started.elapsed().as_secs_f64();
+    let right = mean(&reader.score_text(&q.question, &q.answer)?).unwrap_or(0.0);
+    let text = made.text.trim();
+    Ok(format!(
+        "{text}\n\nexpected: log P {right:.2} a token\n{seconds:.1} s"
+    ))
 }

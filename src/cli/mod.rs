@@ -3,7 +3,11 @@
 //! To add a verb: `mod verb;`, a variant of [`Verb`] holding `verb::Args`, and its arm in
 //! [`Verb::run`].
 
+mod ask;
+mod bars;
 mod bench;
+mod columns;
+mod compare;
 mod demo;
 mod devices;
 mod errors;
@@ -18,6 +22,9 @@ mod report;
 mod setup;
 mod surprisal;
 mod table;
+mod utility;
+mod write;
+mod writing;
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -83,6 +90,10 @@ enum Verb {
     Demo(demo::Args),
     Generate(generate::Args),
     Surprisal(surprisal::Args),
+    Utility(Box<utility::Args>),
+    Write(Box<write::Args>),
+    Ask(ask::Args),
+    Compare(Box<compare::Args>),
     Devices(devices::Args),
     Pull(pull::Args),
     Models(models::Args),
@@ -96,6 +107,10 @@ impl Verb {
             Verb::Demo(args) => demo::run(&args, context),
             Verb::Generate(args) => generate::run(&args, context),
             Verb::Surprisal(args) => surprisal::run(&args, context),
+            Verb::Write(args) => write::run(&args, context),
+            Verb::Ask(args) => ask::run(&args, context),
+            Verb::Utility(args) => utility::run(&args, context),
+            Verb::Compare(args) => compare::run(&args, context),
             Verb::Devices(args) => devices::run(&args, context),
             Verb::Report(args) => report::run(&args, context),
             Verb::Bench(args) => bench::run(&args, context),

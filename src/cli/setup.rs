@@ -12,6 +12,8 @@ use inscribe::model::bundle::Model;
 use inscribe::model::hub::Cache;
 use inscribe::model::session::SessionOptions;
 use inscribe::model::transformer::Transformer;
+use inscribe::write::document::{Document, ReadOptions};
+use inscribe::write::event::Phase;
 
 use super::Context;
 
@@ -113,6 +115,26 @@ pub fn read_text(path: &Path) -> Result<String> {
              example with iconv -f latin1 -t utf-8",
             error.utf8_error().valid_up_to()
         ),
+    }
+}
+
+/// A document of any format that can be read, with what its reader should know said.
+pub fn read_document(path: &Path, app: &Context) -> Result<Document> {
+    let document = Document::read(path, &ReadOptions::default())?;
+    for note in &document.notes {
+        app.note(&format!("{}: {note}", document.name));
+    }
+    Ok(document)
+}
+
+/// What a phase of writing is called.
+pub fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Prefill => "reading",
+        Phase::Local => "reading locally",
+        Phase::Evaluate => "measuring",
+        Phase::Steps => "learning",
+        Phase::Save => "saving",
     }
 }
 

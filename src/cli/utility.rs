@@ -1,0 +1,242 @@
+//! `inscribe utility`: where a document needs context beyond its neighbourhood.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use serde_json::json;
+
+use inscribe::memory::Content;
+use inscribe::write::error::WriteError;
+use inscribe::write::event::{ChunkSteps, ChunkUtility, Event};
+use inscribe::write::learn::Segment;
+use inscribe::write::settings::WriteSettings;
+use inscribe::write::writer::{Job, Keeper, Tokens, plan};
+
+use super::setup::{self, Loaded};
+use super::writing::WritingArgs;
+use super::{Context, bars::bar};
+
+const EXAMPLES: &str = "\
+Examples:
+  inscribe utility report.pdf                        a line for each chunk, with bars
+  inscribe utility notes.md --chunking structure     cut at headings instead of every 1024 tokens
+  inscribe utility notes.md --format jsonl --tokens  both surprisals of every token";
+
+/// Show how much each part of a document depends on what came long before
+///
+/// Reads the document twice: as a whole, and in blocks that see only the nearest tokens. A
+/// chunk's utility is the mean difference of its tokens' log-probabilities, and says how many
+/// gradient steps the chunk would get. Nothing is written.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A .txt, .md, .html, .pdf, .docx or .epub file; - reads standard input
+    document: PathBuf,
+    /// A model: a known name, a .gguf file, a model folder or a hub id
+    #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
+    model: String,
+    /// A table for people, or one JSON object a line
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// Also print both surprisals of every token
+    #[arg(long)]
+    tokens: bool,
+    #[command(flatten)]
+    writing: WritingArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Aligned columns with bars
+    Table,
+    /// One JSON object a line
+    Jsonl,
+}
+
+/// What the two passes found, a segment each.
+#[derive(Default)]
+struct Found {
+    full: Vec<Vec<Option<f32>>>,
+    local: Vec<Vec<Option<f32>>>,
+    chunks: Vec<Vec<ChunkUtility>>,
+    steps: Vec<Vec<ChunkSteps>>,
+    seconds: (f64, f64),
+}
+
+/// Collects what is found and moves the bar.
+struct Collector<'a> {
+    found: Found,
+    bar: indicatif::ProgressBar,
+    app: &'a Context,
+}
+
+impl Keeper for Collector<'_> {
+    fn event(&mut self, event: &Event) -> Result<(), WriteError> {
+        match event {
+            Event::Started(started) if started.segments > 1 => self.app.note(&format!(
+                "the document's {} tokens do not fit the model's context: read in {} parts",
+                started.document.tokens, started.segments
+            )),
+            Event::Progress { phase, done, total } => {
+                self.bar.set_message(setup::phase_name(*phase));
+                self.bar.set_length(*total as u64);
+                self.bar.set_position(*done as u64);
+            }
+            Event::Prefilled {
+                surprisal, seconds, ..
+            } => {
+                self.found.full.push(surprisal.clone());
+                self.found.seconds.0 += seconds;
+            }
+            Event::LocallyRead {
+                surprisal, seconds, ..
+            } => {
+                self.found.local.push(surprisal.clone());
+                self.found.seconds.1 += seconds;
+            }
+            Event::Utility { chunks, .. } => self.found.chunks.push(chunks.clone()),
+            Event::Allocated { steps, .. } => self.found.steps.push(steps.clone()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self, _: &Segment, _: &Content) -> Result<(), WriteError> {
+        Ok(())
+    }
+}
+
+pub fn run(args: &Args, app: &Context) -> Result<()> {
+    let settings = args.writing.settings()?;
+    let document = setup::read_document(&args.document, app)?;
+    let loaded = setup::load(&args.model, app)?;
+    let found = measure(&settings, app, &loaded, &document)?;
+    let tokens = Tokens::of(&loaded.model, &document.text)?;
+    let written = match args.format {
+        Format::Table => print_table(args, &found, &loaded, &tokens),
+        Format::Jsonl => print_jsonl(args, &found, &loaded, &tokens),
+    };
+    written.or_else(setup::ignore_broken_pipe)?;
+    let (full, local) = found.seconds;
+    app.note(&format!(
+        "read as a whole in {full:.1} s and locally in {local:.1} s; {} steps shared out",
+        settings.budget
+    ));
+    Ok(())
+}
+
+fn measure(
+    settings: &WriteSettings,
+    app: &Context,
+    loaded: &Loaded,
+    document: &inscribe::write::document::Document,
+) -> Result<Found> {
+    // The steps are shared out as asked, and none is taken.
+    let bar = app.counter("reading", 1, "");
+    let mut collector = Collector {
+        found: Found::default(),
+        bar,
+        app,
+    };
+    let job = Job {
+        model: &loaded.model,
+        transformer: &loaded.transformer,
+        device: &loaded.device,
+        fingerprint: "",
+        document,
+        settings,
+    };
+    plan(&job, &mut collector, &app.cancel)?;
+    collector.bar.finish_and_clear();
+    Ok(collector.found)
+}
+
+fn print_table(args: &Args, found: &Found, loaded: &Loaded, tokens: &Tokens) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let chunks = || found.chunks.iter().flatten();
+    let highest = chunks().map(|c| c.utility).fold(0.0, f64::max);
+    let most = found.steps.iter().flatten().map(|s| s.total()).max();
+    let most = f64::from(most.unwrap_or(0));
+    writeln!(
+        out,
+        "{:>5} {:>13}  {:>7} {:<16} {:>7} {:>9}  {:>5} {:<12} heading",
+        "chunk", "tokens", "utility", "", "signed", "surprisal", "steps", ""
+    )?;
+    let rows = chunks().zip(found.steps.iter().flatten()).enumerate();
+    for (i, (chunk, steps)) in rows {
+        let range = format!("{}..{}", chunk.tokens.start, chunk.tokens.end);
+        let total = steps.total();
+        writeln!(
+            out,
+            "{i:>5} {range:>13}  {:>7.4} {:<16} {:>+7.4} {:>9.4}  {total:>5} {:<12} {}",
+            chunk.utility,
+            bar(chunk.utility, highest, 16),
+            chunk.signed,
+            chunk.surprisal,
+            bar(f64::from(total), most, 12),
+            chunk.title.as_deref().unwrap_or(""),
+        )?;
+    }
+    if args.tokens {
+        writeln!(
+            out,
+            "\n{:>7} {:>9} {:>9} {:>9}  token",
+            "pos", "full", "local", "change"
+        )?;
+        for_each_token(found, loaded, tokens, |pos, text, full, local| {
+            let number = |v: Option<f32>| v.map_or("-".to_owned(), |v| format!("{v:.4}"));
+            let change = full.zip(local).map(|(full, local)| local - full);
+            let (full, local, change) = (number(full), number(local), number(change));
+            writeln!(out, "{pos:>7} {full:>9} {local:>9} {change:>9}  {text:?}")
+        })?;
+    }
+    out.flush()
+}
+
+fn print_jsonl(args: &Args, found: &Found, loaded: &Loaded, tokens: &Tokens) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let segments = found.chunks.iter().zip(&found.steps).enumerate();
+    for (segment, (chunks, steps)) in segments {
+        for (i, (chunk, steps)) in chunks.iter().zip(steps).enumerate() {
+            let line = json!({
+                "segment": segment,
+                "chunk": i,
+                "tokens": [chunk.tokens.start, chunk.tokens.end],
+                "text": [chunk.text.start, chunk.text.end],
+                "title": chunk.title,
+                "utility": chunk.utility,
+                "signed": chunk.signed,
+                "surprisal": chunk.surprisal,
+                "coverage_steps": steps.coverage,
+                "utility_steps": steps.utility,
+            });
+            writeln!(out, "{line}")?;
+        }
+    }
+    if args.tokens {
+        for_each_token(found, loaded, tokens, |pos, text, full, local| {
+            let line = json!({"pos": pos, "text": text, "full": full, "local": local});
+            writeln!(out, "{line}")
+        })?;
+    }
+    out.flush()
+}
+
+/// Calls `print` with every token's place, text and surprisals.
+fn for_each_token(
+    found: &Found,
+    loaded: &Loaded,
+    tokens: &Tokens,
+    mut print: impl FnMut(usize, &str, Option<f32>, Option<f32>) -> io::Result<()>,
+) -> io::Result<()> {
+    let full = found.full.iter().flatten();
+    let local = found.local.iter().flatten().copied().map(Some);
+    let local = local.chain(std::iter::repeat(None));
+    for (pos, ((&id, &full), local)) in tokens.ids.iter().zip(full).zip(local).enumerate() {
+        let bytes = loaded.model.tokenizer.token_bytes(id);
+        print(pos, &String::from_utf8_lossy(&bytes), full, local.flatten())?;
+    }
+    Ok(())
+}

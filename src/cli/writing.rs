@@ -1,0 +1,177 @@
+//! The options that say how a memory is written, shared by every verb that writes one.
+
+use clap::{Args, ValueEnum};
+use inscribe::memory::LoraConfig;
+use inscribe::model::adapter::Projection;
+use inscribe::write::settings::{
+    Allocate, Chunking, Method, OptimizerName, UtilityScale, WriteSettings,
+};
+
+/// How to write.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "How to write")]
+pub struct WritingArgs {
+    /// What is written: fast weights beside the document's keys and values (gdwm), fast weights
+    /// alone (lora), or memory tokens (gradmem)
+    #[arg(long, value_enum, default_value = "gdwm")]
+    pub method: MethodName,
+    /// Gradient steps in all
+    #[arg(long, value_name = "K")]
+    pub budget: Option<usize>,
+    /// Steps that every chunk gets before utility decides
+    #[arg(long, value_name = "N")]
+    pub k_min: Option<usize>,
+    /// Give no chunk a step for its own sake: utility alone decides
+    #[arg(long)]
+    pub no_coverage: bool,
+    /// Temperature of the softmax over utilities: small gives all to the highest, large to all
+    #[arg(long, value_name = "T")]
+    pub tau: Option<f64>,
+    /// Utilities as they are, or brought to mean 0 and deviation 1 before the softmax
+    #[arg(long, value_enum, value_name = "SCALE")]
+    pub scale: Option<ScaleName>,
+    /// Which chunks get the steps; all but utility are baselines
+    #[arg(long, value_enum, value_name = "RULE")]
+    pub allocate: Option<AllocateName>,
+    /// Tokens of a chunk
+    #[arg(long, value_name = "N")]
+    pub chunk: Option<usize>,
+    /// Cut every N tokens, or at headings and paragraphs
+    #[arg(long, value_enum, value_name = "WHERE")]
+    pub chunking: Option<ChunkingName>,
+    /// Tokens of local context that utility is measured against
+    #[arg(long, value_name = "N")]
+    pub window: Option<usize>,
+    /// Estimate utility from this part of each chunk
+    #[arg(long, value_name = "PART")]
+    pub utility_sample: Option<f64>,
+    /// Rank of the fast weights
+    #[arg(long, value_name = "R")]
+    pub rank: Option<usize>,
+    /// Fast weights count alpha / rank times
+    #[arg(long, value_name = "A")]
+    pub alpha: Option<f32>,
+    /// Projections that get fast weights, of q,k,v,o,gate,up,down
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub targets: Option<Vec<Projection>>,
+    /// Memory tokens (gradmem)
+    #[arg(long, value_name = "N")]
+    pub prefix: Option<usize>,
+    /// Which way a step follows the gradients
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub optimizer: Option<OptimizerArg>,
+    /// Learning rate
+    #[arg(long, value_name = "RATE")]
+    pub lr: Option<f32>,
+    /// Weight decay of AdamW
+    #[arg(long, value_name = "D")]
+    pub weight_decay: Option<f32>,
+    /// Scale gradients down to this norm; 0 leaves them
+    #[arg(long, value_name = "NORM")]
+    pub clip: Option<f32>,
+    /// Spans of a step
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Tokens of a span
+    #[arg(long, value_name = "N")]
+    pub span: Option<usize>,
+    /// The same seed on the same device writes the same memory
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Keep this part of the tokens out of every step and report their loss
+    #[arg(long, value_name = "PART")]
+    pub held_out: Option<f64>,
+}
+
+impl WritingArgs {
+    /// The settings asked for, over those that suit the method.
+    pub fn settings(&self) -> anyhow::Result<WriteSettings> {
+        let base = WriteSettings::for_method(self.method.into());
+        let lora = LoraConfig {
+            rank: self.rank.unwrap_or(base.lora.rank),
+            alpha: self.alpha.unwrap_or(base.lora.alpha),
+            targets: self.targets.clone().unwrap_or(base.lora.targets),
+        };
+        let settings = WriteSettings {
+            method: base.method,
+            budget: self.budget.unwrap_or(base.budget),
+            k_min: self.k_min.unwrap_or(base.k_min),
+            coverage: !self.no_coverage,
+            tau: self.tau.unwrap_or(base.tau),
+            scale: self.scale.map_or(base.scale, Into::into),
+            allocate: self.allocate.map_or(base.allocate, Into::into),
+            chunking: self.chunking.map_or(base.chunking, Into::into),
+            chunk: self.chunk.unwrap_or(base.chunk),
+            window: self.window.unwrap_or(base.window),
+            utility_sample: self.utility_sample.unwrap_or(base.utility_sample),
+            lora,
+            prefix: self.prefix.unwrap_or(base.prefix),
+            optimizer: self.optimizer.map_or(base.optimizer, Into::into),
+            lr: self.lr.unwrap_or(base.lr),
+            weight_decay: self.weight_decay.unwrap_or(base.weight_decay),
+            clip: self.clip.unwrap_or(base.clip),
+            batch: self.batch.unwrap_or(base.batch),
+            span: self.span.unwrap_or(base.span),
+            seed: self.seed.unwrap_or(base.seed),
+            held_out: self.held_out.unwrap_or(base.held_out),
+            evaluate: base.evaluate,
+            checkpoint: base.checkpoint,
+        };
+        settings.check().map_err(anyhow::Error::msg)?;
+        Ok(settings)
+    }
+}
+
+/// Declares the command line's names of a library enum.
+macro_rules! names {
+    ($name:ident for $target:ident { $($(#[$doc:meta])* $variant:ident),* $(,)? }) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+        pub enum $name { $($(#[$doc])* $variant),* }
+        impl From<$name> for $target {
+            fn from(name: $name) -> $target {
+                match name { $($name::$variant => $target::$variant),* }
+            }
+        }
+    };
+}
+
+names!(MethodName for Method {
+    /// Fast weights, read after the document's own keys and values
+    Gdwm,
+    /// Fast weights alone: the document is dropped
+    Lora,
+    /// Memory tokens: the document is dropped
+    Gradmem,
+});
+names!(AllocateName for Allocate {
+    /// By contextual utility
+    Utility,
+    /// By utility without its absolute value
+    Signed,
+    /// The same for every chunk
+    Uniform,
+    /// Each step to a random chunk
+    Random,
+    /// All to the chunks of highest utility
+    Topk,
+    /// No chunks: each step draws from the whole document (qTTT)
+    Whole,
+});
+names!(ChunkingName for Chunking {
+    /// Every --chunk tokens
+    Fixed,
+    /// At headings and paragraphs, about --chunk tokens each
+    Structure,
+});
+names!(ScaleName for UtilityScale {
+    /// As measured
+    Raw,
+    /// Mean 0, deviation 1 over the chunks
+    Zscore,
+});
+names!(OptimizerArg for OptimizerName {
+    /// AdamW
+    Adamw,
+    /// Plain gradient descent
+    Sgd,
+});
