@@ -39,6 +39,19 @@ fn dy_load(row: u32, col: u32) -> vec4<f32> {
     return values;
 }
 
+// One element of dy; zero beyond the end of its row.
+fn dy_load_one(row: u32, col: u32) -> f32 {
+    if row >= params.dy.rows || col >= params.dy.cols {
+        return 0.0;
+    }
+    let at = params.dy.offset + row * params.dy.stride + col;
+#ifdef VEC4
+    return dy[at / 4u][at % 4u];
+#else
+    return dy[at];
+#endif
+}
+
 // As `dy_load`, of x.
 fn x_load(row: u32, col: u32) -> vec4<f32> {
     let at = params.x.offset + row * params.x.stride + col;

@@ -13,7 +13,7 @@ const WIDE_BYTES: u32 = 17 << 10;
 /// Bytes of workgroup memory that cooperative tiles take, rounded up.
 const COOPERATIVE_BYTES: u32 = 28 << 10;
 
-const SUBGROUPS: Needs = Needs {
+pub const SUBGROUPS: Needs = Needs {
     subgroups: true,
     f16: false,
     cooperative_matrix: false,
@@ -27,7 +27,7 @@ const COOPERATIVE: Needs = Needs {
 pub fn choose(dispatch: &Dispatch, tier: &Tier) -> Variant {
     let (x, weight, out) = (dispatch.view(0), dispatch.view(1), dispatch.view(3));
     let variant = if tier.suits_lanes() {
-        lanes(x.rows, out)
+        lanes("matmul_lanes", x.rows, 16, out)
     } else if x.rows <= MATVEC_ROWS {
         matvec(x.rows, tier.subgroups, out.cols)
     } else if let Some(edge) = cooperative_edge(tier) {
@@ -48,7 +48,9 @@ pub fn choose(dispatch: &Dispatch, tier: &Tier) -> Variant {
 /// As [`choose`] for products with the weight itself: `out` is as wide as the weight.
 pub fn choose_back(dispatch: &Dispatch, tier: &Tier) -> Variant {
     let (x, weight, out) = (dispatch.view(0), dispatch.view(1), dispatch.view(2));
-    let variant = if tiles(out, 128) >= WIDE_GROUPS && tier.workgroup_bytes >= WIDE_BYTES {
+    let variant = if tier.suits_lanes() {
+        lanes("matmul_back_lanes", x.rows, 32, out)
+    } else if tiles(out, 128) >= WIDE_GROUPS && tier.workgroup_bytes >= WIDE_BYTES {
         Variant::portable("matmul_wide", grid(out, 128, 128))
     } else {
         Variant::portable("matmul", grid(out, 64, 64))
@@ -63,9 +65,12 @@ pub fn choose_back(dispatch: &Dispatch, tier: &Tier) -> Variant {
 }
 
 pub fn variants_back() -> Vec<Variant> {
+    let lanes = Variant::portable("matmul_back_lanes", [1; 3]).needing(SUBGROUPS);
     let shapes = [
         Variant::portable("matmul", [1; 3]),
         Variant::portable("matmul_wide", [1; 3]),
+        lanes.clone(),
+        lanes.flag("WIDE"),
     ];
     every_load(&shapes.map(|shape| shape.flag("BACK")))
 }
@@ -100,7 +105,7 @@ pub fn variants() -> Vec<Variant> {
     every_load(&shapes)
 }
 
-fn grid(out: &Tensor, rows: usize, cols: usize) -> [u32; 3] {
+pub fn grid(out: &Tensor, rows: usize, cols: usize) -> [u32; 3] {
     [
         out.cols.div_ceil(cols) as u32,
         out.rows.div_ceil(rows) as u32,
@@ -112,10 +117,10 @@ fn tiles(out: &Tensor, edge: usize) -> usize {
     out.cols.div_ceil(edge) * out.rows.div_ceil(edge)
 }
 
-/// Blocks of 8 rows, or of 16 where there are more.
-fn lanes(rows: usize, out: &Tensor) -> Variant {
+/// Blocks of 8 rows, or of 16 where there are more, and of `cols` columns.
+fn lanes(shader: &'static str, rows: usize, cols: usize, out: &Tensor) -> Variant {
     let block = if rows > 8 { 16 } else { 8 };
-    let variant = Variant::portable("matmul_lanes", grid(out, block, 16)).needing(SUBGROUPS);
+    let variant = Variant::portable(shader, grid(out, block, cols)).needing(SUBGROUPS);
     if block == 16 {
         variant.flag("WIDE")
     } else {

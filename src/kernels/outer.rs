@@ -6,7 +6,7 @@ use crate::engine::gpu::Variant;
 use crate::engine::{Access, Binding, Dispatch, Kernel, Recording, Tensor, Tier};
 use crate::kernel_params;
 use crate::kernels::cpu::{self, Simd};
-use crate::kernels::matmul_gpu::loads_vectors;
+use crate::kernels::matmul_gpu::{SUBGROUPS, grid, loads_vectors};
 
 kernel_params! {
     pub struct OuterParams { accumulate: u32, }
@@ -54,10 +54,18 @@ pub fn outer(recording: &mut Recording, dy: &Tensor, x: &Tensor, out: &Tensor, i
     );
 }
 
-fn choose(dispatch: &Dispatch, _tier: &Tier) -> Variant {
+/// Columns of the narrower factor up to which its rows are shared out as well.
+const NARROW: usize = 32;
+
+fn choose(dispatch: &Dispatch, tier: &Tier) -> Variant {
     let (dy, x, out) = (dispatch.view(0), dispatch.view(1), dispatch.view(2));
-    let tiles = |len: usize| len.div_ceil(64) as u32;
-    let variant = Variant::portable("outer", [tiles(out.cols), tiles(out.rows), 1]);
+    let variant = if tier.suits_lanes() {
+        Variant::portable("outer_lanes", grid(out, 8, 32)).needing(SUBGROUPS)
+    } else if out.rows.min(out.cols) <= NARROW {
+        narrow(out)
+    } else {
+        Variant::portable("outer", grid(out, 64, 64))
+    };
     if loads_vectors(dy) && loads_vectors(x) {
         variant.flag("VEC4")
     } else {
@@ -65,9 +73,33 @@ fn choose(dispatch: &Dispatch, _tier: &Tier) -> Variant {
     }
 }
 
+fn narrow(out: &Tensor) -> Variant {
+    let turned = out.rows > out.cols;
+    let (narrow, wide) = if turned {
+        (out.cols, out.rows)
+    } else {
+        (out.rows, out.cols)
+    };
+    let groups = [wide.div_ceil(32) as u32, narrow.div_ceil(16) as u32, 1];
+    let variant = Variant::portable("outer_narrow", groups);
+    if turned {
+        variant.flag("TURNED")
+    } else {
+        variant
+    }
+}
+
 fn variants() -> Vec<Variant> {
-    let tiled = Variant::portable("outer", [1; 3]);
-    vec![tiled.clone(), tiled.flag("VEC4")]
+    let narrow = Variant::portable("outer_narrow", [1; 3]);
+    [
+        Variant::portable("outer", [1; 3]),
+        Variant::portable("outer_lanes", [1; 3]).needing(SUBGROUPS),
+        narrow.clone(),
+        narrow.flag("TURNED"),
+    ]
+    .into_iter()
+    .flat_map(|shape| [shape.clone(), shape.flag("VEC4")])
+    .collect()
 }
 
 fn twin(team: &Team, mut call: CpuCall<'_>) {

@@ -8,6 +8,7 @@ pub mod simd;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod exp;
+mod narrow;
 mod product;
 pub mod rows;
 pub mod rows_back;

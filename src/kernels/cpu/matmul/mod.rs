@@ -17,7 +17,9 @@ pub(crate) mod tests;
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut, Rows};
 
-use super::Simd;
+use super::scratch::with_scratch;
+use super::{Simd, narrow};
+use crate::kernels::quant::dequantize_row;
 #[cfg(target_arch = "x86_64")]
 pub(super) use many::grains;
 
@@ -62,6 +64,7 @@ impl Matmul<'_> {
             _ if self.x.cols == 0 => portable::few(self, team, simd, out),
             #[cfg(target_arch = "x86_64")]
             Simd::Avx512 | Simd::Amx if out.rows <= FEW_ROWS => few::run(self, team, out),
+            _ if out.rows > FEW_ROWS && out.cols <= narrow::MOST_COLS => self.narrow(team, out),
             #[cfg(target_arch = "x86_64")]
             Simd::Amx if out.rows >= amx::LEAST_ROWS => amx::run(self, team, out),
             #[cfg(target_arch = "x86_64")]
@@ -69,6 +72,22 @@ impl Matmul<'_> {
             _ if out.rows <= FEW_ROWS => portable::few(self, team, simd, out),
             _ => portable::many(self, team, out),
         }
+    }
+
+    /// Few columns: the weight is expanded whole.
+    fn narrow(&self, team: &Team, out: &mut MatMut<'_>) {
+        let weight = &self.weight;
+        with_scratch(weight.rows * weight.cols, |dense| {
+            for (n, dense) in dense.chunks_exact_mut(weight.cols).enumerate() {
+                dequantize_row(weight.dtype, weight.row(n), dense);
+            }
+            let factor = narrow::Factor {
+                data: dense,
+                by_row: 1,
+                by_col: weight.cols,
+            };
+            narrow::run(team, &self.x, &factor, self.bias, self.accumulate, out);
+        });
     }
 
     fn bias_at(&self, n: usize) -> f32 {

@@ -17,9 +17,11 @@ use crate::engine::DType;
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut, Rows};
 
-use super::Simd;
+use super::scratch::with_scratch;
 #[cfg(target_arch = "x86_64")]
 use super::unpack::{Unpack, unpack_row};
+use super::{Simd, narrow};
+use crate::kernels::quant::dequantize_row;
 
 /// One multiplication.
 #[derive(Clone, Copy)]
@@ -47,12 +49,31 @@ impl MatmulBack<'_> {
         }
         match simd {
             _ if dy.cols == 0 => portable::run(self, team, dx),
+            _ if dx.cols <= narrow::MOST_COLS => self.narrow(team, dx),
             #[cfg(target_arch = "x86_64")]
             Simd::Amx if dx.rows >= amx::LEAST_ROWS => amx::run(self, team, dx),
             #[cfg(target_arch = "x86_64")]
             Simd::Avx512 | Simd::Amx => many::run(self, team, dx),
             _ => portable::run(self, team, dx),
         }
+    }
+}
+
+impl MatmulBack<'_> {
+    /// Few columns: the weight is expanded whole.
+    fn narrow(&self, team: &Team, dx: &mut MatMut<'_>) {
+        let weight = &self.weight;
+        with_scratch(weight.rows * weight.cols, |dense| {
+            for (n, dense) in dense.chunks_exact_mut(weight.cols).enumerate() {
+                dequantize_row(weight.dtype, weight.row(n), dense);
+            }
+            let factor = narrow::Factor {
+                data: dense,
+                by_row: weight.cols,
+                by_col: 1,
+            };
+            narrow::run(team, &self.dy, &factor, None, self.accumulate, dx);
+        });
     }
 }
 

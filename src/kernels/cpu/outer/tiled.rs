@@ -80,9 +80,15 @@ impl Task<'_> {
             let row = &self.wide.row(row)[self.cols.clone()];
             let panels = packed.chunks_exact_mut(PANEL * DEPTH);
             for (panel, values) in panels.zip(row.chunks(PANEL)) {
-                let (there, beyond) = panel[i * PANEL..][..PANEL].split_at_mut(values.len());
-                there.copy_from_slice(values);
-                beyond.fill(0.0);
+                let to = &mut panel[i * PANEL..][..PANEL];
+                // A length known beforehand makes this a few moves instead of a call.
+                if let Ok(values) = <&[f32; PANEL]>::try_from(values) {
+                    to.copy_from_slice(values);
+                } else {
+                    let (there, beyond) = to.split_at_mut(values.len());
+                    there.copy_from_slice(values);
+                    beyond.fill(0.0);
+                }
             }
         }
     }

@@ -1,0 +1,78 @@
+//! Products with few columns: each thread takes some rows, and reads them once.
+
+use crate::engine::cpu::Team;
+use crate::engine::view::{Mat, MatMut};
+
+/// Columns up to which panels of 32 would be half empty.
+pub const MOST_COLS: usize = 16;
+
+/// A dense right factor: `data[k * by_row + n * by_col]`.
+pub struct Factor<'a> {
+    pub data: &'a [f32],
+    pub by_row: usize,
+    pub by_col: usize,
+}
+
+/// Sets `out`, or adds to it where `accumulate`, to `x * factor` and the bias.
+pub fn run(
+    team: &Team,
+    x: &Mat<'_>,
+    factor: &Factor<'_>,
+    bias: Option<&[f32]>,
+    accumulate: bool,
+    out: &mut MatMut<'_>,
+) {
+    let (rows, cols) = (out.rows, out.cols);
+    if rows == 0 || cols == 0 {
+        return;
+    }
+    assert!(rows <= x.rows && bias.is_none_or(|bias| bias.len() == cols));
+    if x.cols > 0 {
+        let last = (x.cols - 1) * factor.by_row + (cols - 1) * factor.by_col;
+        assert!(last < factor.data.len() && (rows - 1) * x.stride + x.cols <= x.data.len());
+    }
+    // Enough rows that the factor's packing does not show.
+    let grain = rows.div_ceil(2 * team.threads()).max(64);
+    let parts = out.parts();
+    team.ranges(rows, grain, |range| {
+        for r in range.clone() {
+            // SAFETY: each row belongs to one range.
+            let out = unsafe { parts.row_mut(r) };
+            if !accumulate {
+                out.fill(0.0);
+            }
+            if let Some(bias) = bias {
+                out.iter_mut()
+                    .zip(bias)
+                    .for_each(|(out, bias)| *out += bias);
+            }
+        }
+        if x.cols == 0 {
+            return;
+        }
+        // SAFETY: every extent is checked above; the rows are this task's own.
+        unsafe {
+            gemm::gemm(
+                range.len(),
+                cols,
+                x.cols,
+                parts.at(range.start, 0),
+                1,
+                parts.stride() as isize,
+                true,
+                x.data.as_ptr().add(range.start * x.stride),
+                1,
+                x.stride as isize,
+                factor.data.as_ptr(),
+                factor.by_col as isize,
+                factor.by_row as isize,
+                1.0,
+                1.0,
+                false,
+                false,
+                false,
+                gemm::Parallelism::None,
+            );
+        }
+    });
+}
