@@ -82,6 +82,8 @@ enum Experiment {
     Whole,
     /// gdwm, lora and gradmem
     Methods,
+    /// How much of a step's gradient noise lies within chunks, and how much between them
+    Variance,
     /// The arms named by --arms
     Arms,
 }
@@ -99,7 +101,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         Some(path) => read_questions(path)?,
         None => Vec::new(),
     };
-    let document = setup::read_document(&args.document, app)?;
+    let document = setup::read_document(&args.document, args.writing.encoding.as_deref(), app)?;
     let loaded = setup::load(&args.model, app)?;
     let job = Job {
         model: &loaded.model,
@@ -121,6 +123,9 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         );
     }
     let mut study = Study::new(job, &questions, args.generate, &app.cancel);
+    if args.experiment == Experiment::Variance {
+        return variance(args, &mut study);
+    }
     let bounds = match questions.is_empty() {
         true => None,
         false => Some(study.bounds(&ids)?),
@@ -140,6 +145,28 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         }));
     }
     print_tables(&arms, &outcomes, bounds);
+    Ok(())
+}
+
+/// Batches drawn from each chunk to tell variances.
+const DRAWS: usize = 8;
+
+fn variance(args: &Args, study: &mut Study<'_>) -> Result<()> {
+    let found = study.variance(DRAWS)?;
+    if args.json {
+        return print_json(&found);
+    }
+    outln!(
+        "variance of a step's gradient, before any step, {} batches a chunk\n\
+         within chunks       {:.4e}\n\
+         between chunks      {:.4e}  ({:.1} % of both)\n\
+         |mean gradient|^2   {:.4e}",
+        found.draws,
+        found.within,
+        found.between,
+        100.0 * found.share_between(),
+        found.mean_squared
+    );
     Ok(())
 }
 
@@ -251,6 +278,7 @@ fn arms(args: &Args, base: &WriteSettings) -> Result<Vec<Arm>> {
                 })
                 .to_vec()
         }
+        Experiment::Variance => Vec::new(),
         Experiment::Arms => {
             if args.arms.is_empty() {
                 bail!("--experiment arms needs --arms, such as --arms utility,uniform@4");

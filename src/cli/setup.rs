@@ -119,8 +119,11 @@ pub fn read_text(path: &Path) -> Result<String> {
 }
 
 /// A document of any format that can be read, with what its reader should know said.
-pub fn read_document(path: &Path, app: &Context) -> Result<Document> {
-    let document = Document::read(path, &ReadOptions::default())?;
+pub fn read_document(path: &Path, encoding: Option<&str>, app: &Context) -> Result<Document> {
+    let options = ReadOptions {
+        encoding: encoding.map(str::to_owned),
+    };
+    let document = Document::read(path, &options)?;
     for note in &document.notes {
         app.note(&format!("{}: {note}", document.name));
     }

@@ -110,7 +110,7 @@ impl Keeper for Collector<'_> {
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
     let settings = args.writing.settings()?;
-    let document = setup::read_document(&args.document, app)?;
+    let document = setup::read_document(&args.document, args.writing.encoding.as_deref(), app)?;
     let loaded = setup::load(&args.model, app)?;
     let found = measure(&settings, app, &loaded, &document)?;
     let tokens = Tokens::of(&loaded.model, &document.text)?;

@@ -78,7 +78,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
             args.out.display()
         );
     }
-    let document = setup::read_document(&args.document, app)?;
+    let document = setup::read_document(&args.document, args.writing.encoding.as_deref(), app)?;
     let loaded = setup::load(&args.model, app)?;
     let done = write_memory(args, app, &loaded, &document, &settings)?;
     if let Some(done) = done {

@@ -78,6 +78,9 @@ pub struct WritingArgs {
     /// The same seed on the same device writes the same memory
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// The encoding of a text that is no UTF-8, such as windows-1252
+    #[arg(long, value_name = "LABEL", help_heading = "What to read")]
+    pub encoding: Option<String>,
     /// Keep this part of the tokens out of every step and report their loss
     #[arg(long, value_name = "PART")]
     pub held_out: Option<f64>,

@@ -12,7 +12,8 @@ use super::reader::{Reader, needs_document};
 use super::settings::WriteSettings;
 use super::statistics::{exact_match, token_f1};
 use super::utility::mean;
-use super::writer::{Job, Keeper, Known, write_again};
+use super::variance::GradientVariance;
+use super::writer::{Job, Keeper, Known, variance, write_again};
 use crate::engine::CancelToken;
 use crate::memory::Content;
 use crate::model::generate::GenerateOptions;
@@ -188,6 +189,13 @@ impl<'a> Study<'a> {
             seconds: done.seconds,
             answer_seconds: started.elapsed().as_secs_f64(),
         })
+    }
+
+    /// How a step's gradient varies within chunks and between them, before any step.
+    pub fn variance(&mut self, draws: usize) -> Result<GradientVariance, WriteError> {
+        let job = Job { ..self.job };
+        let mut collector = Collector::default();
+        variance(&job, &mut collector, self.cancel, &mut self.known, draws)
     }
 
     fn answers(

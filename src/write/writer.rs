@@ -16,6 +16,7 @@ use super::sampling::choose_held_out;
 use super::schedule::{Planned, schedule};
 use super::settings::{Allocate, Chunking, Method, WriteSettings};
 use super::utility;
+use super::variance::{GradientVariance, gradient_variance};
 use crate::engine::{CancelToken, Device};
 use crate::memory::Content;
 use crate::model::bundle::Model;
@@ -125,6 +126,18 @@ pub fn write_again(
 /// The keys and values, where the method needs them, and what is known of each chunk.
 type Planning = (Option<Cache>, Vec<ChunkUtility>, Vec<ChunkSteps>);
 
+/// The parts of the variance of a step's gradient before any step, from `draws` batches a chunk of
+/// the document's first segment.
+pub fn variance(
+    job: &Job<'_>,
+    keeper: &mut dyn Keeper,
+    cancel: &CancelToken,
+    known: &mut Known,
+    draws: usize,
+) -> Result<GradientVariance, WriteError> {
+    Writer::new(job, keeper, cancel, Some(known))?.variance(draws)
+}
+
 struct Writer<'a, 'k> {
     job: &'a Job<'a>,
     keeper: &'k mut dyn Keeper,
@@ -196,6 +209,22 @@ impl<'a, 'k> Writer<'a, 'k> {
             self.plan(&segment, budget, self.options())?;
         }
         Ok(())
+    }
+
+    fn variance(mut self, draws: usize) -> Result<GradientVariance, WriteError> {
+        let job = self.job;
+        let segments = segments(self.tokens.ids.len(), self.room()?);
+        let segment = self.segment(0, segments[0].clone());
+        let options = self.options();
+        let (cache, chunks, _) = self.plan(&segment, job.settings.budget, options)?;
+        let ranges: Vec<Range<usize>> = chunks.into_iter().map(|c| c.tokens).collect();
+        let (device, model) = (job.device, job.transformer);
+        let mut learner = Learner::new(device, model, segment, job.settings, cache, options)?;
+        let phase = Phase::Steps;
+        gradient_variance(&mut learner, &ranges, draws, &mut |done, total| {
+            // A keeper that cannot show progress misses nothing else here.
+            let _ = self.keeper.event(&Event::Progress { phase, done, total });
+        })
     }
 
     fn options(&self) -> SessionOptions<'a> {
@@ -345,7 +374,11 @@ impl<'a, 'k> Writer<'a, 'k> {
     fn chunks(&self, bytes: &[Range<usize>]) -> Vec<Chunk> {
         let settings = self.job.settings;
         match settings.chunking {
-            Chunking::Fixed => chunk::fixed(bytes.len(), settings.chunk),
+            Chunking::Fixed => {
+                let mut chunks = chunk::fixed(bytes.len(), settings.chunk);
+                chunk::add_titles(&mut chunks, self.job.document, bytes);
+                chunks
+            }
             Chunking::Structure => chunk::structural(self.job.document, bytes, settings.chunk),
         }
     }
