@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use inscribe::engine::EngineError;
 use inscribe::model::hub::PullError;
 use inscribe::model::locate::LocateError;
+use inscribe::write::error::WriteError;
 
 use super::out::errln;
 
@@ -53,6 +54,7 @@ fn is_cancelled(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         matches!(cause.downcast_ref(), Some(PullError::Cancelled))
             || matches!(cause.downcast_ref(), Some(EngineError::Cancelled))
+            || cause.downcast_ref().is_some_and(WriteError::is_cancelled)
     })
 }
 

@@ -144,21 +144,11 @@ fn write_memory(
         }
         Err(error) => {
             drop(keeper);
-            Err(explained(error, args))
+            if matches!(error, WriteError::Cancelled { step } if step > 0) {
+                app.note("the same call with --resume goes on from there");
+            }
+            Err(error.into())
         }
-    }
-}
-
-/// Says how to go on, where there is something to go on from.
-fn explained(error: WriteError, args: &Args) -> anyhow::Error {
-    let unfinished = inscribe::memory::store::is_unfinished(&args.out);
-    let error = anyhow::Error::from(error);
-    match unfinished {
-        true => error.context(format!(
-            "the run is kept beside {}; the same call with --resume goes on",
-            args.out.display()
-        )),
-        false => error,
     }
 }
 

@@ -182,11 +182,6 @@ pub struct Asked {
     pub unix_secs: u64,
 }
 
-/// Whether a run for this folder was stopped and can go on.
-pub fn is_unfinished(folder: &Path) -> bool {
-    Places::of(folder).is_ok_and(|places| places.writing.join(places::CHECKPOINT).is_file())
-}
-
 /// A memory that is finished.
 #[derive(Debug)]
 pub struct Memory {

@@ -117,7 +117,7 @@ impl Default for WriteSettings {
             lora: LoraConfig::default(),
             prefix: 16,
             optimizer: OptimizerName::Adamw,
-            lr: 1e-4,
+            lr: 1e-3,
             weight_decay: 0.01,
             clip: 1.0,
             batch: 32,
