@@ -10,7 +10,7 @@ use serde_json::json;
 use inscribe::write::frame::Frame;
 use inscribe::write::settings::{Allocate, Method, WriteSettings};
 use inscribe::write::statistics::Summary;
-use inscribe::write::study::{Answers, Arm, Outcome, Question, Study};
+use inscribe::write::study::{Answers, Arm, Outcome, Question, Study, room};
 use inscribe::write::writer::{Job, Tokens};
 
 use super::out::{errln, outln};
@@ -115,7 +115,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let lead = Frame::new(&loaded.model)?.lead;
     let ids = [&lead[..], &tokens.ids].concat();
     let context = loaded.model.config.context;
-    if ids.len() + 512 > context {
+    if ids.len() + room(context) > context {
         bail!(
             "the document has {} tokens; comparisons need it and its questions within the \
              model's context of {context}",

@@ -20,8 +20,11 @@ use crate::model::generate::GenerateOptions;
 use crate::model::sample::SampleOptions;
 use crate::model::session::SessionOptions;
 
-/// Positions for a question and its answer.
-const ROOM: usize = 512;
+/// Positions kept for a question and its answer; a tiny context leaves them a quarter.
+pub fn room(context: usize) -> usize {
+    (context / 4).min(512)
+}
+
 /// Tokens of an answer at most.
 const ANSWER_TOKENS: usize = 48;
 
@@ -223,7 +226,8 @@ impl<'a> Study<'a> {
             profile: None,
         };
         let (device, model) = (self.job.device, self.job.transformer);
-        let mut reader = Reader::of_memory(device, model, frame, memory, ROOM, options)?;
+        let context = model.config.context;
+        let mut reader = Reader::of_memory(device, model, frame, memory, room(context), options)?;
         Ok(Some(answer_all(&mut reader, questions, generate)?))
     }
 
@@ -243,7 +247,8 @@ impl<'a> Study<'a> {
         };
         let frame = Frame::new(self.job.model)?;
         let (device, model) = (self.job.device, self.job.transformer);
-        Reader::new(device, model, frame, ids, ROOM, options, &mut |_, _| {})
+        let room = room(model.config.context);
+        Reader::new(device, model, frame, ids, room, options, &mut |_, _| {})
     }
 
     /// The questions with no document, and with the document itself and no memory.

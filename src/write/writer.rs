@@ -2,9 +2,10 @@
 //! out the steps, take them.
 
 mod reading;
+mod stepping;
 
 use std::ops::Range;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::chunk::{self, Chunk};
 use super::document::Document;
@@ -13,12 +14,12 @@ use super::event::*;
 use super::frame::Frame;
 use super::learn::{Learner, Segment};
 use super::sampling::choose_held_out;
-use super::schedule::{Planned, schedule};
 use super::settings::{Allocate, Chunking, Method, WriteSettings};
 use super::utility;
 use super::variance::{GradientVariance, gradient_variance};
 use crate::engine::{CancelToken, Device};
 use crate::memory::Content;
+use crate::model::ModelError;
 use crate::model::bundle::Model;
 use crate::model::session::SessionOptions;
 
@@ -30,9 +31,6 @@ pub use reading::Known;
 
 /// Positions of the context kept free for the question and its answer.
 const READER_ROOM: usize = 512;
-/// How often a paused run looks whether it may go on.
-const PAUSE_POLL: Duration = Duration::from_millis(30);
-
 /// A document, a model and what to do with them.
 pub struct Job<'a> {
     pub model: &'a Model,
@@ -88,7 +86,7 @@ pub struct Tokens {
 impl Tokens {
     pub fn of(model: &Model, text: &str) -> Result<Tokens, WriteError> {
         let spans = model.tokenizer.encode_with_offsets(text, false, false);
-        let spans: Vec<TokenSpan> = spans.map_err(crate::model::ModelError::from)?;
+        let spans: Vec<TokenSpan> = spans.map_err(ModelError::from)?;
         let (ids, bytes) = spans.into_iter().map(|span| (span.id, span.bytes)).unzip();
         Ok(Tokens { ids, bytes })
     }
@@ -149,6 +147,8 @@ struct Writer<'a, 'k> {
     peak_bytes: u64,
     /// Steps taken, over all segments.
     step: usize,
+    /// Steps that the last checkpoint holds.
+    kept: usize,
 }
 
 impl<'a, 'k> Writer<'a, 'k> {
@@ -173,6 +173,7 @@ impl<'a, 'k> Writer<'a, 'k> {
             seconds: PhaseSeconds::default(),
             peak_bytes: 0,
             step: 0,
+            kept: 0,
         })
     }
 
@@ -325,6 +326,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         if let Some(resume) = &resume {
             learner.restore(&resume.checkpoint.state)?;
             self.step = resume.checkpoint.step;
+            self.kept = self.step;
             done = self.step.saturating_sub(before);
             self.tell(&Event::Resumed { step: self.step })?;
         } else if job.settings.method != Method::Gdwm {
@@ -381,156 +383,6 @@ impl<'a, 'k> Writer<'a, 'k> {
             }
             Chunking::Structure => chunk::structural(self.job.document, bytes, settings.chunk),
         }
-    }
-
-    fn steps(
-        &mut self,
-        learner: &mut Learner<'a>,
-        segment: &Segment,
-        chunks: &[ChunkUtility],
-        steps: &[ChunkSteps],
-        done: usize,
-    ) -> Result<(), WriteError> {
-        let planned = schedule(steps);
-        let mut left: Vec<u32> = steps.iter().map(|s| s.total()).collect();
-        for step in &planned[..done.min(planned.len())] {
-            left[step.chunk] -= 1;
-        }
-        let whole = self.job.settings.allocate == Allocate::Whole;
-        for planned in planned.iter().skip(done) {
-            self.wait_while_paused(learner, segment)?;
-            if self.cancel.is_cancelled() {
-                return self.stop(learner, segment);
-            }
-            let range = match whole {
-                true => 0..segment.len(),
-                false => chunks[planned.chunk].tokens.clone(),
-            };
-            match self.step(learner, segment, *planned, range, whole) {
-                Err(error) if error.is_cancelled() => return self.stop(learner, segment),
-                other => other?,
-            }
-            left[planned.chunk] -= 1;
-            if left[planned.chunk] == 0 && !whole {
-                self.tell(&Event::ChunkDone {
-                    segment: segment.index,
-                    chunk: planned.chunk,
-                })?;
-            }
-            let every = self.job.settings.checkpoint;
-            if every > 0 && self.step.is_multiple_of(every) {
-                self.checkpoint(learner, segment)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn step(
-        &mut self,
-        learner: &mut Learner<'a>,
-        segment: &Segment,
-        planned: Planned,
-        range: Range<usize>,
-        whole: bool,
-    ) -> Result<(), WriteError> {
-        let started = Instant::now();
-        let learned = match learner.step(self.step, range) {
-            Err(WriteError::Model(crate::model::ModelError::NotANumber)) => {
-                self.checkpoint(learner, segment)?;
-                return Err(WriteError::NotANumber {
-                    step: self.step + 1,
-                    kept: self.step,
-                });
-            }
-            other => other?,
-        };
-        let seconds = started.elapsed().as_secs_f64();
-        self.seconds.steps += seconds;
-        self.step += 1;
-        self.tell(&Event::Step(Step {
-            segment: segment.index,
-            chunk: (!whole).then_some(planned.chunk),
-            step: self.step,
-            of: self.job.settings.budget,
-            kind: planned.kind,
-            loss: learned.loss,
-            grad_norm: learned.grad_norm,
-            tokens: learned.tokens,
-            seconds,
-        }))
-    }
-
-    fn wait_while_paused(
-        &mut self,
-        learner: &mut Learner<'a>,
-        segment: &Segment,
-    ) -> Result<(), WriteError> {
-        if !self.keeper.paused() {
-            return Ok(());
-        }
-        self.checkpoint(learner, segment)?;
-        self.tell(&Event::Paused)?;
-        while self.keeper.paused() && !self.cancel.is_cancelled() {
-            std::thread::sleep(PAUSE_POLL);
-        }
-        self.tell(&Event::Resumed { step: self.step })
-    }
-
-    /// Ends a cancelled run with everything so far kept.
-    fn stop(&mut self, learner: &Learner<'a>, segment: &Segment) -> Result<(), WriteError> {
-        self.checkpoint(learner, segment)?;
-        Err(WriteError::Cancelled { step: self.step })
-    }
-
-    fn checkpoint(&mut self, learner: &Learner<'a>, segment: &Segment) -> Result<(), WriteError> {
-        let started = Instant::now();
-        self.keeper.checkpoint(&Checkpoint {
-            segment: segment.index,
-            step: self.step,
-            state: learner.state()?,
-        })?;
-        self.seconds.save += started.elapsed().as_secs_f64();
-        self.tell(&Event::Checkpointed { step: self.step })
-    }
-
-    fn evaluate(
-        &mut self,
-        learner: &mut Learner<'a>,
-        segment: &Segment,
-        chunks: &[ChunkUtility],
-        when: When,
-    ) -> Result<(), WriteError> {
-        let started = Instant::now();
-        let mut surprisal = vec![None; segment.len()];
-        for (i, chunk) in chunks.iter().enumerate() {
-            let own = learner.surprisal(chunk.tokens.clone())?;
-            surprisal[chunk.tokens.clone()].copy_from_slice(&own);
-            self.tell(&Event::Progress {
-                phase: Phase::Evaluate,
-                done: i + 1,
-                total: chunks.len(),
-            })?;
-        }
-        let mean_of = |chunk: &ChunkUtility, held_out_only: bool| {
-            let own = chunk
-                .tokens
-                .clone()
-                .filter(|&t| !held_out_only || segment.holds_out(t));
-            utility::mean(own.filter_map(|t| surprisal[t]).map(f64::from))
-        };
-        let seconds = started.elapsed().as_secs_f64();
-        self.seconds.evaluate += seconds;
-        self.tell(&Event::Evaluated(Evaluated {
-            segment: segment.index,
-            when,
-            seconds,
-            losses: chunks
-                .iter()
-                .map(|c| mean_of(c, false).unwrap_or(0.0))
-                .collect(),
-            held_out: chunks.iter().map(|c| mean_of(c, true)).collect(),
-            surprisal,
-        }))
     }
 
     fn note_peak(&mut self, bytes: u64) {

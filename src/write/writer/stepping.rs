@@ -1,0 +1,181 @@
+//! The step loop: steps, pauses, checkpoints, and the losses measured around them.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::{Checkpoint, Writer};
+use crate::model::ModelError;
+use crate::write::error::WriteError;
+use crate::write::event::{ChunkSteps, ChunkUtility, Evaluated, Event, Phase, Step, When};
+use crate::write::learn::{Learner, Segment};
+use crate::write::schedule::{Planned, schedule};
+use crate::write::settings::Allocate;
+use crate::write::utility;
+
+/// How often a paused run looks whether it may go on.
+const PAUSE_POLL: Duration = Duration::from_millis(30);
+
+impl<'a> Writer<'a, '_> {
+    pub(super) fn steps(
+        &mut self,
+        learner: &mut Learner<'a>,
+        segment: &Segment,
+        chunks: &[ChunkUtility],
+        steps: &[ChunkSteps],
+        done: usize,
+    ) -> Result<(), WriteError> {
+        let planned = schedule(steps);
+        let mut left: Vec<u32> = steps.iter().map(|s| s.total()).collect();
+        for step in &planned[..done.min(planned.len())] {
+            left[step.chunk] -= 1;
+        }
+        let whole = self.job.settings.allocate == Allocate::Whole;
+        for planned in planned.iter().skip(done) {
+            self.wait_while_paused(learner, segment)?;
+            if self.cancel.is_cancelled() {
+                return self.stop(learner, segment);
+            }
+            let range = match whole {
+                true => 0..segment.len(),
+                false => chunks[planned.chunk].tokens.clone(),
+            };
+            match self.step(learner, segment, *planned, range, whole) {
+                Err(error) if error.is_cancelled() => return self.stop(learner, segment),
+                other => other?,
+            }
+            left[planned.chunk] -= 1;
+            if left[planned.chunk] == 0 && !whole {
+                self.tell(&Event::ChunkDone {
+                    segment: segment.index,
+                    chunk: planned.chunk,
+                })?;
+            }
+            let every = self.job.settings.checkpoint;
+            if every > 0 && self.step.is_multiple_of(every) {
+                self.checkpoint(learner, segment)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        learner: &mut Learner<'a>,
+        segment: &Segment,
+        planned: Planned,
+        range: Range<usize>,
+        whole: bool,
+    ) -> Result<(), WriteError> {
+        let started = Instant::now();
+        let learned = match learner.step(self.step, range) {
+            Err(error) => return Err(self.explained(error, self.step + 1)),
+            Ok(learned) => learned,
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        self.seconds.steps += seconds;
+        self.step += 1;
+        self.tell(&Event::Step(Step {
+            segment: segment.index,
+            chunk: (!whole).then_some(planned.chunk),
+            step: self.step,
+            of: self.job.settings.budget,
+            kind: planned.kind,
+            loss: learned.loss,
+            grad_norm: learned.grad_norm,
+            tokens: learned.tokens,
+            seconds,
+        }))
+    }
+
+    fn wait_while_paused(
+        &mut self,
+        learner: &mut Learner<'a>,
+        segment: &Segment,
+    ) -> Result<(), WriteError> {
+        if !self.keeper.paused() {
+            return Ok(());
+        }
+        self.checkpoint(learner, segment)?;
+        self.tell(&Event::Paused)?;
+        while self.keeper.paused() && !self.cancel.is_cancelled() {
+            std::thread::sleep(PAUSE_POLL);
+        }
+        self.tell(&Event::Resumed { step: self.step })
+    }
+
+    /// Ends a cancelled run with everything so far kept.
+    fn stop(&mut self, learner: &Learner<'a>, segment: &Segment) -> Result<(), WriteError> {
+        self.checkpoint(learner, segment)?;
+        Err(WriteError::Cancelled { step: self.step })
+    }
+
+    /// A loss that is no number ends the run with what was kept before.
+    fn explained(&self, error: WriteError, step: usize) -> WriteError {
+        match error {
+            WriteError::Model(ModelError::NotANumber) => WriteError::NotANumber {
+                step,
+                kept: self.kept,
+            },
+            other => other,
+        }
+    }
+
+    fn checkpoint(&mut self, learner: &Learner<'a>, segment: &Segment) -> Result<(), WriteError> {
+        let started = Instant::now();
+        let state = learner.state()?;
+        if !state.params.iter().all(|v| v.is_finite()) {
+            return Err(self.explained(ModelError::NotANumber.into(), self.step));
+        }
+        self.keeper.checkpoint(&Checkpoint {
+            segment: segment.index,
+            step: self.step,
+            state,
+        })?;
+        self.kept = self.step;
+        self.seconds.save += started.elapsed().as_secs_f64();
+        self.tell(&Event::Checkpointed { step: self.step })
+    }
+
+    pub(super) fn evaluate(
+        &mut self,
+        learner: &mut Learner<'a>,
+        segment: &Segment,
+        chunks: &[ChunkUtility],
+        when: When,
+    ) -> Result<(), WriteError> {
+        let started = Instant::now();
+        let mut surprisal = vec![None; segment.len()];
+        for (i, chunk) in chunks.iter().enumerate() {
+            let own = match learner.surprisal(chunk.tokens.clone()) {
+                Err(error) => return Err(self.explained(error, self.step)),
+                Ok(own) => own,
+            };
+            surprisal[chunk.tokens.clone()].copy_from_slice(&own);
+            self.tell(&Event::Progress {
+                phase: Phase::Evaluate,
+                done: i + 1,
+                total: chunks.len(),
+            })?;
+        }
+        let mean_of = |chunk: &ChunkUtility, held_out_only: bool| {
+            let own = chunk
+                .tokens
+                .clone()
+                .filter(|&t| !held_out_only || segment.holds_out(t));
+            utility::mean(own.filter_map(|t| surprisal[t]).map(f64::from))
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        self.seconds.evaluate += seconds;
+        self.tell(&Event::Evaluated(Evaluated {
+            segment: segment.index,
+            when,
+            seconds,
+            losses: chunks
+                .iter()
+                .map(|c| mean_of(c, false).unwrap_or(0.0))
+                .collect(),
+            held_out: chunks.iter().map(|c| mean_of(c, true)).collect(),
+            surprisal,
+        }))
+    }
+}

@@ -1,0 +1,361 @@
+//! Writing and asking as a person does them, on a tiny model whose context of 256 tokens makes
+//! most documents come in parts.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Enough for three parts.
+const DOCUMENT: &str = include_str!("writing.rs");
+
+fn tiny(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tiny");
+    folder.join(name).display().to_string()
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_inscribe"));
+    command
+        .args(["--device", "cpu", "--threads", "2"])
+        .args(args)
+        .stdin(Stdio::null());
+    command
+}
+
+fn inscribe(args: &[&str]) -> Output {
+    command(args).output().expect("the program starts")
+}
+
+/// The output of a call that must succeed.
+fn succeeds(args: &[&str]) -> String {
+    let output = inscribe(args);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {error}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// What a call that must fail says.
+fn fails(args: &[&str]) -> String {
+    let output = inscribe(args);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {error}");
+    error
+}
+
+struct Desk {
+    folder: tempfile::TempDir,
+    document: String,
+}
+
+impl Desk {
+    fn new(text: &str) -> Desk {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("document.txt");
+        std::fs::write(&path, text).expect("room");
+        Desk {
+            document: path.display().to_string(),
+            folder,
+        }
+    }
+
+    fn place(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// A call of `write` with settings for tiny documents.
+    fn write<'a>(&'a self, out: &'a str, model: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+        let mut args = vec!["write", &self.document, "--out", out, "--model", model];
+        for (name, value) in [
+            ("--chunk", "64"),
+            ("--window", "16"),
+            ("--batch", "4"),
+            ("--checkpoint", "1"),
+        ] {
+            if !more.contains(&name) {
+                args.extend([name, value]);
+            }
+        }
+        args.extend(more);
+        args
+    }
+}
+
+fn adapters(memory: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let segments = Path::new(memory).join("segments");
+    for entry in std::fs::read_dir(segments).expect("segments") {
+        let path = entry
+            .expect("an entry")
+            .path()
+            .join("adapter_model.safetensors");
+        let bytes = std::fs::read(&path).expect("an adapter");
+        files.push((path.strip_prefix(memory).expect("within").to_owned(), bytes));
+    }
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+fn events(memory: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(Path::new(memory).join("events.jsonl")).expect("events");
+    text.lines()
+        .map(|l| serde_json::from_str(l).expect("JSON"))
+        .collect()
+}
+
+fn steps(events: &[Value]) -> Vec<u64> {
+    let of = events.iter().filter(|e| e["event"] == "step");
+    of.map(|e| e["step"].as_u64().expect("a number")).collect()
+}
+
+/// Every method, on models of every architecture: written in parts, asked, reported.
+#[test]
+fn every_method_writes_a_memory_that_answers() {
+    let desk = Desk::new(DOCUMENT);
+    let cases = [
+        ("llama", "gdwm"),
+        ("gemma3.gguf", "gdwm"),
+        ("qwen3", "lora"),
+        ("qwen2.gguf", "gradmem"),
+    ];
+    for (model, method) in cases {
+        let (model, out) = (tiny(model), desk.place(method));
+        let _ = std::fs::remove_dir_all(&out);
+        let args = desk.write(&out, &model, &["--method", method, "--budget", "37"]);
+        succeeds(&args);
+        let events = events(&out);
+        assert_eq!(steps(&events), (1..=37).collect::<Vec<_>>(), "{method}");
+        assert!(adapters(&out).len() > 1, "{method}: not in parts");
+        assert_eq!(events.last().expect("an end")["event"], "done");
+        let ask = [
+            "ask",
+            "--memory",
+            &out,
+            "--model",
+            &model,
+            "--json",
+            "--compare",
+        ];
+        let ask = [&ask[..], &["--max-tokens", "4", "What is this?"]].concat();
+        let told: Value = serde_json::from_str(&succeeds(&ask)).expect("JSON");
+        let answers = told["answers"].as_array().expect("answers");
+        assert_eq!(answers.len(), 3, "{method}");
+        assert!(
+            answers
+                .iter()
+                .all(|a| a["logprob"].as_f64().is_some_and(|l| l <= 0.0))
+        );
+        let page = desk.place("report.html");
+        succeeds(&["report", &out, "-o", &page]);
+        assert!(
+            std::fs::read_to_string(&page)
+                .expect("a page")
+                .contains("<svg")
+        );
+    }
+}
+
+/// A run that is killed and goes on ends in the same memory as one that nothing disturbs.
+#[test]
+fn a_killed_run_goes_on_to_the_same_memory() {
+    let desk = Desk::new(DOCUMENT);
+    let model = tiny("llama");
+    for method in ["gdwm", "gradmem"] {
+        let (undisturbed, killed) = (desk.place("undisturbed"), desk.place("killed"));
+        let _ = std::fs::remove_dir_all(&undisturbed);
+        let _ = std::fs::remove_dir_all(&killed);
+        let more = ["--method", method, "--budget", "120"];
+        succeeds(&desk.write(&undisturbed, &model, &more));
+        let mut running = command(&desk.write(&killed, &model, &more));
+        let mut running = running
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let checkpoint = PathBuf::from(format!("{killed}.writing/checkpoint.bin"));
+        let started = Instant::now();
+        while !checkpoint.is_file() {
+            assert!(started.elapsed() < Duration::from_secs(60), "no checkpoint");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        running.kill().expect("a running program");
+        running.wait().expect("an ended program");
+        assert!(
+            !Path::new(&killed).exists(),
+            "half a memory stands in its place"
+        );
+        let again = fails(&desk.write(&killed, &model, &more));
+        assert!(again.contains("--resume"), "{again}");
+        succeeds(&desk.write(&killed, &model, &[&more[..], &["--resume"]].concat()));
+        assert_eq!(adapters(&killed), adapters(&undisturbed), "{method}");
+        assert_eq!(steps(&events(&killed)), (1..=120).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn the_utility_table_shares_out_the_budget() {
+    let desk = Desk::new(DOCUMENT);
+    let model = tiny("llama");
+    for more in [
+        &["--allocate", "topk"][..],
+        &["--utility-sample", "0.5"],
+        &["--no-coverage"],
+    ] {
+        let args = [
+            "utility",
+            &desk.document,
+            "--model",
+            &model,
+            "--format",
+            "jsonl",
+            "--chunk",
+        ];
+        let args = [&args[..], &["64", "--window", "16", "--budget", "50"], more].concat();
+        let lines = succeeds(&args);
+        let sum = |line: &str| {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            let number = |key: &str| line[key].as_u64().expect("a number");
+            number("coverage_steps") + number("utility_steps")
+        };
+        assert_eq!(lines.lines().map(sum).sum::<u64>(), 50, "{more:?}");
+    }
+}
+
+/// Documents and settings at their ends.
+#[test]
+fn odd_documents_and_settings_are_written_or_refused_plainly() {
+    let model = tiny("llama");
+    let desk = Desk::new("one two three four five six seven eight nine ten");
+    for more in [
+        &["--budget", "0"][..],
+        &["--budget", "1", "--k-min", "3"],
+        &["--budget", "3", "--span", "1000"],
+        &["--budget", "3", "--chunk", "1"],
+        &[
+            "--budget",
+            "3",
+            "--rank",
+            "3",
+            "--targets",
+            "q,k,v,o,gate,up,down",
+        ],
+        &["--budget", "3", "--allocate", "whole"],
+        &["--budget", "3", "--held-out", "0.9"],
+    ] {
+        let out = desk.place("memory");
+        let _ = std::fs::remove_dir_all(&out);
+        succeeds(&desk.write(&out, &model, more));
+    }
+    let out = desk.place("refused");
+    for (more, says) in [
+        (&["--batch", "0"][..], "--batch"),
+        (&["--tau", "NaN"], "--tau"),
+        (&["--lr", "-1"], "--lr"),
+        (&["--utility-sample", "2"], "--utility-sample"),
+        (&["--method", "lora", "--allocate", "whole"], "whole"),
+    ] {
+        let error = fails(&desk.write(&out, &model, more));
+        assert!(error.contains(says), "{more:?}: {error}");
+        assert!(!Path::new(&out).exists());
+    }
+    for text in ["", "a"] {
+        let desk = Desk::new(text);
+        let out = desk.place("memory");
+        fails(&desk.write(&out, &model, &[]));
+        assert!(!Path::new(&out).exists());
+    }
+}
+
+/// A loss that is no number stops the run, and the last good memory is kept.
+#[test]
+fn a_loss_that_is_no_number_stops_the_run() {
+    let desk = Desk::new(&DOCUMENT[..150]);
+    let (model, out) = (tiny("llama"), desk.place("memory"));
+    let error = fails(&desk.write(&out, &model, &["--lr", "1e38", "--budget", "20"]));
+    assert!(
+        error.contains("not a number") && error.contains("--lr"),
+        "{error}"
+    );
+    assert!(!Path::new(&out).exists());
+    assert!(
+        Path::new(&format!("{out}.writing")).is_dir(),
+        "nothing was kept"
+    );
+}
+
+#[test]
+fn a_memory_is_refused_on_another_model_and_where_one_stands() {
+    let desk = Desk::new(DOCUMENT);
+    let (model, other, out) = (tiny("llama"), tiny("qwen2"), desk.place("memory"));
+    succeeds(&desk.write(&out, &model, &["--budget", "4"]));
+    let error = fails(&["ask", "--memory", &out, "--model", &other, "What?"]);
+    assert!(error.contains("model"), "{error}");
+    let error = fails(&desk.write(&out, &model, &["--budget", "4"]));
+    assert!(error.contains("--replace"), "{error}");
+    succeeds(&desk.write(&out, &model, &["--budget", "4", "--replace"]));
+    let error = fails(&[
+        "ask",
+        "--memory",
+        &desk.place("nowhere"),
+        "--model",
+        &model,
+        "What?",
+    ]);
+    assert!(error.contains("nowhere"), "{error}");
+}
+
+#[test]
+fn arms_are_compared_over_seeds() {
+    let desk = Desk::new(&DOCUMENT[..180]);
+    let questions = desk.place("questions.jsonl");
+    std::fs::write(
+        &questions,
+        "{\"question\": \"What?\", \"answer\": \"That\"}\n",
+    )
+    .expect("room");
+    let model = tiny("qwen3.gguf");
+    let args = [
+        "compare",
+        &desk.document,
+        "--model",
+        &model,
+        "--questions",
+        &questions,
+    ];
+    let more = [
+        "--chunk", "32", "--window", "8", "--batch", "2", "--budget", "6", "--json",
+    ];
+    let args = [
+        &args[..],
+        &more,
+        &["--seeds", "2", "--generate", "--held-out", "0.3"],
+    ]
+    .concat();
+    let told: Value = serde_json::from_str(&succeeds(&args)).expect("JSON");
+    let outcomes = told["outcomes"].as_array().expect("outcomes");
+    assert_eq!(outcomes.len(), 2 * 5);
+    for outcome in outcomes {
+        let times = if outcome["arm"] == "uniform, 4 K" {
+            4
+        } else {
+            1
+        };
+        assert_eq!(outcome["steps"], 6 * times);
+        assert!(
+            outcome["answers"]["logprob"]
+                .as_f64()
+                .is_some_and(|l| l < 0.0)
+        );
+        assert!(
+            outcome["held_out_after"]
+                .as_f64()
+                .is_some_and(f64::is_finite)
+        );
+    }
+    // A document that does not fit beside its questions is refused, not cut.
+    let long = Desk::new(DOCUMENT);
+    let error = fails(&["compare", &long.document, "--model", &model]);
+    assert!(error.contains("context"), "{error}");
+}
