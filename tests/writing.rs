@@ -306,6 +306,42 @@ fn a_memory_is_refused_on_another_model_and_where_one_stands() {
     assert!(error.contains("nowhere"), "{error}");
 }
 
+/// Both forms of an exported adapter answer alike, and unlike the bare model.
+#[test]
+fn exported_adapters_are_loaded_back() {
+    let desk = Desk::new(&DOCUMENT[..150]);
+    let (model, out) = (tiny("llama.gguf"), desk.place("memory"));
+    let more = ["--method", "lora", "--budget", "30", "--lr", "0.05"];
+    succeeds(&desk.write(&out, &model, &more));
+    let generate = [
+        "generate",
+        "--model",
+        &model,
+        "--raw",
+        "--json",
+        "--max-tokens",
+        "12",
+    ];
+    let generate = [&generate[..], &["--prompt", "Writing and asking"]].concat();
+    let ids = |more: &[&str]| -> Value {
+        let told = succeeds(&[&generate[..], more].concat());
+        serde_json::from_str::<Value>(&told).expect("JSON")["ids"].clone()
+    };
+    let bare = ids(&[]);
+    let (peft, gguf) = (desk.place("peft"), desk.place("adapter.gguf"));
+    for (form, place) in [("peft", &peft), ("gguf", &gguf)] {
+        succeeds(&[
+            "export", &out, "--model", &model, "--to", form, "--out", place,
+        ]);
+        let error = fails(&[
+            "export", &out, "--model", &model, "--to", form, "--out", place,
+        ]);
+        assert!(error.contains("--replace"), "{error}");
+    }
+    assert_eq!(ids(&["--adapter", &peft]), ids(&["--adapter", &gguf]));
+    assert_ne!(ids(&["--adapter", &peft]), bare);
+}
+
 #[test]
 fn arms_are_compared_over_seeds() {
     let desk = Desk::new(&DOCUMENT[..180]);

@@ -35,7 +35,7 @@ An arm is a rule of --allocate or a method; @N multiplies the budget by N.";
 /// document and over tokens that no step learned from, the latter also in the chunks of high
 /// utility, and where questions are given the log-probability of their right answers.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Args {
     /// A .txt, .md, .html, .pdf, .docx or .epub file; - reads standard input
     document: PathBuf,

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use inscribe::engine::Profile;
+use inscribe::memory::Content;
 use inscribe::model::chat::Message;
 use inscribe::model::generate::{Ended, GenerateOptions, Generated, generate};
 use inscribe::model::sample::SampleOptions;
@@ -44,6 +45,9 @@ pub struct Args {
     /// Continue the prompt itself, without the chat template
     #[arg(long)]
     raw: bool,
+    /// An adapter to answer with: a PEFT folder or a GGUF file (see `inscribe export`)
+    #[arg(long, value_name = "PATH")]
+    adapter: Option<PathBuf>,
     /// Tokens to write at most
     #[arg(long, default_value_t = 512, value_name = "N")]
     max_tokens: usize,
@@ -158,7 +162,23 @@ fn answer(args: &Args, app: &Context, loaded: &Loaded, prompt: &[u32]) -> Result
     let capacity = prompt.len().saturating_add(args.max_tokens).min(context);
     let profile = args.profile.then(Profile::default);
     let options = loaded.session_options(app, profile.as_ref());
+    let memory = args.adapter.as_ref();
+    let memory = memory
+        .map(|path| super::export::load(path, &loaded.model))
+        .transpose()?;
+    let rows = match &memory {
+        Some(Content::Prefix(prefix)) => prefix.rows,
+        _ => 0,
+    };
+    let capacity = capacity.saturating_add(rows).min(context);
     let mut session = Session::new(&loaded.device, &loaded.transformer, capacity, options)?;
+    match &memory {
+        Some(Content::Lora(lora)) => {
+            session.set_adapter(Some(lora.upload(&loaded.device, &loaded.model.config)?));
+        }
+        Some(Content::Prefix(prefix)) => session.prefill_embeddings(&prefix.values)?,
+        None => {}
+    }
     let generate_options = GenerateOptions {
         sample: SampleOptions {
             temperature: args.temperature,

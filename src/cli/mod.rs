@@ -11,6 +11,7 @@ mod compare;
 mod demo;
 mod devices;
 mod errors;
+mod export;
 mod generate;
 mod live;
 mod look;
@@ -52,6 +53,9 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  inscribe demo                       the whole story on a sample report
+  inscribe write report.pdf --out report.memory
+  inscribe ask --memory report.memory \"What did it cost?\"
   inscribe pull                       fetch the default model (98 MB)
   inscribe models                     which models are known and which are here
   inscribe pull org/name:Q4_K_M       fetch a model from the Hugging Face hub by its id
@@ -98,6 +102,7 @@ enum Verb {
     Pull(pull::Args),
     Models(models::Args),
     Report(report::Args),
+    Export(export::Args),
     Bench(bench::Args),
 }
 
@@ -112,6 +117,7 @@ impl Verb {
             Verb::Utility(args) => utility::run(&args, context),
             Verb::Compare(args) => compare::run(&args, context),
             Verb::Devices(args) => devices::run(&args, context),
+            Verb::Export(args) => export::run(&args, context),
             Verb::Report(args) => report::run(&args, context),
             Verb::Bench(args) => bench::run(&args, context),
             Verb::Pull(args) => pull::run(args, context),

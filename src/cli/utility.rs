@@ -30,7 +30,7 @@ Examples:
 /// chunk's utility is the mean difference of its tokens' log-probabilities, and says how many
 /// gradient steps the chunk would get. Nothing is written.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Args {
     /// A .txt, .md, .html, .pdf, .docx or .epub file; - reads standard input
     document: PathBuf,

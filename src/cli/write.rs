@@ -37,7 +37,7 @@ Examples:
 /// chunks, and takes them. Ctrl-C stops it with everything so far kept; the same call with
 /// --resume goes on, also after a crash, and ends in the same memory.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Args {
     /// A .txt, .md, .html, .pdf, .docx or .epub file; - reads standard input
     document: PathBuf,

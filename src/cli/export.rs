@@ -1,0 +1,118 @@
+//! `inscribe export`: a memory for other tools.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use inscribe::memory::gguf_adapter::{self, Precision};
+use inscribe::memory::store::StoredModel;
+use inscribe::memory::{Content, Memory, fingerprint, peft};
+use inscribe::model::bundle::Model;
+
+use super::Context;
+use super::out::outln;
+use super::setup;
+
+const EXAMPLES: &str = "\
+Examples:
+  inscribe export alone.memory --to peft --out alone.peft
+  inscribe export alone.memory --to gguf --out alone.gguf     for llama.cpp's --lora
+  inscribe generate --adapter alone.gguf --prompt \"...\"";
+
+/// Save a memory as PEFT or llama.cpp load it
+///
+/// A lora memory works alone wherever it is loaded. A gdwm memory was written to be read after its
+/// document, so put the document before the question there, too.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The memory's folder
+    #[arg(value_name = "DIR")]
+    memory: PathBuf,
+    /// Which tool is to load it
+    #[arg(long, value_enum)]
+    to: Format,
+    /// The folder (peft) or file (gguf) to write
+    #[arg(long, short, value_name = "PATH")]
+    out: PathBuf,
+    /// The model it was written for: a known name, a .gguf file, a model folder or a hub id
+    #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
+    model: String,
+    /// The part of a document that was written in several, counted from 1
+    #[arg(long, value_name = "N")]
+    part: Option<usize>,
+    /// Halve the file by storing f16 (gguf)
+    #[arg(long)]
+    f16: bool,
+    /// Replace what is there
+    #[arg(long)]
+    replace: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// adapter_config.json and adapter_model.safetensors, for Hugging Face PEFT
+    Peft,
+    /// One file, for llama.cpp and what is built on it
+    Gguf,
+}
+
+pub fn run(args: &Args, app: &Context) -> Result<()> {
+    if args.out.exists() && !args.replace {
+        bail!(
+            "{}: is there already; --replace it, or choose another --out",
+            args.out.display()
+        );
+    }
+    let memory = Memory::open(&args.memory)?;
+    let model = Model::open(&app.model_path(&args.model)?)?;
+    let print = fingerprint(&model.file)?;
+    memory.check_model(&StoredModel::new(&model.name, &print, &model.config))?;
+    let segment = part(args, memory.file.segments.len())?;
+    let content = memory.load(segment, &model.config)?;
+    match (args.to, &content) {
+        (Format::Peft, content) => peft::save(&args.out, content, &model.config, &model.name)?,
+        (Format::Gguf, Content::Lora(lora)) => {
+            let precision = if args.f16 {
+                Precision::F16
+            } else {
+                Precision::F32
+            };
+            gguf_adapter::save(
+                &args.out,
+                lora,
+                &model.config,
+                &memory.file.document.name,
+                precision,
+            )?;
+        }
+        (Format::Gguf, Content::Prefix(_)) => bail!(
+            "memory tokens cannot be a GGUF adapter, which adds to weights only; use --to peft"
+        ),
+    }
+    outln!("{}", args.out.display());
+    Ok(())
+}
+
+/// Which of a memory's parts is meant, counted from 0.
+fn part(args: &Args, parts: usize) -> Result<usize> {
+    match args.part {
+        Some(part) if (1..=parts).contains(&part) => Ok(part - 1),
+        Some(part) => bail!("--part {part}: the memory has {parts} part(s)"),
+        None if parts == 1 => Ok(0),
+        None => bail!(
+            "the document was written in {parts} parts, each with an adapter of its own; choose \
+             one with --part"
+        ),
+    }
+}
+
+/// Reads a PEFT folder or a GGUF adapter, whichever `path` is.
+pub fn load(path: &Path, model: &Model) -> Result<Content> {
+    Ok(if path.is_dir() {
+        peft::load(path, &model.config)?
+    } else {
+        Content::Lora(gguf_adapter::load(path, &model.config)?)
+    })
+}
