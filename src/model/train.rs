@@ -159,7 +159,8 @@ impl<'m> Trainer<'m> {
         self.optimizer.zero(self.device)
     }
 
-    /// Adds the gradients of `sum(weights * -log P(target))`; gives each row's log-probability.
+    /// Adds an adapter's gradients of `sum(weights * -log P(target))`, or puts a prefix's in place of
+    /// those before: a prefix learns from one batch a step. Gives each row's log-probability.
     pub fn accumulate(&mut self, batch: &Batch) -> Result<Vec<f64>, ModelError> {
         self.run(batch, true)
     }

@@ -57,7 +57,8 @@ pub enum Event {
         segment: usize,
         steps: Vec<ChunkSteps>,
     },
-    /// Mean loss of each chunk before any step, and after the last.
+    /// Mean loss of each chunk before any step, and after the last. Before a step `gdwm` reads as the
+    /// first pass did, whose surprisals it tells instead.
     Evaluated(Evaluated),
     Step(Step),
     ChunkDone {
