@@ -1,1 +1,9 @@
 //! The window of Inscribe.
+
+pub mod action;
+pub mod app;
+pub mod engine;
+pub mod screens;
+pub mod state;
+
+pub use app::InscribeApp;

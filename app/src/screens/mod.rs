@@ -1,0 +1,1 @@
+//! The screens of the window and the parts they are made of.
