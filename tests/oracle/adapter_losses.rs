@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! adapter_losses MODEL.gguf TEXT.txt TOKENS write FOLDER     FOLDER/{lora,prefix,lora.gguf}
-//! adapter_losses MODEL.gguf TEXT.txt TOKENS read LORA        a PEFT folder or a GGUF adapter
+//! adapter_losses MODEL.gguf TEXT.txt TOKENS read ADAPTER     a PEFT folder or a GGUF adapter
 //! ```
 //!
 //! Prints one JSON object: the ids, and the log-probability of each but the first.
@@ -98,10 +98,11 @@ impl Rig {
             true => peft::load(place, &self.model.config)?,
             false => Content::Lora(gguf_adapter::load(place, &self.model.config)?),
         };
-        let Content::Lora(lora) = content else {
-            bail!("{} is no LoRA", place.display());
+        let scores = match &content {
+            Content::Lora(lora) => self.score(Some(lora), None)?,
+            Content::Prefix(prefix) => self.score(None, Some(prefix))?,
         };
-        Ok(json!({"ids": self.ids, "lora": self.score(Some(&lora), None)?}))
+        Ok(json!({"ids": self.ids, "adapter": scores}))
     }
 
     fn score(&self, lora: Option<&Lora>, prefix: Option<&Prefix>) -> Result<Vec<f64>> {
