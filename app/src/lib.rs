@@ -5,5 +5,6 @@ pub mod app;
 pub mod engine;
 pub mod screens;
 pub mod state;
+pub mod theme;
 
 pub use app::InscribeApp;

@@ -1,0 +1,220 @@
+//! What colours and marks mean: colour bars with their units, and keys.
+
+use eframe::egui::{
+    Align2, Color32, CornerRadius, FontId, Mesh, Painter, Pos2, Rect, Response, Role, Sense, Shape,
+    Stroke, TextStyle, Ui, WidgetInfo, pos2, vec2,
+};
+
+use super::{Theme, space};
+
+/// Which map a legend shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Map {
+    Sequential,
+    /// Zero stands in the middle.
+    Diverging,
+}
+
+/// What the colours of a map stand for.
+#[derive(Clone, Copy, Debug)]
+pub struct ColourScale<'a> {
+    pub title: &'a str,
+    pub unit: &'a str,
+    pub low: f64,
+    pub high: f64,
+    pub map: Map,
+}
+
+impl ColourScale<'_> {
+    /// The colour of a value.
+    pub fn colour(&self, theme: Theme, value: f64) -> Color32 {
+        match self.map {
+            Map::Sequential => {
+                let width = self.high - self.low;
+                let part = match width > 0.0 {
+                    true => (value - self.low) / width,
+                    // One value alone is neither low nor high.
+                    false => 0.5,
+                };
+                theme.sequential(part)
+            }
+            Map::Diverging => {
+                let most = self.low.abs().max(self.high.abs());
+                theme.diverging(if most > 0.0 { value / most } else { 0.0 })
+            }
+        }
+    }
+}
+
+const BAR: f32 = 96.0;
+
+/// A colour bar with its title, both ends and the unit, on one line.
+pub fn legend(ui: &mut Ui, scale: &ColourScale<'_>) -> Response {
+    let theme = Theme::of(ui);
+    let font = TextStyle::Small.resolve(ui.style());
+    let muted = theme.palette.muted;
+    let write = |text: String| ui.painter().layout_no_wrap(text, font.clone(), muted);
+    let title = write(format!("{} ({})", scale.title, scale.unit));
+    let (low, high) = match scale.map {
+        Map::Sequential => (scale.low, scale.high),
+        Map::Diverging => {
+            let most = scale.low.abs().max(scale.high.abs());
+            (-most, most)
+        }
+    };
+    let low_text = write(short(low));
+    let high_text = write(short(high));
+    let gap = space::S;
+    let width = title.size().x + low_text.size().x + high_text.size().x + BAR + 3.0 * gap;
+    let (rect, response) = ui.allocate_exact_size(vec2(width, 18.0), Sense::hover());
+    let painter = ui.painter();
+    let mut x = rect.left();
+    let middle = rect.center().y;
+    for (text, gap_after) in [(title, gap), (low_text, gap)] {
+        let at = pos2(x, middle - text.size().y / 2.0);
+        x += text.size().x + gap_after;
+        painter.galley(at, text, muted);
+    }
+    let bar = Rect::from_min_size(pos2(x, middle - 4.0), vec2(BAR, 8.0));
+    gradient(painter, bar, |part| {
+        scale.colour(theme, low + (high - low) * part)
+    });
+    let at = pos2(bar.right() + gap, middle - high_text.size().y / 2.0);
+    painter.galley(at, high_text, muted);
+    response.widget_info(|| {
+        let label = format!(
+            "{}: colours from {} to {} {}",
+            scale.title,
+            short(low),
+            short(high),
+            scale.unit
+        );
+        WidgetInfo::labeled(Role::Label, true, label)
+    });
+    response
+}
+
+/// Two significant decimals for small values, one for large.
+fn short(value: f64) -> String {
+    match value.abs() {
+        v if v == 0.0 => "0".to_owned(),
+        v if v < 10.0 => format!("{value:.2}"),
+        v if v < 1000.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+    .replace('-', "−")
+}
+
+fn gradient(painter: &Painter, rect: Rect, colour: impl Fn(f64) -> Color32) {
+    const PARTS: usize = 32;
+    let mut mesh = Mesh::default();
+    for i in 0..=PARTS {
+        let part = i as f64 / PARTS as f64;
+        let x = rect.left() + rect.width() * part as f32;
+        mesh.colored_vertex(pos2(x, rect.top()), colour(part));
+        mesh.colored_vertex(pos2(x, rect.bottom()), colour(part));
+    }
+    for i in 0..PARTS as u32 {
+        mesh.add_triangle(2 * i, 2 * i + 1, 2 * i + 2);
+        mesh.add_triangle(2 * i + 1, 2 * i + 2, 2 * i + 3);
+    }
+    painter.add(Shape::mesh(mesh));
+}
+
+/// A mark that is told apart by its shape as well as by its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// A filled circle.
+    Dot,
+    /// An open circle.
+    Ring,
+    /// An open diamond.
+    Diamond,
+    /// A short line.
+    Line,
+    Dashes,
+    /// A filled square.
+    Fill,
+    /// A square of slanting lines.
+    Hatch,
+    /// An open square.
+    Frame,
+}
+
+/// Draws a mark around a point; `reach` is half its width.
+pub fn draw_mark(painter: &Painter, mark: Mark, at: Pos2, reach: f32, colour: Color32) {
+    let stroke = Stroke::new(1.6, colour);
+    let square = Rect::from_center_size(at, vec2(2.0 * reach, 2.0 * reach));
+    match mark {
+        Mark::Dot => {
+            painter.circle_filled(at, reach, colour);
+        }
+        Mark::Ring => {
+            painter.circle_stroke(at, reach - 0.5, stroke);
+        }
+        Mark::Diamond => {
+            let [l, r] = [-reach, reach].map(|d| at + vec2(d, 0.0));
+            let [t, b] = [-reach, reach].map(|d| at + vec2(0.0, d));
+            painter.add(Shape::closed_line(vec![l, t, r, b], stroke));
+        }
+        Mark::Line => {
+            let ends = [at - vec2(reach + 3.0, 0.0), at + vec2(reach + 3.0, 0.0)];
+            painter.line_segment(ends, Stroke::new(2.0, colour));
+        }
+        Mark::Dashes => {
+            let ends = [at - vec2(reach + 3.0, 0.0), at + vec2(reach + 3.0, 0.0)];
+            painter.extend(Shape::dashed_line(&ends, stroke, 4.0, 3.0));
+        }
+        Mark::Fill => {
+            painter.rect_filled(square, CornerRadius::same(2), colour);
+        }
+        Mark::Hatch => hatch(painter, square, colour),
+        Mark::Frame => {
+            let inner = square.shrink(0.8);
+            painter.rect_stroke(
+                inner,
+                CornerRadius::same(1),
+                stroke,
+                eframe::egui::StrokeKind::Middle,
+            );
+        }
+    }
+}
+
+/// Slanting lines on a tint, for areas that must be told apart without colour.
+pub fn hatch(painter: &Painter, area: Rect, colour: Color32) {
+    painter.rect_filled(area, CornerRadius::ZERO, colour.gamma_multiply(0.35));
+    if area.width() < 3.0 || area.height() < 1.0 {
+        return;
+    }
+    let inner = painter.with_clip_rect(painter.clip_rect().intersect(area));
+    let tall = area.height();
+    let mut x = area.left() - tall;
+    while x < area.right() {
+        let ends = [pos2(x, area.bottom()), pos2(x + tall, area.top())];
+        inner.line_segment(ends, Stroke::new(1.1, colour));
+        x += 4.0;
+    }
+}
+
+/// Marks with what they stand for, in a row that wraps.
+pub fn keys(ui: &mut Ui, entries: &[(Mark, Color32, &str)]) {
+    let theme = Theme::of(ui);
+    let font: FontId = TextStyle::Small.resolve(ui.style());
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = vec2(space::L, space::XS);
+        for (mark, colour, label) in entries {
+            let text =
+                ui.painter()
+                    .layout_no_wrap((*label).to_owned(), font.clone(), theme.palette.muted);
+            let size = vec2(20.0 + text.size().x, 18.0);
+            let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
+            let at = pos2(rect.left() + 7.0, rect.center().y);
+            draw_mark(ui.painter(), *mark, at, 4.5, *colour);
+            let text_at = Align2::LEFT_CENTER
+                .align_size_within_rect(text.size(), rect.with_min_x(rect.left() + 20.0));
+            ui.painter().galley(text_at.min, text, theme.palette.muted);
+            response.widget_info(|| WidgetInfo::labeled(Role::Label, true, *label));
+        }
+    });
+}

@@ -1,0 +1,108 @@
+//! Small things that every screen shares.
+
+use eframe::egui::{
+    self, Button, CornerRadius, Frame, InnerResponse, Margin, Response, RichText, Role, Stroke, Ui,
+    WidgetInfo,
+};
+
+use super::{Theme, space, text};
+
+/// A card: a calm ground with room around what stands on it.
+pub fn card<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> InnerResponse<R> {
+    let p = Theme::of(ui).palette;
+    Frame::new()
+        .fill(p.surface)
+        .stroke(Stroke::new(1.0, p.border))
+        .corner_radius(CornerRadius::same(space::RADIUS as u8))
+        .inner_margin(Margin::same(space::L as i8))
+        .show(ui, |ui| {
+            ui.set_width(ui.available_width());
+            add(ui)
+        })
+}
+
+/// The heading of a card with one line that says what it shows.
+pub fn section(ui: &mut Ui, heading: &str, explanation: &str) {
+    ui.spacing_mut().item_spacing.y = 2.0;
+    ui.label(text::heading(heading));
+    if !explanation.is_empty() {
+        ui.label(text::caption(explanation));
+    }
+    ui.spacing_mut().item_spacing.y = space::S;
+    ui.add_space(space::XS);
+}
+
+/// A figure over what it counts.
+pub fn number(ui: &mut Ui, value: &str, label: &str) -> Response {
+    let inner = ui.vertical(|ui| {
+        ui.spacing_mut().item_spacing.y = 0.0;
+        ui.label(text::number(value));
+        ui.label(text::caption(label));
+    });
+    inner.response
+}
+
+/// The one thing that a screen asks for.
+pub fn primary_button(ui: &mut Ui, label: &str) -> Response {
+    let p = Theme::of(ui).palette;
+    let words = RichText::new(label)
+        .text_style(text::strong_style())
+        .color(p.on_accent);
+    ui.scope(|ui| {
+        let padding = &mut ui.spacing_mut().button_padding;
+        *padding = egui::vec2(space::L, space::S);
+        let widgets = &mut ui.visuals_mut().widgets;
+        for state in [&mut widgets.hovered, &mut widgets.active] {
+            state.bg_stroke = Stroke::new(2.0, p.ink);
+        }
+        ui.add(Button::new(words).fill(p.accent))
+    })
+    .inner
+}
+
+/// One of a few choices, side by side. Returns whether another was chosen.
+pub fn segmented<T: PartialEq + Copy>(ui: &mut Ui, chosen: &mut T, choices: &[(T, &str)]) -> bool {
+    let p = Theme::of(ui).palette;
+    let before = *chosen;
+    Frame::new()
+        .fill(p.trough)
+        .corner_radius(CornerRadius::same(space::S as u8))
+        .inner_margin(Margin::same(3))
+        .show(ui, |ui| {
+            ui.horizontal(|ui| {
+                ui.spacing_mut().item_spacing.x = 2.0;
+                ui.spacing_mut().interact_size.y = 24.0;
+                ui.spacing_mut().button_padding = egui::vec2(space::M, 4.0);
+                for (choice, label) in choices {
+                    let on = *choice == before;
+                    let words = match on {
+                        true => RichText::new(*label).color(p.ink),
+                        false => RichText::new(*label).color(p.muted),
+                    };
+                    let fill = if on { p.surface } else { p.trough };
+                    let edge = if on { p.border } else { p.trough };
+                    let button = Button::new(words)
+                        .fill(fill)
+                        .stroke(Stroke::new(1.0, edge))
+                        .corner_radius(CornerRadius::same(space::RADIUS_S as u8));
+                    let response = ui.add(button);
+                    response
+                        .widget_info(|| WidgetInfo::selected(Role::RadioButton, true, on, *label));
+                    if response.clicked() {
+                        *chosen = *choice;
+                    }
+                }
+            });
+        });
+    *chosen != before
+}
+
+/// What stands where there is nothing to show yet.
+pub fn empty(ui: &mut Ui, heading: &str, what_to_do: &str) {
+    ui.vertical_centered(|ui| {
+        ui.add_space(space::XXL);
+        ui.label(text::heading(heading));
+        ui.label(text::muted(what_to_do));
+        ui.add_space(space::XXL);
+    });
+}
