@@ -3,7 +3,13 @@
 
 use std::path::PathBuf;
 
+use inscribe::engine::select::DeviceChoice;
 use inscribe::write::settings::WriteSettings;
+
+use crate::engine::Purpose;
+use crate::state::prefs::ThemeChoice;
+use crate::state::{Dialog, PendingOpen};
+use crate::trouble::Remedy;
 
 /// What the person looks at, the same in every view of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,20 +49,43 @@ pub enum Screen {
 #[derive(Clone, Debug)]
 pub enum Action {
     Show(Screen),
-    OpenDialog,
-    OpenPath(PathBuf),
-    OpenBytes {
-        name: String,
-        bytes: Vec<u8>,
-    },
-    OpenSample,
+    /// Opens a system dialog to choose a path for something.
+    Pick(Purpose),
+    Open(PendingOpen),
+    OpenMemory(PathBuf),
+    CloseDocument,
     /// New settings of the next run.
     Settings(Box<WriteSettings>),
+    Theme(ThemeChoice),
+    Zoom(f32),
+    PickModel(String),
+    PickDevice(DeviceChoice),
+    /// Fetches and loads the model without doing anything with it yet.
+    LoadModel,
     /// Both passes, no steps.
     Measure,
-    Write,
+    /// Writes to a folder of its own, or to this one.
+    Write(Option<PathBuf>),
     Pause,
     Resume,
     Cancel,
+    /// Goes on with a stopped write.
+    GoOn(PathBuf),
+    /// Deletes what a stopped write has written.
+    Discard(PathBuf),
     Ask(String),
+    /// Weighs the tokens of an answer in every view.
+    Score {
+        turn: usize,
+        answer: usize,
+    },
+    ForgetRecent(PathBuf),
+    Remedy(Remedy),
+    /// Takes a message away.
+    Dismiss(usize),
+    Dialog(Dialog),
+    /// Stops the write, keeps it, and closes the window.
+    StopAndQuit,
+    /// Scrolls the text to a byte.
+    ScrollTo(usize),
 }

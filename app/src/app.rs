@@ -1,61 +1,204 @@
-//! The application: once a frame it takes in what the engine reports, draws, and carries out what
+//! The application: once a frame it takes in what the threads report, draws, and carries out what
 //! the widgets asked for.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use eframe::egui;
 
 use crate::action::Action;
-use crate::engine::{Engine, Report};
-use crate::state::State;
+use crate::dialogs::Picker;
+use crate::engine::{Engine, FileWork};
+use crate::screens::{self, text::TextView};
+use crate::state::prefs::ThemeChoice;
+use crate::state::{Dialog, Prefs, State, Task};
+use crate::theme;
+
+/// The name that preferences are kept under.
+const PREFS: &str = "prefs";
+/// How long a note of success stands.
+const NOTE: Duration = Duration::from_secs(6);
+/// Between two tries to draw what came while a frame was drawn already.
+const FRAME: Duration = Duration::from_millis(33);
 
 /// How the window starts; tests start it in their own way.
-#[derive(Clone, Debug, Default)]
-pub struct Options {}
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Where models are kept; the platform's place where `None`.
+    pub cache: Option<PathBuf>,
+    /// Where memories are kept; the platform's place where `None`.
+    pub memories: Option<PathBuf>,
+    /// In place of those that were kept.
+    pub prefs: Option<Prefs>,
+    /// In place of the system's dialogs.
+    pub picker: Option<Picker>,
+    /// A document or memory to open at once.
+    pub open: Option<PathBuf>,
+}
 
 pub struct InscribeApp {
     pub state: State,
-    engine: Engine,
+    pub(crate) engine: Engine,
+    pub(crate) options: Options,
+    pub(crate) views: Views,
     actions: Vec<Action>,
+    /// Seconds of work of the latest frames, the newest last.
+    pub frame_secs: Vec<f32>,
+}
+
+/// What views keep between frames beside the state: layouts and the like.
+#[derive(Default)]
+pub struct Views {
+    pub text: TextView,
+    pub controls: screens::controls::Controls,
 }
 
 impl InscribeApp {
-    pub fn new(context: &eframe::CreationContext<'_>, _options: Options) -> InscribeApp {
+    pub fn new(
+        context: &eframe::CreationContext<'_>,
+        options: Options,
+    ) -> std::io::Result<InscribeApp> {
+        theme::install(&context.egui_ctx);
         let ctx = context.egui_ctx.clone();
-        InscribeApp {
-            state: State::default(),
-            engine: Engine::start(move || ctx.request_repaint()),
+        let engine = Engine::start(move || ctx.request_repaint_after(FRAME))?;
+        let kept = || {
+            let text = context.storage?.get_string(PREFS)?;
+            Some(Prefs::from_text(&text))
+        };
+        let prefs = options.prefs.clone().or_else(kept).unwrap_or_default();
+        let mut app = InscribeApp {
+            state: State {
+                prefs,
+                ..State::default()
+            },
+            engine,
+            options,
+            views: Views::default(),
             actions: Vec::new(),
+            frame_secs: Vec::new(),
+        };
+        app.apply_look(&context.egui_ctx);
+        app.survey();
+        if let Some(path) = app.options.open.take() {
+            app.open_path(path);
+        }
+        Ok(app)
+    }
+
+    /// Looks again at which devices, models and stopped writes there are.
+    pub(crate) fn survey(&self) {
+        self.engine.send_file(FileWork::Survey {
+            memories: self.memories(),
+            cache: self.options.cache.clone(),
+        });
+    }
+
+    /// The folder of memories.
+    pub(crate) fn memories(&self) -> PathBuf {
+        let chosen = self.options.memories.clone();
+        chosen
+            .or_else(|| self.state.prefs.memories.clone())
+            .unwrap_or_else(default_memories)
+    }
+
+    pub(crate) fn apply_look(&self, ctx: &egui::Context) {
+        ctx.set_theme(match self.state.prefs.theme {
+            ThemeChoice::System => egui::ThemePreference::System,
+            ThemeChoice::Light => egui::ThemePreference::Light,
+            ThemeChoice::Dark => egui::ThemePreference::Dark,
+        });
+        if (ctx.zoom_factor() - self.state.prefs.zoom).abs() > 1e-3 {
+            ctx.set_zoom_factor(self.state.prefs.zoom);
         }
     }
 
-    fn take_in(&mut self, report: Report) {
-        match report {
-            Report::Event(event) => {
-                self.state.run.record.fold(&event);
-                self.state.run.version += 1;
+    fn take_drops(&mut self, ctx: &egui::Context) {
+        let (hover, dropped) = ctx.input(|input| {
+            let hover = !input.raw.hovered_files.is_empty();
+            (hover, input.raw.dropped_files.clone())
+        });
+        self.state.drop_hover = hover;
+        for file in dropped {
+            self.open_path(file.path().to_owned());
+        }
+    }
+
+    fn watch_close(&mut self, ctx: &egui::Context) {
+        let asked = ctx.input(|input| input.viewport().close_requested());
+        if asked && self.state.is_busy_with(Task::Write) && !self.state.may_quit {
+            ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
+            self.state.dialog = Dialog::Quit;
+        }
+        let stopped = !self.state.is_busy_with(Task::Write);
+        if self.state.quit_when_stopped && stopped {
+            self.state.quit_when_stopped = false;
+            self.state.may_quit = true;
+            ctx.send_viewport_cmd(egui::ViewportCommand::Close);
+        }
+    }
+
+    fn fade_note(&mut self, ctx: &egui::Context) {
+        if let Some((_, since)) = &self.state.note {
+            match NOTE.checked_sub(since.elapsed()) {
+                Some(left) => ctx.request_repaint_after(left),
+                None => self.state.note = None,
             }
         }
     }
 
-    fn carry_out(&mut self, action: Action) {
-        if let Action::Show(screen) = action {
-            self.state.screen = screen;
+    fn keep_frame_time(&mut self, secs: f32) {
+        const KEPT: usize = 4096;
+        if self.frame_secs.len() >= KEPT {
+            self.frame_secs.drain(..KEPT / 2);
         }
+        self.frame_secs.push(secs);
+    }
+}
+
+/// Memories stand among the person's data, under the program's name.
+fn default_memories() -> PathBuf {
+    use etcetera::BaseStrategy as _;
+    match etcetera::base_strategy::choose_native_strategy() {
+        Ok(places) => places.data_dir().join("inscribe").join("memories"),
+        Err(_) => PathBuf::from("inscribe-memories"),
     }
 }
 
 impl eframe::App for InscribeApp {
-    fn logic(&mut self, _ctx: &egui::Context, _frame: &mut eframe::Frame) {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         while let Some(report) = self.engine.next_report() {
             self.take_in(report);
         }
+        self.take_drops(ctx);
+        self.watch_close(ctx);
+        self.fade_note(ctx);
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
-        egui::CentralPanel::default().show(ui, |ui| {
-            ui.heading("Open a document");
-        });
+        let started = Instant::now();
+        let state = &mut self.state;
+        let settings = &state.prefs.settings;
+        state
+            .preview
+            .refresh(&state.run.record, state.run.version, settings);
+        screens::show(ui, state, &mut self.views, &mut self.actions);
+        let ctx = ui.ctx().clone();
         for action in std::mem::take(&mut self.actions) {
-            self.carry_out(action);
+            self.carry_out(action, &ctx);
+            // What an action changes is drawn at once.
+            ctx.request_repaint();
+        }
+        self.keep_frame_time(started.elapsed().as_secs_f32());
+    }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        storage.set_string(PREFS, self.state.prefs.to_text());
+    }
+
+    fn on_exit(&mut self) {
+        let running: Vec<_> = self.state.jobs.keys().copied().collect();
+        for job in running {
+            self.engine.control.cancel(job);
         }
     }
 }

@@ -18,6 +18,12 @@ fn main() -> eframe::Result {
     eframe::run_native(
         "inscribe",
         options,
-        Box::new(|context| Ok(Box::new(InscribeApp::new(context, Options::default())))),
+        Box::new(|context| {
+            let options = Options {
+                open: std::env::args_os().nth(1).map(Into::into),
+                ..Options::default()
+            };
+            Ok(Box::new(InscribeApp::new(context, options)?))
+        }),
     )
 }

@@ -1,22 +1,23 @@
 //! `inscribe ask`: questions to a memory.
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use inscribe::memory::store::{Asked, StoredModel};
-use inscribe::memory::{Content, Memory, fingerprint};
+use inscribe::memory::{Memory, fingerprint};
 use inscribe::model::generate::GenerateOptions;
 use inscribe::model::sample::SampleOptions;
-use inscribe::write::frame::Frame;
-use inscribe::write::reader::{Reader, View, needs_document};
-use inscribe::write::settings::WriteSettings;
+use inscribe::write::asker::{Answer, Asker, Place};
+use inscribe::write::reader::View;
 
 use super::out::outln;
-use super::setup::{self, Loaded};
+use super::setup;
 use super::{Context, columns::side_by_side, print_json};
 
 const EXAMPLES: &str = "\
@@ -58,24 +59,12 @@ pub struct Args {
     json: bool,
 }
 
-/// Positions for a question beside its answer.
-const QUESTION_ROOM: usize = 384;
-
-/// An answer in one view.
-struct Answered {
-    view: View,
-    text: String,
-    /// Mean over its own tokens.
-    logprob: Option<f64>,
-    seconds: f64,
-}
-
 /// A memory opened on its model, ready for questions.
-struct Asker<'a> {
+struct Conversation<'a> {
     args: &'a Args,
+    app: &'a Context,
     memory: &'a Memory,
-    /// The readers of each view; of the memory's, one a segment.
-    readers: Vec<(View, Vec<Reader<'a>>)>,
+    asker: Asker<'a>,
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
@@ -93,48 +82,31 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         &print,
         &loaded.model.config,
     ))?;
-    let mut asker = Asker::new(args, app, &loaded, &memory)?;
+    let place = Place {
+        model: &loaded.model,
+        device: &loaded.device,
+        transformer: &loaded.transformer,
+        options: loaded.session_options(app, None),
+        max_tokens: args.max_tokens,
+    };
+    let mut conversation = Conversation {
+        args,
+        app,
+        memory: &memory,
+        asker: Asker::new(place, &memory)?,
+    };
     match &args.question {
-        Some(question) => asker.answer(question),
-        None => asker.converse(app),
+        Some(question) => conversation.answer(question),
+        None => conversation.converse(app),
     }
 }
 
-impl<'a> Asker<'a> {
-    fn new(
-        args: &'a Args,
-        app: &'a Context,
-        loaded: &'a Loaded,
-        memory: &'a Memory,
-    ) -> Result<Asker<'a>> {
-        let settings: WriteSettings = memory.settings()?;
-        let views: &[View] = match args.compare {
+impl Conversation<'_> {
+    fn views(&self) -> &'static [View] {
+        match self.args.compare {
             true => &[View::Nothing, View::Memory, View::Document],
             false => &[View::Memory],
-        };
-        let with_document = needs_document(settings.method);
-        let mut readers = Vec::new();
-        for &view in views {
-            let count = match view {
-                View::Nothing => 1,
-                _ => memory.file.segments.len(),
-            };
-            let of_view = (0..count).map(|segment| {
-                let content = memory.load(segment, &loaded.model.config)?;
-                let reads = view == View::Document || (view == View::Memory && with_document);
-                let ids = reads
-                    .then(|| segment_ids(loaded, memory, segment))
-                    .transpose()?;
-                let held = (view == View::Memory).then_some(&content);
-                reader(args, app, loaded, ids, held)
-            });
-            readers.push((view, of_view.collect::<Result<Vec<_>>>()?));
         }
-        Ok(Asker {
-            args,
-            memory,
-            readers,
-        })
     }
 
     fn options(&self) -> GenerateOptions {
@@ -153,28 +125,22 @@ impl<'a> Asker<'a> {
         let options = self.options();
         let streams = !self.args.compare && !self.args.json;
         let mut answers = Vec::new();
-        for (view, readers) in &mut self.readers {
-            let reader = likeliest(readers, question)?;
-            let started = Instant::now();
-            let made = reader.ask(question, &options, &mut |piece| {
+        for &view in self.views() {
+            let bar = Bar::new(self.app);
+            let mut on_read = |done, total| bar.show(done, total);
+            let mut on_text = |piece: &str| {
                 if streams {
                     setup::print_piece(piece);
                 }
-            })?;
-            let seconds = started.elapsed().as_secs_f64();
-            let scores = reader.score(question, &made.ids)?;
-            answers.push(Answered {
-                view: *view,
-                text: made.text.trim().to_owned(),
-                logprob: inscribe::write::statistics::mean(&scores),
-                seconds,
-            });
+            };
+            let asker = &mut self.asker;
+            answers.push(asker.ask(view, question, &options, &mut on_read, &mut on_text)?);
         }
         self.print(question, &answers)?;
         self.remember(question, &answers)
     }
 
-    fn print(&self, question: &str, answers: &[Answered]) -> Result<()> {
+    fn print(&self, question: &str, answers: &[Answer]) -> Result<()> {
         if self.args.json {
             let list: Vec<_> = answers
                 .iter()
@@ -182,7 +148,7 @@ impl<'a> Asker<'a> {
                     json!({
                         "view": a.view,
                         "answer": a.text,
-                        "logprob": a.logprob,
+                        "logprob": a.logprob(),
                         "seconds": a.seconds,
                     })
                 })
@@ -196,7 +162,7 @@ impl<'a> Asker<'a> {
         let columns: Vec<(String, String)> = answers
             .iter()
             .map(|a| {
-                let logprob = a.logprob.map_or("-".to_owned(), |l| format!("{l:.3}"));
+                let logprob = a.logprob().map_or("-".to_owned(), |l| format!("{l:.3}"));
                 let title = match a.view {
                     View::Nothing => "no document",
                     View::Memory => "memory",
@@ -212,7 +178,7 @@ impl<'a> Asker<'a> {
         Ok(())
     }
 
-    fn remember(&self, question: &str, answers: &[Answered]) -> Result<()> {
+    fn remember(&self, question: &str, answers: &[Answer]) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let Some(own) = answers.iter().find(|a| a.view == View::Memory) else {
             return Ok(());
@@ -220,7 +186,7 @@ impl<'a> Asker<'a> {
         self.memory.remember(&Asked {
             question: question.to_owned(),
             answer: own.text.clone(),
-            log_prob: own.logprob,
+            log_prob: own.logprob(),
             seconds: own.seconds,
             unix_secs: now.map_or(0, |d| d.as_secs()),
         })?;
@@ -260,57 +226,29 @@ impl<'a> Asker<'a> {
     }
 }
 
-/// The tokens of a segment with what opens them, as they were written.
-fn segment_ids(loaded: &Loaded, memory: &Memory, segment: usize) -> Result<Vec<u32>> {
-    let tokens = memory.tokens()?;
-    let range = memory.file.segments[segment].tokens.clone();
-    let lead = Frame::new(&loaded.model)?.lead;
-    Ok([&lead[..], &tokens[range]].concat())
-}
-
-fn reader<'a>(
-    args: &Args,
+/// Shows how far a document is that is read before the first question.
+struct Bar<'a> {
     app: &'a Context,
-    loaded: &'a Loaded,
-    document: Option<Vec<u32>>,
-    memory: Option<&Content>,
-) -> Result<Reader<'a>> {
-    let room = QUESTION_ROOM + args.max_tokens;
-    let options = loaded.session_options(app, None);
-    let frame = Frame::new(&loaded.model)?;
-    let (device, model) = (&loaded.device, &loaded.transformer);
-    let Some(document) = document else {
-        return Ok(match memory {
-            Some(memory) => Reader::of_memory(device, model, frame, memory, room, options)?,
-            None => Reader::new(device, model, frame, None, room, options, &mut |_, _| {})?,
-        });
-    };
-    let bar = app.counter("reading the document", document.len() as u64, "tokens");
-    let mut reader = Reader::new(
-        device,
-        model,
-        frame,
-        Some(&document),
-        room,
-        options,
-        &mut |done, _| bar.set_position(done as u64),
-    )?;
-    bar.finish_and_clear();
-    reader.hold(memory)?;
-    Ok(reader)
+    bar: RefCell<Option<ProgressBar>>,
 }
 
-/// Of several segments' readers the one to whom the question itself is likeliest.
-fn likeliest<'r, 'm>(readers: &'r mut [Reader<'m>], question: &str) -> Result<&'r mut Reader<'m>> {
-    let mut best = 0;
-    if readers.len() > 1 {
-        let mut highest = f64::NEG_INFINITY;
-        for (i, reader) in readers.iter_mut().enumerate() {
-            let likelihood = reader.likelihood(question)?;
-            if likelihood > highest {
-                (best, highest) = (i, likelihood);
-            }
+impl Bar<'_> {
+    fn new(app: &Context) -> Bar<'_> {
+        Bar {
+            app,
+            bar: RefCell::new(None),
         }
     }
-    readers.get_mut(best).context("the memory has no segments")
+
+    fn show(&self, done: usize, total: usize) {
+        let mut bar = self.bar.borrow_mut();
+        let label = "reading the document";
+        bar.get_or_insert_with(|| self.app.counter(label, total as u64, "tokens"))
+            .set_position(done as u64);
+        if done >= total
+            && let Some(bar) = bar.take()
+        {
+            bar.finish_and_clear();
+        }
+    }
 }

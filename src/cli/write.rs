@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use inscribe::memory::store::{
-    Checkpoint as Stored, DocumentInfo, MemoryWriter, Plan, Resumed, StoredModel,
-};
-use inscribe::memory::{Content, MemoryError, fingerprint};
+use inscribe::memory::store::{DocumentInfo, MemoryWriter, Plan, Resumed, StoredModel};
+use inscribe::memory::{Content, fingerprint};
 use inscribe::write::document::Document;
 use inscribe::write::error::WriteError;
 use inscribe::write::event::{Done, Event};
+use inscribe::write::keep;
 use inscribe::write::learn::Segment;
 use inscribe::write::settings::WriteSettings;
-use inscribe::write::writer::{Checkpoint, Job, Keeper, Resume, Tokens, write};
+use inscribe::write::writer::{Checkpoint, Job, Keeper, Tokens, write};
 
 use super::Context;
 use super::live::Live;
@@ -116,7 +115,7 @@ fn write_memory(
             }
             Resumed::GoesOn(store, None) => *store,
             Resumed::GoesOn(store, Some(stored)) => {
-                resume = Some(going_on(&store, stored)?);
+                resume = Some(keep::going_on(&store, stored)?);
                 *store
             }
         }
@@ -150,40 +149,6 @@ fn write_memory(
             Err(error.into())
         }
     }
-}
-
-/// The state of a stopped run, with what its events say of the segment it was in.
-fn going_on(store: &MemoryWriter, stored: Stored) -> Result<Resume> {
-    let events: Vec<Event> = store.events()?;
-    let mut found = (None, None);
-    for event in events {
-        match event {
-            Event::Utility { segment, chunks } if segment == stored.segment => {
-                found.0 = Some(chunks);
-            }
-            Event::Allocated { segment, steps } if segment == stored.segment => {
-                found.1 = Some(steps);
-            }
-            _ => {}
-        }
-    }
-    let (Some(chunks), Some(steps)) = found else {
-        bail!("the run's events are damaged: delete its folder and start again");
-    };
-    Ok(Resume {
-        checkpoint: Checkpoint {
-            segment: stored.segment,
-            step: stored.step,
-            state: inscribe::model::train::TrainerState {
-                params: stored.params,
-                m: stored.m,
-                v: stored.v,
-                steps: stored.steps,
-            },
-        },
-        chunks,
-        steps,
-    })
 }
 
 /// Keeps a run on disk and shows it.
@@ -223,10 +188,6 @@ impl FileKeeper {
     }
 }
 
-fn kept(error: MemoryError) -> WriteError {
-    WriteError::Keep(Box::new(error))
-}
-
 impl Keeper for FileKeeper {
     fn event(&mut self, event: &Event) -> Result<(), WriteError> {
         self.live.event(event);
@@ -238,27 +199,15 @@ impl Keeper for FileKeeper {
             let written = writeln!(file, "{line}").and_then(|()| file.flush());
             written.map_err(|e| WriteError::Keep(format!("{}: {e}", path.display()).into()))?;
         }
-        self.store.append(event).map_err(kept)
+        keep::keep_event(&mut self.store, event)
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), WriteError> {
-        let state = checkpoint.state.clone();
-        let stored = Stored {
-            segment: checkpoint.segment,
-            step: checkpoint.step,
-            steps: state.steps,
-            params: state.params,
-            m: state.m,
-            v: state.v,
-        };
-        self.store.checkpoint(&stored).map_err(kept)
+        keep::keep_checkpoint(&mut self.store, checkpoint)
     }
 
     fn memory(&mut self, segment: &Segment, memory: &Content) -> Result<(), WriteError> {
-        let tokens = segment.tokens.clone();
-        self.store
-            .segment(segment.index, tokens, memory)
-            .map_err(kept)
+        keep::keep_memory(&mut self.store, segment, memory)
     }
 }
 

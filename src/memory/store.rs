@@ -16,6 +16,7 @@ mod json;
 mod places;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod writer;
 
 use std::fmt;
@@ -37,6 +38,7 @@ use super::peft;
 use crate::model::config::ModelConfig;
 pub use checkpoint::Checkpoint;
 use places::{DOCUMENT, EVENTS, HISTORY, Lock, MEMORY, Places, TOKENS};
+pub use unfinished::Unfinished;
 pub use writer::{MemoryWriter, Plan, Resumed};
 
 /// The version of the format of `memory.json`.

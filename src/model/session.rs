@@ -395,6 +395,13 @@ fn planned_activations(model: &Transformer, capacity: usize, rows: usize) -> u64
     Plan::new(&rec).bytes()
 }
 
+/// Bytes that reading `capacity` tokens takes beside the weights: known before anything runs.
+pub fn reading_bytes(model: &Transformer, capacity: usize) -> u64 {
+    let capacity = capacity.max(1);
+    let activations = planned_activations(model, capacity, CHUNK_ROWS.min(capacity));
+    Cache::bytes(&model.config, capacity) + activations
+}
+
 /// Refuses a session that would not fit, and says how many tokens would.
 fn check_fit(device: &Device, model: &Transformer, capacity: usize) -> Result<(), ModelError> {
     let Some(available) = device.available_bytes() else {

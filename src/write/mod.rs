@@ -1,12 +1,14 @@
 //! How a memory is written: utility, allocation, steps, and the events that tell of them.
 
 pub mod allocate;
+pub mod asker;
 pub mod chunk;
 pub mod document;
 pub mod error;
 pub mod event;
 pub mod figure;
 pub mod frame;
+pub mod keep;
 pub mod learn;
 pub mod plan;
 pub mod reader;

@@ -1,5 +1,7 @@
 //! From settings and utilities to steps.
 
+use std::ops::Range;
+
 use super::allocate::{Allocation, Rule, allocate};
 use super::error::WriteError;
 use super::event::{ChunkSteps, ChunkUtility};
@@ -36,4 +38,11 @@ pub fn share_out(
         rule,
     };
     allocate(&utilities, &allocation).map_err(|error| WriteError::Settings(error.to_string()))
+}
+
+/// A segment's part of the budget, by its tokens; the parts add up to the whole.
+pub fn budget_of(budget: usize, segments: &[Range<usize>], index: usize) -> usize {
+    let total = segments.last().map_or(1, |s| s.end).max(1);
+    let upto = |token: usize| (budget as u128 * token as u128 / total as u128) as usize;
+    upto(segments[index].end) - upto(segments[index].start)
 }

@@ -13,6 +13,7 @@ use super::error::WriteError;
 use super::event::*;
 use super::frame::Frame;
 use super::learn::{Learner, Segment};
+use super::plan::budget_of;
 use super::sampling::choose_held_out;
 use super::settings::{Allocate, Chunking, Method, WriteSettings};
 use super::utility;
@@ -109,6 +110,16 @@ pub fn plan(
     cancel: &CancelToken,
 ) -> Result<(), WriteError> {
     Writer::new(job, keeper, cancel, None)?.plan_all()
+}
+
+/// As [`plan`], reading the document only where it is not yet `known`.
+pub fn plan_again(
+    job: &Job<'_>,
+    keeper: &mut dyn Keeper,
+    cancel: &CancelToken,
+    known: &mut Known,
+) -> Result<(), WriteError> {
+    Writer::new(job, keeper, cancel, Some(known))?.plan_all()
 }
 
 /// As [`write`], reading the document only where it is not yet `known`.
@@ -408,13 +419,6 @@ fn segments(tokens: usize, room: usize) -> Vec<Range<usize>> {
     (0..count)
         .map(|i| tokens * i / count..tokens * (i + 1) / count)
         .collect()
-}
-
-/// A segment's part of the budget, by its tokens; the parts add up to the whole.
-fn budget_of(budget: usize, segments: &[Range<usize>], index: usize) -> usize {
-    let total = segments.last().map_or(1, |s| s.end).max(1);
-    let upto = |token: usize| (budget as u128 * token as u128 / total as u128) as usize;
-    upto(segments[index].end) - upto(segments[index].start)
 }
 
 /// Tokens kept out of learning, the same however the document is cut into chunks.

@@ -1,50 +1,96 @@
-//! The engine's thread: commands go in, reports come out. It has a device of its own, never the
-//! window's, and nothing of it ever waits in a drawing function.
+//! The threads that work for the window: the engine, with a model on a device of its own, and a
+//! clerk for files. Work goes in, reports come out; nothing of it waits in a drawing function.
 
+mod ask;
+mod clerk;
+mod control;
+mod documents;
+mod load;
+mod message;
+mod survey;
+mod worker;
+mod write;
+
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread::JoinHandle;
+use std::thread;
 
-use inscribe::write::event::Event;
+pub use control::{Control, JobId};
+pub use message::*;
 
-/// What the engine is asked to do.
-#[derive(Debug)]
-pub enum Command {}
-
-/// What it tells.
-#[derive(Debug)]
-pub enum Report {
-    /// Of the run that goes on.
-    Event(Box<Event>),
+/// Hands reports to the window and wakes it.
+#[derive(Clone)]
+pub struct Outbox {
+    reports: Sender<Report>,
+    wake: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// The window's end of the thread.
+impl Outbox {
+    pub fn tell(&self, report: Report) {
+        // A window that is gone needs no report.
+        let _ = self.reports.send(report);
+        (self.wake)();
+    }
+}
+
+/// The window's end of the threads.
 pub struct Engine {
-    _commands: Sender<Command>,
+    commands: Sender<Command>,
+    files: Sender<FileWork>,
     reports: Receiver<Report>,
-    _thread: Option<JoinHandle<()>>,
+    outbox: Outbox,
+    pub control: Control,
+    last_job: JobId,
 }
 
 impl Engine {
-    /// Starts the thread; `wake` is called with every report.
-    pub fn start(wake: impl Fn() + Send + 'static) -> Engine {
-        let (commands, inbox) = mpsc::channel::<Command>();
-        let (outbox, reports) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("engine".to_owned());
-        let thread = thread.spawn(move || {
-            let _outbox: Sender<Report> = outbox;
-            let _wake = wake;
-            while let Ok(command) = inbox.recv() {
-                match command {}
-            }
-        });
-        Engine {
-            _commands: commands,
+    /// Starts the threads; `wake` is called with every report.
+    pub fn start(wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Engine> {
+        let (commands, inbox) = mpsc::channel();
+        let (files, file_inbox) = mpsc::channel();
+        let (sender, reports) = mpsc::channel();
+        let outbox = Outbox {
+            reports: sender,
+            wake: Arc::new(wake),
+        };
+        let control = Control::default();
+        let (theirs, controlled) = (outbox.clone(), control.clone());
+        thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || worker::run(&inbox, &theirs, &controlled))?;
+        let theirs = outbox.clone();
+        thread::Builder::new()
+            .name("clerk".to_owned())
+            .spawn(move || clerk::run(&file_inbox, &theirs))?;
+        Ok(Engine {
+            commands,
+            files,
             reports,
-            _thread: thread.ok(),
-        }
+            outbox,
+            control,
+            last_job: 0,
+        })
+    }
+
+    /// Queues work and gives it a number.
+    pub fn send(&mut self, work: Work) -> JobId {
+        self.last_job += 1;
+        let job = self.last_job;
+        // The engine's thread ends only with the window.
+        let _ = self.commands.send(Command { job, work });
+        job
+    }
+
+    pub fn send_file(&self, work: FileWork) {
+        let _ = self.files.send(work);
     }
 
     pub fn next_report(&self) -> Option<Report> {
         self.reports.try_recv().ok()
+    }
+
+    /// For other threads that report, such as one that waits for a dialog.
+    pub fn outbox(&self) -> Outbox {
+        self.outbox.clone()
     }
 }

@@ -453,3 +453,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn stopped_runs_are_listed_read_and_discarded() {
+    let (folder, place) = place();
+    let case = Case::new(3);
+    assert!(Unfinished::open(&place).expect("nothing there").is_none());
+    let mut writer = MemoryWriter::create(&place, &case.plan()).expect("a free place");
+    writer.append(&json!({"step": 1})).expect("room");
+    writer.checkpoint(&case.checkpoint(0, 1)).expect("room");
+    let running = Unfinished::open(&place).expect("readable");
+    let refused = refusal(running.expect("a run").discard());
+    assert!(refused.contains("another run"), "{refused}");
+    drop(writer);
+    let mut found = Unfinished::list(folder.path());
+    assert_eq!(found.len(), 1);
+    let run = found.remove(0);
+    assert_eq!(run.folder, place);
+    assert_eq!(run.document().expect("a document"), case.text);
+    let events: Vec<Value> = run.events().expect("events");
+    assert_eq!(events, [json!({"step": 1})]);
+    run.discard().expect("nobody writes it");
+    assert!(Unfinished::list(folder.path()).is_empty());
+}

@@ -1,0 +1,468 @@
+//! What widgets asked for, carried out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use eframe::egui;
+use inscribe::write::figure::{FigureKind, Theme};
+use inscribe::write::reader::View;
+
+use crate::action::{Action, Screen};
+use crate::app::InscribeApp;
+use crate::dialogs;
+use crate::engine::{
+    AskRequest, ExportFormat, ExportRequest, FileWork, JobId, LoadRequest, Purpose, ScoreRequest,
+    Work, WriteRequest,
+};
+use crate::state::ask::{Turn, VIEWS};
+use crate::state::presets::Preset;
+use crate::state::{Dialog, Job, ModelState, PendingOpen, Task};
+use crate::trouble::Remedy;
+
+/// The document that comes with the program.
+pub const SAMPLE: &[u8] = include_bytes!("../../assets/sample.md");
+const SAMPLE_NAME: &str = "sample.md";
+
+impl InscribeApp {
+    pub(crate) fn carry_out(&mut self, action: Action, ctx: &egui::Context) {
+        match action {
+            Action::Show(screen) => self.state.screen = screen,
+            Action::Pick(purpose) => self.pick(purpose),
+            Action::Open(pending) => self.open(pending),
+            Action::OpenMemory(path) => self.open_memory(path),
+            Action::CloseDocument => self.close_document(),
+            Action::Settings(settings) => {
+                self.state.prefs.preset = Preset::of(&settings);
+                self.state.prefs.settings = *settings;
+            }
+            Action::Theme(theme) => {
+                self.state.prefs.theme = theme;
+                self.apply_look(ctx);
+            }
+            Action::Zoom(zoom) => {
+                self.state.prefs.zoom = zoom.clamp(0.5, 3.0);
+                self.apply_look(ctx);
+            }
+            Action::PickModel(model) => self.pick_model(model),
+            Action::PickDevice(choice) => {
+                self.state.prefs.device = device_text(&choice);
+                self.state.dialog = Dialog::None;
+                self.forget_model();
+            }
+            Action::LoadModel => {
+                self.load();
+            }
+            Action::Measure => self.measure(),
+            Action::Write(folder) => {
+                let folder = folder.unwrap_or_else(|| self.new_folder());
+                self.write(folder, false);
+            }
+            Action::Pause => self.engine.control.pause(true),
+            Action::Resume => self.engine.control.pause(false),
+            Action::Cancel => self.cancel(),
+            Action::GoOn(folder) => {
+                self.state.opening = true;
+                let source = self.state.prefs.sources.get(&folder).cloned();
+                let work = FileWork::OpenUnfinished { folder, source };
+                self.engine.send_file(work);
+            }
+            Action::Discard(folder) => self.engine.send_file(FileWork::Discard(folder)),
+            Action::Ask(question) => self.ask(question),
+            Action::Score { turn, answer } => self.score(turn, answer),
+            Action::ForgetRecent(path) => self.state.prefs.forget(&path),
+            Action::Remedy(remedy) => self.remedy(remedy),
+            Action::Dismiss(index) => {
+                if index < self.state.troubles.len() {
+                    self.state.troubles.remove(index);
+                }
+            }
+            Action::Dialog(dialog) => self.state.dialog = dialog,
+            Action::StopAndQuit => {
+                self.state.dialog = Dialog::None;
+                self.state.quit_when_stopped = true;
+                self.cancel();
+            }
+            Action::ScrollTo(byte) => self.state.scroll_to = Some(byte),
+        }
+    }
+
+    /// Queues work for the engine.
+    pub(crate) fn start(&mut self, task: Task, work: Work) -> JobId {
+        let id = self.engine.send(work);
+        let job = Job {
+            task,
+            since: Instant::now(),
+            cancelling: false,
+        };
+        self.state.jobs.insert(id, job);
+        id
+    }
+
+    fn cancel(&mut self) {
+        for (&id, job) in &mut self.state.jobs {
+            job.cancelling = true;
+            self.engine.control.cancel(id);
+        }
+    }
+
+    fn pick(&mut self, purpose: Purpose) {
+        let document = self.state.document.as_ref();
+        let document = document.map_or("document", |open| open.document.name.as_str());
+        let name = dialogs::suggested_name(purpose, document);
+        let picker = self.options.picker.as_ref();
+        dialogs::pick(purpose, &name, picker, &self.engine.outbox());
+    }
+
+    fn open(&mut self, pending: PendingOpen) {
+        if self.state.is_running() {
+            self.state.dialog = match self.state.dialog {
+                // Asked and agreed.
+                Dialog::Replace(_) => {
+                    self.cancel();
+                    Dialog::None
+                }
+                _ => {
+                    self.state.dialog = Dialog::Replace(pending);
+                    return;
+                }
+            };
+        } else {
+            self.state.dialog = Dialog::None;
+        }
+        match pending {
+            PendingOpen::Path(path) => self.read(path),
+            PendingOpen::Bytes { name, bytes } => {
+                self.state.opening = true;
+                self.engine.send_file(FileWork::DocumentOf { name, bytes });
+            }
+            PendingOpen::Sample => {
+                self.state.opening = true;
+                let (name, bytes) = (SAMPLE_NAME.to_owned(), SAMPLE.to_vec());
+                self.engine.send_file(FileWork::DocumentOf { name, bytes });
+            }
+        }
+    }
+
+    pub(crate) fn open_path(&mut self, path: PathBuf) {
+        self.open(PendingOpen::Path(path));
+    }
+
+    fn read(&mut self, path: PathBuf) {
+        if path.join("memory.json").is_file() {
+            return self.open_memory(path);
+        }
+        if path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
+        {
+            return self.pick_model(path.display().to_string());
+        }
+        self.state.opening = true;
+        self.engine.send_file(FileWork::ReadDocument(path));
+    }
+
+    pub(crate) fn open_memory(&mut self, folder: PathBuf) {
+        self.state.opening = true;
+        self.engine.send_file(FileWork::OpenMemory(folder));
+    }
+
+    fn close_document(&mut self) {
+        if !self.state.is_running() {
+            self.state.document = None;
+            self.state.screen = Screen::Welcome;
+            self.survey();
+        }
+    }
+
+    pub(crate) fn pick_model(&mut self, model: String) {
+        self.state.dialog = Dialog::None;
+        if self.state.prefs.model != model {
+            self.state.prefs.model = model;
+            self.forget_model();
+        }
+    }
+
+    /// The model in use is another one from now on.
+    fn forget_model(&mut self) {
+        if self.state.is_running() {
+            return;
+        }
+        if self.state.model.ready().is_some() {
+            self.engine.send(Work::Unload);
+            self.state.model = ModelState::None;
+        }
+        if let Some(open) = &mut self.state.document {
+            open.tokens = None;
+            open.version += 1;
+        }
+    }
+
+    fn request(&self) -> LoadRequest {
+        LoadRequest {
+            model: self.state.prefs.model.clone(),
+            device: self.state.prefs.device_choice(),
+            threads: self.state.prefs.threads,
+            cache: self.options.cache.clone(),
+        }
+    }
+
+    /// Loads the model, if it is not loaded or being loaded.
+    pub(crate) fn load(&mut self) {
+        let request = self.request();
+        let ready = self.state.model.ready();
+        if ready.is_some_and(|model| model.request == request)
+            || self.state.is_busy_with(Task::Load)
+        {
+            return;
+        }
+        self.state.model = ModelState::Fetching(Default::default());
+        self.start(Task::Load, Work::Load(request));
+    }
+
+    fn write_request(&self, folder: PathBuf, resume: bool) -> Option<WriteRequest> {
+        Some(WriteRequest {
+            document: Arc::clone(&self.state.document.as_ref()?.document),
+            settings: self.state.settings().clone(),
+            folder,
+            resume,
+        })
+    }
+
+    fn measure(&mut self) {
+        if self.state.is_running() {
+            return;
+        }
+        if let Some(request) = self.write_request(PathBuf::new(), false) {
+            self.load();
+            self.start(Task::Measure, Work::Measure(request));
+        }
+    }
+
+    pub(crate) fn write(&mut self, folder: PathBuf, resume: bool) {
+        if self.state.is_running() {
+            return;
+        }
+        let Some(request) = self.write_request(folder.clone(), resume) else {
+            return;
+        };
+        self.load();
+        let source = self
+            .state
+            .document
+            .as_ref()
+            .and_then(|open| open.path.clone());
+        if let Some(source) = source {
+            self.state.prefs.sources.insert(folder.clone(), source);
+        }
+        self.state.memory = Some(folder);
+        self.state.memory_written = false;
+        self.start(Task::Write, Work::Write(request));
+    }
+
+    /// A folder of the document's name that is not taken.
+    fn new_folder(&self) -> PathBuf {
+        let open = self.state.document.as_ref();
+        let name = open.map_or("document", |open| open.document.name.as_str());
+        let stem = Path::new(name).file_stem().unwrap_or_default();
+        let mut stem: String = stem
+            .to_string_lossy()
+            .chars()
+            .map(|c| {
+                if c.is_alphanumeric() || "-_ .".contains(c) {
+                    c
+                } else {
+                    '-'
+                }
+            })
+            .take(60)
+            .collect();
+        if stem.trim().is_empty() {
+            "document".clone_into(&mut stem);
+        }
+        let parent = self.memories();
+        let taken = |path: &Path| {
+            let writing = path.with_file_name(format!(
+                "{}.writing",
+                path.file_name().unwrap_or_default().to_string_lossy()
+            ));
+            path.exists() || writing.exists()
+        };
+        let first = parent.join(format!("{stem}.memory"));
+        if !taken(&first) {
+            return first;
+        }
+        let numbered = (2..10_000).map(|n| parent.join(format!("{stem} {n}.memory")));
+        let mut free = numbered.filter(|path| !taken(path));
+        free.next().unwrap_or_else(|| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            parent.join(format!("{stem} {}.memory", now.map_or(0, |d| d.as_secs())))
+        })
+    }
+
+    fn ask(&mut self, question: String) {
+        let question = question.trim().to_owned();
+        let memory = self
+            .state
+            .memory
+            .clone()
+            .filter(|_| self.state.memory_written);
+        let Some(memory) = memory.filter(|_| !question.is_empty()) else {
+            return;
+        };
+        if self.state.is_busy_with(Task::Ask) {
+            return;
+        }
+        let views = match self.state.ask.side_by_side {
+            true => VIEWS.to_vec(),
+            false => vec![View::Memory],
+        };
+        self.load();
+        self.state.ask.turns.push(Turn {
+            question: question.clone(),
+            views: views.clone(),
+            ..Turn::default()
+        });
+        self.state.ask.question.clear();
+        let request = AskRequest {
+            memory,
+            question,
+            views,
+            max_tokens: self.state.prefs.max_tokens,
+            temperature: 0.0,
+            seed: 0,
+        };
+        self.start(Task::Ask, Work::Ask(request));
+    }
+
+    fn score(&mut self, turn: usize, answer: usize) {
+        let Some(memory) = self.state.memory.clone() else {
+            return;
+        };
+        let max_tokens = self.state.prefs.max_tokens;
+        let Some(of) = self.state.ask.turns.get_mut(turn) else {
+            return;
+        };
+        let Some(given) = of.answers.get(answer) else {
+            return;
+        };
+        if of.scores.contains_key(&answer) || of.scoring.is_some() {
+            return;
+        }
+        of.scoring = Some(answer);
+        let request = ScoreRequest {
+            memory,
+            question: of.question.clone(),
+            ids: given.ids.clone(),
+            segment: given.segment,
+            max_tokens,
+            turn,
+            answer,
+        };
+        self.load();
+        self.start(Task::Score, Work::Score(request));
+    }
+
+    pub(crate) fn export(&mut self, format: ExportFormat, out: PathBuf) {
+        let Some(memory) = self.state.memory.clone() else {
+            return;
+        };
+        self.load();
+        let segments = self.state.run.record.segments.len().max(1);
+        for segment in 0..segments {
+            let request = ExportRequest {
+                memory: memory.clone(),
+                format,
+                out: part_path(&out, segment, segments),
+                segment,
+            };
+            self.start(Task::Export, Work::Export(request));
+        }
+    }
+
+    pub(crate) fn save_figure(&mut self, kind: FigureKind, out: PathBuf) {
+        let theme = match self.state.prefs.theme {
+            crate::state::prefs::ThemeChoice::Dark => Theme::Dark,
+            _ => Theme::Light,
+        };
+        self.engine.send_file(FileWork::Figure {
+            run: Box::new(self.state.run.record.clone()),
+            kind,
+            theme,
+            out,
+        });
+    }
+
+    fn remedy(&mut self, remedy: Remedy) {
+        match remedy {
+            Remedy::UseProcessor => {
+                self.state.prefs.device = "cpu".to_owned();
+                self.forget_model();
+                self.load();
+            }
+            Remedy::ChooseModel => self.state.dialog = Dialog::Model,
+            Remedy::FetchAgain => self.load(),
+            Remedy::GoOn => {
+                if let Some(folder) = self.state.memory.clone() {
+                    self.write(folder, true);
+                }
+            }
+            Remedy::OpenAnother => self.pick(Purpose::OpenDocument),
+            Remedy::Settings => {
+                self.state.screen = Screen::Write;
+                self.state.prefs.controls_open = true;
+            }
+        }
+    }
+}
+
+/// A file of its own for each part of a document that was written in several.
+fn part_path(out: &Path, segment: usize, segments: usize) -> PathBuf {
+    if segments == 1 {
+        return out.to_owned();
+    }
+    let stem = out.file_stem().unwrap_or_default().to_string_lossy();
+    let name = match out.extension() {
+        Some(ending) => format!("{stem}-{}.{}", segment + 1, ending.to_string_lossy()),
+        None => format!("{stem}-{}", segment + 1),
+    };
+    out.with_file_name(name)
+}
+
+fn device_text(choice: &inscribe::engine::select::DeviceChoice) -> String {
+    use inscribe::engine::select::DeviceChoice;
+    match choice {
+        DeviceChoice::Auto => "auto".to_owned(),
+        DeviceChoice::Cpu => "cpu".to_owned(),
+        DeviceChoice::Gpu => "gpu".to_owned(),
+        DeviceChoice::Index(index) => index.to_string(),
+        DeviceChoice::Named(name) => name.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_exported_beside_each_other() {
+        let name = |out: &str, at, of| part_path(Path::new(out), at, of).display().to_string();
+        assert_eq!(name("a/notes.gguf", 0, 1), "a/notes.gguf");
+        assert_eq!(name("a/notes.gguf", 1, 3), "a/notes-2.gguf");
+        assert_eq!(name("a/notes-peft", 2, 3), "a/notes-peft-3");
+    }
+
+    #[test]
+    fn every_device_is_found_again() {
+        use inscribe::engine::select::DeviceChoice;
+        let named = DeviceChoice::Named("llvmpipe".to_owned());
+        for choice in [
+            DeviceChoice::Auto,
+            DeviceChoice::Cpu,
+            DeviceChoice::Index(2),
+            named,
+        ] {
+            assert_eq!(device_text(&choice).parse(), Ok(choice));
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The system's dialogs. They wait on threads of their own, and what was chosen comes back as a
+//! report.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use inscribe::write::figure::FigureKind;
+use rfd::AsyncFileDialog;
+
+use crate::engine::{ExportFormat, Outbox, Purpose, Report};
+
+/// Answers in place of the system's dialogs.
+pub type Picker = Arc<dyn Fn(Purpose) -> Option<PathBuf> + Send + Sync>;
+
+/// Endings of the files that can be read as documents.
+pub const DOCUMENTS: [&str; 12] = [
+    "txt", "md", "markdown", "html", "htm", "xhtml", "pdf", "docx", "epub", "rst", "tex", "log",
+];
+
+/// Asks for a path. `name` is what a new file may be called.
+pub fn pick(purpose: Purpose, name: &str, picker: Option<&Picker>, out: &Outbox) {
+    if let Some(picker) = picker {
+        if let Some(path) = picker(purpose) {
+            out.tell(Report::Picked { purpose, path });
+        }
+        return;
+    }
+    let dialog = AsyncFileDialog::new();
+    match purpose {
+        Purpose::OpenDocument => {
+            let dialog = dialog
+                .set_title("Open a document")
+                .add_filter("Documents", &DOCUMENTS)
+                .add_filter("All files", &["*"]);
+            wait(purpose, dialog.pick_file(), out);
+        }
+        Purpose::OpenMemory => {
+            let dialog = dialog.set_title("Open a memory (its folder)");
+            wait(purpose, dialog.pick_folder(), out);
+        }
+        Purpose::ModelFile => {
+            let dialog = dialog
+                .set_title("Choose a model file")
+                .add_filter("GGUF models", &["gguf"]);
+            wait(purpose, dialog.pick_file(), out);
+        }
+        Purpose::WriteTo | Purpose::SaveMemoryAs => {
+            let dialog = dialog.set_title("Save the memory as a folder");
+            wait(purpose, dialog.set_file_name(name).save_file(), out);
+        }
+        Purpose::Export(format) => {
+            let dialog = match format {
+                ExportFormat::Peft => dialog.set_title("Export as a PEFT folder"),
+                ExportFormat::Gguf => dialog
+                    .set_title("Export as a GGUF adapter")
+                    .add_filter("GGUF adapter", &["gguf"]),
+            };
+            wait(purpose, dialog.set_file_name(name).save_file(), out);
+        }
+        Purpose::Figure(kind) => {
+            let (label, ending) = match kind {
+                FigureKind::Svg => ("SVG picture", "svg"),
+                FigureKind::Png => ("PNG picture", "png"),
+                FigureKind::Html => ("Web page", "html"),
+            };
+            let dialog = dialog
+                .set_title("Save the figure")
+                .add_filter(label, &[ending]);
+            wait(purpose, dialog.set_file_name(name).save_file(), out);
+        }
+        Purpose::Events { csv } => {
+            let (label, ending) = match csv {
+                true => ("Table of steps", "csv"),
+                false => ("Events", "jsonl"),
+            };
+            let dialog = dialog
+                .set_title("Save the events")
+                .add_filter(label, &[ending]);
+            wait(purpose, dialog.set_file_name(name).save_file(), out);
+        }
+    }
+}
+
+fn wait(
+    purpose: Purpose,
+    chosen: impl Future<Output = Option<rfd::FileHandle>> + Send + 'static,
+    out: &Outbox,
+) {
+    let out = out.clone();
+    let wait = move || {
+        if let Some(file) = pollster::block_on(chosen) {
+            let path = file.path().to_owned();
+            out.tell(Report::Picked { purpose, path });
+        }
+    };
+    // Without a thread to wait on there is no dialog; files can still be dropped.
+    let _ = thread::Builder::new().name("dialog".to_owned()).spawn(wait);
+}
+
+/// A new file's name for this purpose.
+pub fn suggested_name(purpose: Purpose, document: &str) -> String {
+    let stem = std::path::Path::new(document).file_stem();
+    let stem = stem.map_or_else(
+        || "document".to_owned(),
+        |s| s.to_string_lossy().into_owned(),
+    );
+    match purpose {
+        Purpose::Export(ExportFormat::Peft) => format!("{stem}-peft"),
+        Purpose::Export(ExportFormat::Gguf) => format!("{stem}.gguf"),
+        Purpose::Figure(FigureKind::Svg) => format!("{stem}.svg"),
+        Purpose::Figure(FigureKind::Png) => format!("{stem}.png"),
+        Purpose::Figure(FigureKind::Html) => format!("{stem}.html"),
+        Purpose::Events { csv: true } => format!("{stem}-steps.csv"),
+        Purpose::Events { csv: false } => format!("{stem}-events.jsonl"),
+        _ => format!("{stem}.memory"),
+    }
+}

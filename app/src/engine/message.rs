@@ -1,0 +1,348 @@
+//! What goes between the window and the threads that work for it.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use inscribe::engine::select::DeviceChoice;
+use inscribe::memory::store::Asked;
+use inscribe::write::document::Document;
+use inscribe::write::event::Event;
+use inscribe::write::figure::{FigureKind, Theme};
+use inscribe::write::reader::View;
+use inscribe::write::run::RunRecord;
+use inscribe::write::settings::WriteSettings;
+
+use super::control::JobId;
+use crate::trouble::Trouble;
+
+/// What the engine is asked to do.
+#[derive(Debug)]
+pub struct Command {
+    pub job: JobId,
+    pub work: Work,
+}
+
+#[derive(Debug)]
+pub enum Work {
+    /// Fetches a model if it is not here, opens it and puts it on a device.
+    Load(LoadRequest),
+    /// Cuts a document into tokens.
+    Tokenize(Arc<Document>),
+    /// Both passes and the allocation, no steps.
+    Measure(WriteRequest),
+    Write(WriteRequest),
+    Ask(AskRequest),
+    Score(ScoreRequest),
+    Export(ExportRequest),
+    /// Lets go of the model and its device.
+    Unload,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadRequest {
+    /// A known name, a path or a hub id.
+    pub model: String,
+    pub device: DeviceChoice,
+    /// One for each core where 0.
+    pub threads: usize,
+    /// Where models are kept; the platform's place where `None`.
+    pub cache: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+pub struct WriteRequest {
+    pub document: Arc<Document>,
+    pub settings: WriteSettings,
+    /// The folder the memory is to stand at; unused where nothing is written.
+    pub folder: PathBuf,
+    /// Go on with what was stopped there.
+    pub resume: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct AskRequest {
+    pub memory: PathBuf,
+    pub question: String,
+    pub views: Vec<View>,
+    pub max_tokens: usize,
+    pub temperature: f32,
+    pub seed: u64,
+}
+
+/// An answer's tokens, to be weighed in every view.
+#[derive(Clone, Debug)]
+pub struct ScoreRequest {
+    pub memory: PathBuf,
+    pub question: String,
+    pub ids: Vec<u32>,
+    pub segment: usize,
+    pub max_tokens: usize,
+    /// Which answer this is of: the turn and its place there.
+    pub turn: usize,
+    pub answer: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExportFormat {
+    Peft,
+    Gguf,
+}
+
+#[derive(Clone, Debug)]
+pub struct ExportRequest {
+    pub memory: PathBuf,
+    pub format: ExportFormat,
+    pub out: PathBuf,
+    pub segment: usize,
+}
+
+/// What the threads tell.
+#[derive(Debug)]
+pub enum Report {
+    Fetch(Fetch),
+    /// Bytes of weights on the device.
+    Loading {
+        done: u64,
+        total: u64,
+    },
+    Loaded(Box<LoadedModel>),
+    Unloaded,
+    Tokens {
+        sha256: String,
+        /// Bytes of the document's text of each token.
+        bytes: Arc<Vec<Range<usize>>>,
+    },
+    /// Of the run that goes on.
+    Event(Box<Event>),
+    /// The document is read before the first question.
+    Reading {
+        done: usize,
+        total: usize,
+    },
+    /// An answer begins.
+    Answering(View),
+    /// A piece of the answer that is being written.
+    Text(String),
+    Answered(Box<Answered>),
+    Scored {
+        turn: usize,
+        answer: usize,
+        scores: Vec<(View, Vec<f64>)>,
+    },
+    /// A job's end.
+    Ended {
+        job: JobId,
+        end: End,
+    },
+    File(Box<FileReport>),
+    /// A person chose a path in a dialog.
+    Picked {
+        purpose: Purpose,
+        path: PathBuf,
+    },
+}
+
+/// What a path is chosen for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    OpenDocument,
+    OpenMemory,
+    ModelFile,
+    /// Where the memory of the next write is to stand.
+    WriteTo,
+    SaveMemoryAs,
+    Export(ExportFormat),
+    Figure(FigureKind),
+    Events {
+        csv: bool,
+    },
+}
+
+/// How a job ended.
+#[derive(Debug)]
+pub enum End {
+    Done,
+    /// A memory was written.
+    Written(PathBuf),
+    Exported(PathBuf),
+    Cancelled,
+    /// It needs a model, and loading it has failed already.
+    NoModel,
+    Failed(Trouble),
+}
+
+/// How far a model's fetching is.
+#[derive(Clone, Debug, Default)]
+pub struct Fetch {
+    pub source: String,
+    pub label: String,
+    pub done: u64,
+    pub total: Option<u64>,
+    /// Bytes a second, lately.
+    pub speed: Option<f64>,
+    /// What went wrong on the way, and what is done about it.
+    pub note: Option<String>,
+}
+
+/// A model that is ready.
+#[derive(Clone, Debug)]
+pub struct LoadedModel {
+    pub request: LoadRequest,
+    pub name: String,
+    pub path: PathBuf,
+    pub fingerprint: String,
+    pub parameters: u64,
+    pub weight_bytes: u64,
+    /// Bytes of keys and values a token.
+    pub cache_bytes_per_token: u64,
+    /// Bytes that reading takes beside weights, keys and values.
+    pub activation_bytes: u64,
+    pub context: usize,
+    pub hidden: usize,
+    pub ffn: usize,
+    pub layers: usize,
+    pub vocab: usize,
+    pub device: String,
+    pub is_gpu: bool,
+    /// Why this device.
+    pub why: String,
+    pub available_bytes: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Answered {
+    pub view: View,
+    pub text: String,
+    pub ids: Vec<u32>,
+    /// Each token's text.
+    pub pieces: Vec<String>,
+    pub logprobs: Vec<f64>,
+    pub seconds: f64,
+    pub segment: usize,
+}
+
+/// What the clerk, the thread for files, is asked to do.
+#[derive(Debug)]
+pub enum FileWork {
+    ReadDocument(PathBuf),
+    /// Of bytes that were dropped or pasted.
+    DocumentOf {
+        name: String,
+        bytes: Vec<u8>,
+    },
+    OpenMemory(PathBuf),
+    /// Which devices and models there are, and which writes are unfinished.
+    Survey {
+        memories: PathBuf,
+        cache: Option<PathBuf>,
+    },
+    Figure {
+        run: Box<RunRecord>,
+        kind: FigureKind,
+        theme: Theme,
+        out: PathBuf,
+    },
+    Events {
+        events: Arc<Vec<Event>>,
+        csv: bool,
+        out: PathBuf,
+    },
+    /// Copies a finished memory to another folder.
+    SaveMemory {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    /// Reads what a stopped write was writing; `source` is the file its document came from.
+    OpenUnfinished {
+        folder: PathBuf,
+        source: Option<PathBuf>,
+    },
+    /// Deletes the folder of a stopped write.
+    Discard(PathBuf),
+}
+
+#[derive(Debug)]
+pub enum FileReport {
+    Document {
+        document: Arc<Document>,
+        path: Option<PathBuf>,
+    },
+    Memory(Box<OpenedMemory>),
+    Unfinished(Box<UnfinishedWrite>),
+    Survey(Survey),
+    Saved(PathBuf),
+    MemorySaved {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Discarded(PathBuf),
+    Failed(Trouble),
+}
+
+/// A memory with what a window shows of it.
+#[derive(Clone, Debug)]
+pub struct OpenedMemory {
+    pub folder: PathBuf,
+    pub document: Arc<Document>,
+    pub model_name: String,
+    pub fingerprint: String,
+    pub settings: WriteSettings,
+    pub events: Arc<Vec<Event>>,
+    pub history: Vec<Asked>,
+}
+
+/// A write that was stopped and can go on.
+#[derive(Clone, Debug)]
+pub struct UnfinishedWrite {
+    /// Where its memory is to stand.
+    pub folder: PathBuf,
+    pub document: Arc<Document>,
+    pub model_name: String,
+    pub settings: WriteSettings,
+    pub events: Arc<Vec<Event>>,
+}
+
+/// A stopped write as a list shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnfinishedInfo {
+    pub folder: PathBuf,
+    pub document: String,
+    pub model: String,
+    pub step: usize,
+    pub of: usize,
+}
+
+/// What there is on this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    pub devices: Vec<DeviceInfo>,
+    pub models: Vec<ModelEntry>,
+    pub unfinished: Vec<UnfinishedInfo>,
+    pub processor_threads: usize,
+    pub processor_bytes: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceInfo {
+    pub choice: DeviceChoice,
+    pub name: String,
+    /// "integrated GPU"...
+    pub kind: String,
+    pub memory_bytes: Option<u64>,
+    /// Whether the automatic choice takes it.
+    pub automatic: bool,
+    pub is_gpu: bool,
+    pub is_software: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelEntry {
+    /// What a load request takes.
+    pub name: String,
+    pub description: String,
+    pub licence: Option<&'static str>,
+    pub licence_url: Option<&'static str>,
+    pub bytes: u64,
+    pub here: bool,
+}

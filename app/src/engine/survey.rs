@@ -1,0 +1,99 @@
+//! What there is on this machine: devices, models, stopped writes.
+
+use std::path::Path;
+use std::thread;
+
+use inscribe::engine::Device;
+use inscribe::engine::cpu::CpuDevice;
+use inscribe::engine::gpu::{AdapterKind, list_adapters};
+use inscribe::engine::select::DeviceChoice;
+use inscribe::memory::store::Unfinished;
+use inscribe::model::hub::{Cache, KNOWN};
+use inscribe::write::event::Event;
+
+use super::message::{DeviceInfo, ModelEntry, Survey, UnfinishedInfo};
+
+pub fn survey(memories: &Path, cache: Option<&Path>) -> Survey {
+    let cache = match cache {
+        Some(root) => Some(Cache::at(root)),
+        None => Cache::open().ok(),
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    Survey {
+        devices: devices(threads),
+        models: models(cache.as_ref()),
+        unfinished: unfinished(memories),
+        processor_threads: threads,
+        processor_bytes: Device::Cpu(CpuDevice::new(1)).available_bytes(),
+    }
+}
+
+fn devices(threads: usize) -> Vec<DeviceInfo> {
+    let adapters = list_adapters();
+    let any = adapters.iter().any(|a| a.automatic);
+    let gpus = adapters.into_iter().map(|adapter| DeviceInfo {
+        choice: DeviceChoice::Index(adapter.index),
+        name: adapter.name,
+        kind: adapter.kind.name().to_owned(),
+        memory_bytes: adapter.memory_bytes,
+        automatic: adapter.automatic,
+        is_gpu: true,
+        is_software: adapter.kind == AdapterKind::Software,
+    });
+    let processor = DeviceInfo {
+        choice: DeviceChoice::Cpu,
+        name: "Processor".to_owned(),
+        kind: match threads {
+            1 => "1 thread".to_owned(),
+            threads => format!("{threads} threads"),
+        },
+        memory_bytes: None,
+        automatic: !any,
+        is_gpu: false,
+        is_software: false,
+    };
+    gpus.chain([processor]).collect()
+}
+
+fn models(cache: Option<&Cache>) -> Vec<ModelEntry> {
+    let known = KNOWN.iter().map(|model| ModelEntry {
+        name: model.name.to_owned(),
+        description: model.description.to_owned(),
+        licence: Some(model.licence),
+        licence_url: Some(model.licence_url),
+        bytes: model.bytes,
+        here: cache.is_some_and(|cache| cache.find_known(model).is_some()),
+    });
+    let listed = cache.map(Cache::list).unwrap_or_default();
+    let others = listed.into_iter().filter(|model| model.known.is_none());
+    let others = others.map(|model| ModelEntry {
+        description: String::new(),
+        licence: None,
+        licence_url: None,
+        bytes: model.bytes,
+        here: true,
+        name: model.name,
+    });
+    known.chain(others).collect()
+}
+
+fn unfinished(memories: &Path) -> Vec<UnfinishedInfo> {
+    let runs = Unfinished::list(memories).into_iter();
+    let infos = runs.filter_map(|run| {
+        let events: Vec<Event> = run.events().ok()?;
+        let kept = events.iter().rev().find_map(|event| match event {
+            Event::Checkpointed { step } => Some(*step),
+            _ => None,
+        });
+        let of = run.file.settings.get("budget").and_then(|b| b.as_u64());
+        // One that nothing was learned in yet is started again as easily.
+        Some(UnfinishedInfo {
+            step: kept?,
+            of: of.unwrap_or(0) as usize,
+            document: run.file.document.name,
+            model: run.file.model.info.name,
+            folder: run.folder,
+        })
+    });
+    infos.collect()
+}

@@ -1,0 +1,336 @@
+//! Questions to the memory: answers as they are written, side by side where that is wished, and
+//! how likely each of their tokens is with the memory, with the document, and with neither.
+
+use eframe::egui::{
+    self, Align, Color32, CornerRadius, Frame, Layout, Margin, Panel, RichText, Role, ScrollArea,
+    Sense, Stroke, TextEdit, Ui, WidgetInfo, vec2,
+};
+use inscribe::memory::store::Asked;
+use inscribe::write::reader::View;
+
+use crate::action::{Action, Screen};
+use crate::engine::Answered;
+use crate::state::ask::{Turn, VIEWS, view_name};
+use crate::state::{State, Task};
+use crate::theme::{Theme, card, empty, primary_button, segmented, space, text};
+
+/// Lines of text are no wider.
+const WIDTH: f32 = 1120.0;
+/// A token of this surprisal is shaded in full.
+const FULL: f64 = 5.0;
+
+pub fn show(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
+    if !state.memory_written {
+        empty(
+            ui,
+            "There is no memory to ask yet",
+            "Write the document into a memory first, then ask here.",
+        );
+        ui.vertical_centered(|ui| {
+            if primary_button(ui, "Go and write").clicked() {
+                actions.push(Action::Show(Screen::Write));
+            }
+        });
+        return;
+    }
+    let frame = Frame::new().inner_margin(Margin {
+        top: space::M as i8,
+        ..Margin::ZERO
+    });
+    Panel::bottom("question")
+        .frame(frame)
+        .show_separator_line(false)
+        .show(ui, |ui| {
+            centred(ui, |ui| question(ui, state, actions));
+        });
+    ScrollArea::vertical()
+        .auto_shrink([false, false])
+        .stick_to_bottom(true)
+        .show(ui, |ui| centred(ui, |ui| turns(ui, state, actions)));
+}
+
+fn centred(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
+    let width = WIDTH.min(ui.available_width());
+    let side = (ui.available_width() - width) / 2.0;
+    ui.horizontal_top(|ui| {
+        ui.spacing_mut().item_spacing.x = 0.0;
+        ui.add_space(side);
+        ui.allocate_ui_with_layout(vec2(width, 0.0), Layout::top_down(Align::Min), |ui| {
+            ui.set_width(width);
+            ui.spacing_mut().item_spacing = vec2(space::S, space::S);
+            add(ui);
+        });
+    });
+}
+
+fn question(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
+    let busy = state.is_busy_with(Task::Ask) || state.is_running();
+    card(ui, |ui| {
+        ui.horizontal(|ui| {
+            let width = (ui.available_width() - 110.0).max(160.0);
+            let hint = match state.document.as_ref() {
+                Some(open) => format!("Ask about {}", open.document.name),
+                None => "Ask about it".to_owned(),
+            };
+            let field = TextEdit::singleline(&mut state.ask.question)
+                .hint_text(hint)
+                .margin(Margin::symmetric(12, 9))
+                .desired_width(width - 24.0);
+            let field = ui.add(field);
+            let value = state.ask.question.clone();
+            field.widget_info(|| {
+                let mut info = WidgetInfo::new(Role::TextInput);
+                info.label = Some("Question".to_owned());
+                info.current_text_value = Some(value.clone());
+                info
+            });
+            let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+            let ready = !busy && !state.ask.question.trim().is_empty();
+            let asked = ui
+                .add_enabled_ui(ready, |ui| primary_button(ui, "Ask").clicked())
+                .inner;
+            if ready && (asked || entered) {
+                actions.push(Action::Ask(state.ask.question.clone()));
+                field.request_focus();
+            }
+        });
+        ui.horizontal(|ui| {
+            let choices = [(false, "Memory"), (true, "Side by side")];
+            segmented(ui, &mut state.ask.side_by_side, &choices);
+            ui.label(text::caption(match state.ask.side_by_side {
+                true => "Answers with no document, with the memory, and with the full document.",
+                false => "Answers with the memory.",
+            }));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if state.is_busy_with(Task::Ask) && ui.button("Stop").clicked() {
+                    actions.push(Action::Cancel);
+                }
+                if let Some((done, of)) = state.ask.reading {
+                    let words = format!("reading the document first: {done} of {of} tokens");
+                    ui.label(text::caption(words));
+                }
+            });
+        });
+    });
+}
+
+fn turns(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
+    let ask = &mut state.ask;
+    if ask.turns.is_empty() && ask.history.is_empty() {
+        empty(
+            ui,
+            "Ask something",
+            "The answer comes from the memory that was just written; nothing leaves this computer.",
+        );
+        return;
+    }
+    for asked in &ask.history {
+        earlier(ui, asked);
+    }
+    let mut picked = ask.picked;
+    for (index, turn) in ask.turns.iter().enumerate() {
+        show_turn(ui, index, turn, &mut picked, actions);
+    }
+    ask.picked = picked;
+}
+
+/// A question of another day, with what the memory answered.
+fn earlier(ui: &mut Ui, asked: &Asked) {
+    ui.label(text::strong(&asked.question));
+    card(ui, |ui| {
+        ui.label(&asked.answer);
+        let likely = asked.log_prob.map(|l| format!("log P {l:.3} a token  ·  "));
+        let likely = likely.unwrap_or_default();
+        ui.label(text::caption(format!(
+            "{likely}{:.1} s  ·  asked before",
+            asked.seconds
+        )));
+    });
+    ui.add_space(space::M);
+}
+
+type Picked = Option<(usize, usize, usize)>;
+
+fn show_turn(
+    ui: &mut Ui,
+    index: usize,
+    turn: &Turn,
+    picked: &mut Picked,
+    actions: &mut Vec<Action>,
+) {
+    ui.label(text::heading(&turn.question));
+    let columns = turn.views.len().max(1);
+    let gap = space::M;
+    let width = (ui.available_width() - gap * (columns as f32 - 1.0)) / columns as f32;
+    ui.horizontal_top(|ui| {
+        ui.spacing_mut().item_spacing.x = gap;
+        for (column, &view) in turn.views.iter().enumerate() {
+            ui.allocate_ui_with_layout(vec2(width, 0.0), Layout::top_down(Align::Min), |ui| {
+                ui.set_width(width);
+                let answer = turn.answers.get(column);
+                answer_card(ui, (index, column), view, answer, turn, picked, actions);
+            });
+        }
+    });
+    if let Some((turn_of, answer, token)) = *picked
+        && turn_of == index
+        && let Some(answered) = turn.answers.get(answer)
+    {
+        token_detail(ui, turn, answer, answered, token);
+    }
+    ui.add_space(space::L);
+}
+
+fn answer_card(
+    ui: &mut Ui,
+    (turn_index, column): (usize, usize),
+    view: View,
+    answer: Option<&Answered>,
+    turn: &Turn,
+    picked: &mut Picked,
+    actions: &mut Vec<Action>,
+) {
+    card(ui, |ui| {
+        ui.label(text::strong_small(view_name(view)));
+        let Some(answer) = answer else {
+            match &turn.streaming {
+                Some((of, words)) if *of == view => {
+                    let label = ui.label(words);
+                    label.widget_info(|| WidgetInfo::labeled(Role::Label, true, words));
+                }
+                _ if turn.ended => {
+                    ui.label(text::muted("No answer"));
+                }
+                _ => {
+                    ui.label(text::muted("…"));
+                }
+            }
+            return;
+        };
+        let token = tokens(ui, answer, view, |token| {
+            *picked == Some((turn_index, column, token))
+        });
+        if let Some(token) = token {
+            *picked = Some((turn_index, column, token));
+            if !turn.scores.contains_key(&column) {
+                actions.push(Action::Score {
+                    turn: turn_index,
+                    answer: column,
+                });
+            }
+        }
+        let mean = inscribe::write::statistics::mean(&answer.logprobs);
+        let likely = mean.map_or(String::new(), |m| format!("log P {m:.3} a token  ·  "));
+        let facts = format!(
+            "{likely}{} tokens  ·  {:.1} s",
+            answer.ids.len(),
+            answer.seconds
+        );
+        ui.label(text::caption(facts));
+    });
+}
+
+/// The answer's tokens, shaded by their surprisal; the one that was clicked.
+fn tokens(
+    ui: &mut Ui,
+    answer: &Answered,
+    view: View,
+    is_picked: impl Fn(usize) -> bool,
+) -> Option<usize> {
+    let theme = Theme::of(ui);
+    let mut clicked = None;
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = vec2(0.0, 4.0);
+        for (token, piece) in answer.pieces.iter().enumerate() {
+            let surprisal = -answer.logprobs.get(token).copied().unwrap_or(0.0);
+            let shown = piece.replace('\n', " ");
+            let shown = if token == 0 {
+                shown.trim_start()
+            } else {
+                &shown
+            };
+            if shown.is_empty() {
+                continue;
+            }
+            let words = RichText::new(shown).background_color(heat(theme, surprisal));
+            let words = if is_picked(token) {
+                words.underline()
+            } else {
+                words
+            };
+            let label = ui.add(egui::Label::new(words).sense(Sense::click()));
+            let name = format!("{}: “{shown}”, {surprisal:.2} nats", view_name(view));
+            label.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+            if label
+                .on_hover_text(format!("{surprisal:.2} nats"))
+                .clicked()
+            {
+                clicked = Some(token);
+            }
+        }
+    });
+    clicked
+}
+
+fn heat(theme: Theme, surprisal: f64) -> Color32 {
+    let part = (surprisal / FULL).clamp(0.0, 1.0) as f32;
+    if part < 0.06 {
+        return Color32::TRANSPARENT;
+    }
+    theme.palette.utility.gamma_multiply(0.55 * part)
+}
+
+/// A token's surprisal in every view.
+fn token_detail(ui: &mut Ui, turn: &Turn, answer: usize, answered: &Answered, token: usize) {
+    let theme = Theme::of(ui);
+    let frame = Frame::new()
+        .fill(theme.palette.raised)
+        .corner_radius(CornerRadius::same(space::RADIUS as u8))
+        .stroke(Stroke::new(1.0, theme.palette.border))
+        .inner_margin(Margin::same(space::M as i8));
+    frame.show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        let piece = answered.pieces.get(token).map_or("", String::as_str);
+        let shown = piece.trim().replace('\n', "⏎");
+        ui.label(text::strong(format!(
+            "Surprisal of “{shown}” in the answer of {}",
+            view_name(answered.view).to_lowercase()
+        )));
+        let Some(scores) = turn.scores.get(&answer) else {
+            let waits = turn.scoring == Some(answer);
+            let words = if waits {
+                "Weighing it in every view…"
+            } else {
+                "It could not be weighed."
+            };
+            ui.label(text::muted(words));
+            return;
+        };
+        egui::Grid::new(("token", answer))
+            .num_columns(3)
+            .spacing(vec2(space::L, space::XS))
+            .show(ui, |ui| {
+                for view in VIEWS {
+                    let of_view = scores.iter().find(|(of, _)| *of == view);
+                    let Some(logprob) = of_view.and_then(|(_, l)| l.get(token)) else {
+                        continue;
+                    };
+                    let surprisal = -logprob;
+                    ui.label(view_name(view));
+                    let (rect, _) = ui.allocate_exact_size(vec2(220.0, 10.0), Sense::hover());
+                    ui.painter()
+                        .rect_filled(rect, CornerRadius::same(3), theme.palette.trough);
+                    let part = (surprisal / 10.0).clamp(0.004, 1.0) as f32;
+                    let filled = rect.with_max_x(rect.min.x + rect.width() * part);
+                    ui.painter()
+                        .rect_filled(filled, CornerRadius::same(3), theme.palette.utility);
+                    let whole = of_view.and_then(|(_, l)| inscribe::write::statistics::mean(l));
+                    let whole = whole.map_or(String::new(), |m| {
+                        format!("  ·  the whole answer {:.2} a token", -m)
+                    });
+                    ui.label(format!("{surprisal:.2} nats{whole}"));
+                    ui.end_row();
+                }
+            });
+    });
+}

@@ -1,0 +1,399 @@
+//! What is written and how: a preset, the settings that matter most with sliders that redraw the
+//! shares at once, and behind them all others, each explained in one line.
+
+use eframe::egui::{
+    self, Button, ComboBox, DragValue, Frame, Margin, Panel, ScrollArea, Slider, Stroke, Ui,
+};
+use inscribe::model::adapter::Projection;
+use inscribe::write::settings::{
+    Allocate, Chunking, Method, OptimizerName, UtilityScale, WriteSettings,
+};
+
+use crate::action::Action;
+use crate::state::State;
+use crate::state::presets::{Preset, with_method};
+use crate::theme::{Theme, segmented, space, text};
+
+/// What is kept between frames.
+#[derive(Default)]
+pub struct Controls {
+    pub all: bool,
+}
+
+pub fn panel(ui: &mut Ui, state: &State, controls: &mut Controls, actions: &mut Vec<Action>) {
+    let p = Theme::of(ui).palette;
+    let frame = Frame::new()
+        .fill(p.surface)
+        .stroke(Stroke::new(1.0, p.border))
+        .inner_margin(Margin::symmetric(space::L as i8, space::M as i8));
+    let panel = Panel::right("controls").resizable(false).exact_size(304.0);
+    panel
+        .frame(frame)
+        .show_separator_line(false)
+        .show(ui, |ui| {
+            ScrollArea::vertical()
+                .auto_shrink([false, false])
+                .show(ui, |ui| {
+                    ui.add_enabled_ui(!state.is_running(), |ui| {
+                        let mut settings = state.settings().clone();
+                        show(ui, state, controls, &mut settings);
+                        if settings != *state.settings() {
+                            actions.push(Action::Settings(Box::new(settings)));
+                        }
+                    });
+                });
+        });
+}
+
+fn show(ui: &mut Ui, state: &State, controls: &mut Controls, settings: &mut WriteSettings) {
+    ui.spacing_mut().item_spacing.y = space::XS + 2.0;
+    ui.label(text::heading("How to write"));
+    presets(ui, settings);
+    ui.add_space(space::S);
+    method(ui, settings);
+    ui.add_space(space::S);
+    shares(ui, state, settings);
+    ui.add_space(space::S);
+    let label = match controls.all {
+        true => "Fewer settings",
+        false => "All settings",
+    };
+    if ui.add(Button::new(label).frame(false)).clicked() {
+        controls.all = !controls.all;
+    }
+    if controls.all {
+        all(ui, settings);
+    }
+    if let Err(problem) = settings.check() {
+        let p = Theme::of(ui).palette;
+        ui.colored_label(p.danger, crate::trouble::in_a_window(&problem));
+    }
+}
+
+fn presets(ui: &mut Ui, settings: &mut WriteSettings) {
+    let now = Preset::of(settings);
+    let mut chosen = now;
+    let choices = Preset::ALL.map(|preset| (Some(preset), preset.name()));
+    if segmented(ui, &mut chosen, &choices)
+        && let Some(preset) = chosen
+    {
+        *settings = preset.apply(settings);
+    }
+    let words = now.map_or("Settings of your own.", Preset::explanation);
+    ui.label(text::caption(words));
+}
+
+fn method(ui: &mut Ui, settings: &mut WriteSettings) {
+    ui.label(text::strong("Method"));
+    let mut chosen = settings.method;
+    let choices = [
+        (Method::Gdwm, "GDWM"),
+        (Method::Lora, "LoRA"),
+        (Method::Gradmem, "GradMem"),
+    ];
+    if segmented(ui, &mut chosen, &choices) {
+        *settings = with_method(settings, chosen);
+    }
+    ui.label(text::caption(match settings.method {
+        Method::Gdwm => "Fast weights, read together with the document’s own keys and values.",
+        Method::Lora => "Fast weights alone: the document is dropped when reading.",
+        Method::Gradmem => "Memory tokens alone: the document is dropped when reading.",
+    }));
+}
+
+/// Budget, coverage and temperature: what the shares of steps depend on.
+fn shares(ui: &mut Ui, state: &State, settings: &mut WriteSettings) {
+    ui.label(text::strong("Steps"));
+    slider(
+        ui,
+        "Budget K",
+        "Gradient steps in all.",
+        Slider::new(&mut settings.budget, 0..=256).logarithmic(false),
+    );
+    let covered = settings.coverage;
+    ui.add_enabled_ui(covered, |ui| {
+        slider(
+            ui,
+            "Coverage k_min",
+            "Steps that every chunk gets before utility decides.",
+            Slider::new(&mut settings.k_min, 0..=16),
+        );
+    });
+    let by_utility = matches!(settings.allocate, Allocate::Utility | Allocate::Signed);
+    ui.add_enabled_ui(by_utility, |ui| {
+        slider(
+            ui,
+            "Temperature tau",
+            "Small gives all to the highest utility, large the same to all.",
+            Slider::new(&mut settings.tau, 0.02..=20.0).logarithmic(true),
+        );
+    });
+    ui.label(text::caption("Who gets the rest"));
+    choose(ui, "Allocation", &mut settings.allocate, &ALLOCATIONS);
+    let words = ALLOCATIONS
+        .iter()
+        .find(|(rule, _, _)| *rule == settings.allocate);
+    ui.label(text::caption(words.map_or("", |(_, _, words)| words)));
+    let p = Theme::of(ui).palette;
+    match &state.preview.problem {
+        Some(problem) => {
+            ui.colored_label(p.warning, crate::trouble::in_a_window(problem));
+        }
+        None if state.run.is_measured() && !state.measured_as_set() => {
+            let words = "The chunks change with the next reading; the shares shown are of the \
+                         chunks read last.";
+            ui.label(text::caption(words).color(p.warning));
+        }
+        None => {}
+    }
+}
+
+const ALLOCATIONS: [(Allocate, &str, &str); 6] = [
+    (
+        Allocate::Utility,
+        "By utility",
+        "Chunks whose words need distant context get more.",
+    ),
+    (
+        Allocate::Signed,
+        "By signed utility",
+        "As by utility, without the absolute value.",
+    ),
+    (Allocate::Uniform, "Uniform", "The same for every chunk."),
+    (
+        Allocate::Random,
+        "Random",
+        "Each step to a chunk drawn by lot.",
+    ),
+    (
+        Allocate::Topk,
+        "Top quarter",
+        "All to the quarter of chunks with the highest utility.",
+    ),
+    (
+        Allocate::Whole,
+        "Whole document (qTTT)",
+        "No chunks: each step draws from everywhere. GDWM only.",
+    ),
+];
+
+/// Every other setting.
+fn all(ui: &mut Ui, s: &mut WriteSettings) {
+    group(ui, "Chunks and reading");
+    number(
+        ui,
+        "Chunk length",
+        "Tokens of a chunk.",
+        DragValue::new(&mut s.chunk).range(8..=65_536),
+    );
+    ui.label("Chunking");
+    choose(
+        ui,
+        "Chunking",
+        &mut s.chunking,
+        &[
+            (Chunking::Fixed, "Fixed", ""),
+            (Chunking::Structure, "By structure", ""),
+        ],
+    );
+    ui.label(text::caption(
+        "Cut every so many tokens, or at headings and paragraphs.",
+    ));
+    number(
+        ui,
+        "Local window",
+        "Tokens of nearby context that utility is measured against.",
+        DragValue::new(&mut s.window).range(8..=4096),
+    );
+    number(
+        ui,
+        "Sampled part",
+        "Part of the blocks that the local pass reads; 1 reads all.",
+        DragValue::new(&mut s.utility_sample)
+            .range(0.01..=1.0)
+            .speed(0.01),
+    );
+    ui.label("Utility scale");
+    choose(
+        ui,
+        "Utility scale",
+        &mut s.scale,
+        &[
+            (UtilityScale::Raw, "Raw", ""),
+            (UtilityScale::Zscore, "z-score", ""),
+        ],
+    );
+    ui.label(text::caption(
+        "As measured, or brought to mean 0 and deviation 1.",
+    ));
+    check(
+        ui,
+        &mut s.coverage,
+        "Coverage",
+        "Every chunk gets its k_min first.",
+    );
+    group(ui, "Learning");
+    ui.label("Optimiser");
+    choose(
+        ui,
+        "Optimiser",
+        &mut s.optimizer,
+        &[
+            (OptimizerName::Adamw, "AdamW", ""),
+            (OptimizerName::Sgd, "SGD", ""),
+        ],
+    );
+    ui.label(text::caption("Which way a step follows the gradients."));
+    number(
+        ui,
+        "Learning rate",
+        "How far a step goes.",
+        DragValue::new(&mut s.lr)
+            .range(0.0..=10.0)
+            .speed(1e-4)
+            .max_decimals(6),
+    );
+    number(
+        ui,
+        "Weight decay",
+        "How much AdamW pulls weights towards zero.",
+        DragValue::new(&mut s.weight_decay)
+            .range(0.0..=1.0)
+            .speed(1e-3),
+    );
+    number(
+        ui,
+        "Clipping norm",
+        "Larger gradients are scaled down to it; 0 leaves them.",
+        DragValue::new(&mut s.clip).range(0.0..=100.0).speed(0.05),
+    );
+    number(
+        ui,
+        "Spans of a step",
+        "Pieces of text that a step learns from.",
+        DragValue::new(&mut s.batch).range(1..=512),
+    );
+    number(
+        ui,
+        "Span length",
+        "Tokens of each piece.",
+        DragValue::new(&mut s.span).range(1..=1024),
+    );
+    number(
+        ui,
+        "Seed",
+        "The same seed writes the same memory.",
+        DragValue::new(&mut s.seed),
+    );
+    group(ui, "Memory");
+    ui.add_enabled_ui(s.method != Method::Gradmem, |ui| {
+        number(
+            ui,
+            "LoRA rank",
+            "Width of the fast weights.",
+            DragValue::new(&mut s.lora.rank).range(1..=256),
+        );
+        number(
+            ui,
+            "LoRA alpha",
+            "Fast weights count alpha / rank times.",
+            DragValue::new(&mut s.lora.alpha).range(0.0..=1024.0),
+        );
+        ui.label("Projections");
+        ui.horizontal_wrapped(|ui| {
+            for projection in Projection::ALL {
+                let mut on = s.lora.targets.contains(&projection);
+                let name = format!("{projection:?}").to_lowercase();
+                if ui.checkbox(&mut on, name).changed() {
+                    let chosen = |p: &Projection| match *p == projection {
+                        true => on,
+                        false => s.lora.targets.contains(p),
+                    };
+                    s.lora.targets = Projection::ALL.into_iter().filter(chosen).collect();
+                }
+            }
+        });
+        ui.label(text::caption("Matrices that get fast weights."));
+    });
+    ui.add_enabled_ui(s.method == Method::Gradmem, |ui| {
+        number(
+            ui,
+            "Memory tokens",
+            "Rows of the memory that GradMem writes.",
+            DragValue::new(&mut s.prefix).range(1..=512),
+        );
+    });
+    group(ui, "Measuring and keeping");
+    check(
+        ui,
+        &mut s.evaluate,
+        "Measure at the end",
+        "The loss of every chunk after the last step.",
+    );
+    number(
+        ui,
+        "Held-out part",
+        "Tokens that no step sees, to measure the loss on.",
+        DragValue::new(&mut s.held_out).range(0.0..=0.9).speed(0.01),
+    );
+    number(
+        ui,
+        "Checkpoint every",
+        "Steps after which everything is safe on disk; 0 for none.",
+        DragValue::new(&mut s.checkpoint).range(0..=1024),
+    );
+}
+
+fn group(ui: &mut Ui, name: &str) {
+    ui.add_space(space::S);
+    ui.label(text::strong(name));
+}
+
+fn slider(ui: &mut Ui, name: &str, words: &str, slider: Slider<'_>) {
+    let label = ui.label(name);
+    ui.spacing_mut().slider_width = (ui.available_width() - 76.0).max(80.0);
+    ui.add(slider.max_decimals(2))
+        .labelled_by(label.id)
+        .on_hover_text(words);
+    ui.label(text::caption(words));
+}
+
+fn number(ui: &mut Ui, name: &str, words: &str, value: DragValue<'_>) {
+    ui.horizontal(|ui| {
+        let label = ui.label(name);
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            ui.add(value).labelled_by(label.id).on_hover_text(words);
+        });
+    });
+    ui.label(text::caption(words));
+}
+
+fn check(ui: &mut Ui, on: &mut bool, name: &str, words: &str) {
+    ui.checkbox(on, name).on_hover_text(words);
+    ui.label(text::caption(words));
+}
+
+fn choose<T: PartialEq + Copy>(
+    ui: &mut Ui,
+    label: &str,
+    chosen: &mut T,
+    choices: &[(T, &str, &str)],
+) {
+    let now = choices.iter().find(|(choice, _, _)| choice == chosen);
+    let shown = now.map_or("", |(_, name, _)| name);
+    let combo = ComboBox::from_id_salt(label)
+        .width(ui.available_width().min(220.0))
+        .selected_text(shown);
+    let response = combo.show_ui(ui, |ui| {
+        for (choice, name, words) in choices {
+            let entry = ui.selectable_value(chosen, *choice, *name);
+            if !words.is_empty() {
+                entry.on_hover_text(*words);
+            }
+        }
+    });
+    let name = format!("{label}: {shown}");
+    response
+        .response
+        .widget_info(|| egui::WidgetInfo::labeled(egui::Role::ComboBox, true, &name));
+}

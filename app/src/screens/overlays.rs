@@ -1,0 +1,112 @@
+//! What stands over the window: choices, questions before something is lost, pasted text.
+
+use eframe::egui::{self, Id, Modal, ScrollArea, TextEdit, Ui};
+
+use crate::action::Action;
+use crate::state::{Dialog, PendingOpen, State};
+use crate::theme::{primary_button, space, text};
+
+use super::pickers;
+
+pub fn show(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
+    let mut dialog = std::mem::take(&mut state.dialog);
+    match &mut dialog {
+        Dialog::None => {}
+        Dialog::Model => {
+            let id = Id::unique("typed model");
+            let mut typed = ui.data_mut(|data| data.get_temp::<String>(id).unwrap_or_default());
+            modal(ui, 620.0, actions, |ui, actions| {
+                pickers::models(ui, state, &mut typed, actions);
+            });
+            ui.data_mut(|data| data.insert_temp(id, typed));
+        }
+        Dialog::Device => modal(ui, 620.0, actions, |ui, actions| {
+            pickers::devices(ui, state, actions);
+        }),
+        Dialog::Quit => modal(ui, 460.0, actions, quit),
+        Dialog::Paste(pasted) => modal(ui, 640.0, actions, |ui, actions| {
+            paste(ui, pasted, actions);
+        }),
+        Dialog::Replace(pending) => modal(ui, 460.0, actions, |ui, actions| {
+            replace(ui, pending, actions);
+        }),
+    }
+    state.dialog = dialog;
+}
+
+fn modal(
+    ui: &Ui,
+    width: f32,
+    actions: &mut Vec<Action>,
+    add: impl FnOnce(&mut Ui, &mut Vec<Action>),
+) {
+    let shown = Modal::new(Id::unique("dialog")).show(ui.ctx(), |ui| {
+        ui.set_width(width.min(ui.ctx().content_rect().width() - 64.0));
+        ui.spacing_mut().item_spacing.y = space::S;
+        add(ui, actions);
+    });
+    if shown.should_close() {
+        actions.push(Action::Dialog(Dialog::None));
+    }
+}
+
+fn quit(ui: &mut Ui, actions: &mut Vec<Action>) {
+    ui.label(text::title("A document is being written"));
+    ui.label("Its memory is not finished. What was learned so far is kept, and the write can go on the next time.");
+    ui.add_space(space::S);
+    ui.horizontal(|ui| {
+        if primary_button(ui, "Keep writing").clicked() {
+            actions.push(Action::Dialog(Dialog::None));
+        }
+        if ui.button("Stop and quit").clicked() {
+            actions.push(Action::StopAndQuit);
+        }
+    });
+}
+
+fn replace(ui: &mut Ui, pending: &PendingOpen, actions: &mut Vec<Action>) {
+    ui.label(text::title("Open another document?"));
+    ui.label("A run goes on. It will be stopped; what was learned so far is kept, and it can go on later.");
+    ui.add_space(space::S);
+    ui.horizontal(|ui| {
+        if primary_button(ui, "Stop and open").clicked() {
+            actions.push(Action::Open(pending.clone()));
+        }
+        if ui.button("Stay").clicked() {
+            actions.push(Action::Dialog(Dialog::None));
+        }
+    });
+}
+
+fn paste(ui: &mut Ui, pasted: &mut String, actions: &mut Vec<Action>) {
+    ui.label(text::title("Paste text"));
+    ScrollArea::vertical().max_height(320.0).show(ui, |ui| {
+        let field = TextEdit::multiline(pasted)
+            .hint_text("Paste or type a text here")
+            .desired_rows(12)
+            .desired_width(f32::INFINITY);
+        let field = ui.add(field);
+        field.widget_info(|| {
+            let mut info = egui::WidgetInfo::new(egui::Role::MultilineTextInput);
+            info.label = Some("Text".to_owned());
+            info.current_text_value = Some(pasted.clone());
+            info
+        });
+        if pasted.is_empty() {
+            field.request_focus();
+        }
+    });
+    ui.horizontal(|ui| {
+        ui.add_enabled_ui(!pasted.trim().is_empty(), |ui| {
+            if primary_button(ui, "Open this text").clicked() {
+                actions.push(Action::Open(PendingOpen::Bytes {
+                    name: "pasted.md".to_owned(),
+                    bytes: pasted.clone().into_bytes(),
+                }));
+            }
+        });
+        if ui.button("Cancel").clicked() {
+            actions.push(Action::Dialog(Dialog::None));
+        }
+    });
+}

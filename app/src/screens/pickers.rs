@@ -1,0 +1,200 @@
+//! Choosing a model and a device, with what each would take for the document at hand.
+
+use eframe::egui::{
+    self, Align, Button, CornerRadius, Frame, Layout, Margin, Response, RichText, Role, ScrollArea,
+    Stroke, TextEdit, Ui, WidgetInfo,
+};
+
+use crate::action::Action;
+use crate::engine::{DeviceInfo, ModelEntry, Purpose};
+use crate::state::State;
+use crate::state::estimate::{self, Estimate, bytes_words, time_words};
+use crate::theme::{Theme, space, text};
+
+/// The list of models; `typed` holds what is written into its field.
+pub fn models(ui: &mut Ui, state: &State, typed: &mut String, actions: &mut Vec<Action>) {
+    ui.label(text::title("Model"));
+    ui.label(text::muted(
+        "A memory can only be read by the model it was written for.",
+    ));
+    ui.add_space(space::S);
+    let busy = state.is_running();
+    if busy {
+        ui.label(text::caption(
+            "Another model can be chosen when the run has ended.",
+        ));
+    }
+    ui.add_enabled_ui(!busy, |ui| {
+        let entries = state.survey.as_ref().map_or(&[][..], |s| &s.models);
+        ScrollArea::vertical().max_height(340.0).show(ui, |ui| {
+            for entry in entries {
+                let on = state.prefs.model == entry.name;
+                if model(ui, state, entry, on).clicked() {
+                    actions.push(Action::PickModel(entry.name.clone()));
+                }
+                ui.add_space(space::XS);
+            }
+        });
+        ui.separator();
+        ui.horizontal(|ui| {
+            let width = ui.available_width() - 210.0;
+            let label = ui.label(text::caption("Hub id or path"));
+            let field = TextEdit::singleline(typed)
+                .hint_text("org/name:Q4_K_M")
+                .desired_width(width.max(120.0) - 90.0);
+            let field = ui.add(field).labelled_by(label.id);
+            let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+            let use_it = ui.add_enabled(!typed.trim().is_empty(), Button::new("Use it"));
+            if (use_it.clicked() || entered) && !typed.trim().is_empty() {
+                actions.push(Action::PickModel(typed.trim().to_owned()));
+            }
+            if ui.button("Choose a file…").clicked() {
+                actions.push(Action::Pick(Purpose::ModelFile));
+            }
+        });
+    });
+}
+
+fn model(ui: &mut Ui, state: &State, entry: &ModelEntry, on: bool) -> Response {
+    let place = match entry.here {
+        true => "on this computer".to_owned(),
+        false => format!("{} to fetch", bytes_words(entry.bytes)),
+    };
+    let mut facts = vec![place];
+    facts.extend(entry.licence.map(|licence| format!("licence: {licence}")));
+    let estimate = estimate::estimate(state, Some(entry), None);
+    row(
+        ui,
+        &entry.name,
+        &entry.description,
+        &facts.join("  ·  "),
+        estimate.as_ref(),
+        on,
+    )
+}
+
+pub fn devices(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    ui.label(text::title("Device"));
+    ui.label(text::muted(
+        "Where the model computes. The window itself never computes there.",
+    ));
+    ui.add_space(space::S);
+    let busy = state.is_running();
+    if busy {
+        ui.label(text::caption(
+            "Another device can be chosen when the run has ended.",
+        ));
+    }
+    ui.add_enabled_ui(!busy, |ui| {
+        let choice = state.prefs.device_choice();
+        let auto = state
+            .survey
+            .as_ref()
+            .and_then(|s| s.devices.iter().find(|d| d.automatic));
+        let words = match auto {
+            Some(device) => format!("Takes {} now", device.name),
+            None => "The best there is".to_owned(),
+        };
+        let is_auto = state.prefs.device == "auto";
+        if row(ui, "Automatic", &words, "", None, is_auto).clicked() {
+            actions.push(Action::PickDevice(Default::default()));
+        }
+        for device in state.survey.iter().flat_map(|s| &s.devices) {
+            ui.add_space(space::XS);
+            let estimate = estimate::estimate(state, None, Some(device));
+            let facts = facts(device);
+            let on = !is_auto && device.choice == choice;
+            if row(
+                ui,
+                &device.name,
+                &device.kind,
+                &facts,
+                estimate.as_ref(),
+                on,
+            )
+            .clicked()
+            {
+                actions.push(Action::PickDevice(device.choice.clone()));
+            }
+        }
+    });
+}
+
+fn facts(device: &DeviceInfo) -> String {
+    match (device.memory_bytes, device.is_software) {
+        (_, true) => "slow: it imitates a graphics card on the processor".to_owned(),
+        (Some(bytes), _) => format!("{} of its own memory", bytes_words(bytes)),
+        (None, _) if device.is_gpu => "its memory is not known".to_owned(),
+        _ => "uses the computer’s memory".to_owned(),
+    }
+}
+
+fn row(
+    ui: &mut Ui,
+    name: &str,
+    words: &str,
+    facts: &str,
+    estimate: Option<&Estimate>,
+    on: bool,
+) -> Response {
+    let p = Theme::of(ui).palette;
+    let frame = Frame::new()
+        .fill(if on { p.selected } else { p.raised })
+        .stroke(Stroke::new(1.0, if on { p.accent } else { p.border }))
+        .corner_radius(CornerRadius::same(space::S as u8))
+        .inner_margin(Margin::symmetric(space::M as i8, space::S as i8));
+    let shown = frame.show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.horizontal(|ui| {
+            ui.vertical(|ui| {
+                ui.spacing_mut().item_spacing.y = 1.0;
+                ui.set_max_width(330.0);
+                ui.label(text::strong(name));
+                if !words.is_empty() {
+                    ui.label(text::caption(words));
+                }
+                if !facts.is_empty() {
+                    ui.label(text::caption(facts));
+                }
+            });
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if let Some(estimate) = estimate {
+                    costs(ui, estimate);
+                }
+            });
+        });
+    });
+    let response = ui.interact(
+        shown.response.rect,
+        ui.scope_id().with((name, facts)),
+        egui::Sense::click(),
+    );
+    response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, on, name));
+    if response.hovered() {
+        let stroke = Stroke::new(1.0, p.faint);
+        let round = CornerRadius::same(space::S as u8);
+        ui.painter()
+            .rect_stroke(shown.response.rect, round, stroke, egui::StrokeKind::Inside);
+    }
+    response
+}
+
+/// For the document that is open.
+fn costs(ui: &mut Ui, estimate: &Estimate) {
+    let p = Theme::of(ui).palette;
+    ui.vertical(|ui| {
+        ui.spacing_mut().item_spacing.y = 1.0;
+        ui.set_max_width(190.0);
+        let about = if estimate.timed { "" } else { "about " };
+        let read = format!("reading {about}{}", time_words(estimate.read_secs));
+        let steps = format!("steps {about}{}", time_words(estimate.steps_secs));
+        ui.label(text::caption(read));
+        ui.label(text::caption(steps));
+        if let Some(bytes) = estimate.memory_bytes {
+            let words = RichText::new(format!("{} of memory", bytes_words(bytes)))
+                .text_style(egui::TextStyle::Small);
+            let colour = if estimate.fits() { p.muted } else { p.danger };
+            ui.label(words.color(colour));
+        }
+    });
+}

@@ -1,0 +1,157 @@
+//! How much context changes each token: `log P_full - log P_local`, in nats.
+
+use std::ops::Range;
+
+use eframe::egui::Color32;
+use inscribe::write::run::RunRecord;
+
+use crate::theme::Theme;
+
+/// Values of all tokens of the document, as far as they are known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shades {
+    /// NaN where one is not known.
+    pub values: Vec<f32>,
+    /// The size that is shaded in full: most are below it.
+    pub full: f32,
+    /// Where each segment's tokens begin.
+    pub starts: Vec<usize>,
+    made_of: Vec<(usize, usize, usize)>,
+}
+
+impl Shades {
+    /// Works them out again where the passes have told more. Returns whether they have.
+    pub fn refresh(&mut self, record: &RunRecord) -> bool {
+        let of: Vec<_> = record
+            .segments
+            .iter()
+            .map(|segment| {
+                let seconds = segment.prefill_secs + segment.local_secs;
+                let (full, local) = (segment.surprisal.len(), segment.local_surprisal.len());
+                (full, local, seconds.to_bits() as usize)
+            })
+            .collect();
+        if of == self.made_of {
+            return false;
+        }
+        let mut values = Vec::new();
+        let mut starts = Vec::new();
+        for segment in &record.segments {
+            starts.push(values.len());
+            for token in 0..segment.tokens {
+                let full = segment.surprisal.get(token).copied().flatten();
+                let local = segment.local_surprisal.get(token).copied().flatten();
+                values.push(match (full, local) {
+                    (Some(full), Some(local)) => local - full,
+                    _ => f32::NAN,
+                });
+            }
+        }
+        *self = Shades {
+            full: full_size(&values),
+            values,
+            starts,
+            made_of: of,
+        };
+        true
+    }
+
+    pub fn is_known(&self) -> bool {
+        self.full > 0.0
+    }
+
+    /// The token's value in parts of the full size, from -1 to 1.
+    pub fn part(&self, token: usize) -> f32 {
+        match self.values.get(token) {
+            Some(value) if value.is_finite() && self.full > 0.0 => {
+                (value / self.full).clamp(-1.0, 1.0)
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// Mean size, or signed mean, in parts of the full size.
+    pub fn mean_part(&self, tokens: Range<usize>, signed: bool) -> f32 {
+        let tokens = tokens.start.min(self.values.len())..tokens.end.min(self.values.len());
+        let (mut sum, mut count) = (0.0, 0.0f32);
+        for value in self.values[tokens].iter().filter(|v| v.is_finite()) {
+            sum += if signed { *value } else { value.abs() };
+            count += 1.0;
+        }
+        match count > 0.0 && self.full > 0.0 {
+            true => (sum / count / self.full).clamp(-1.0, 1.0),
+            false => 0.0,
+        }
+    }
+
+    /// The segment of a token of the document, and its place there.
+    pub fn place(&self, token: usize) -> Option<(usize, usize)> {
+        let segment = self
+            .starts
+            .partition_point(|&s| s <= token)
+            .checked_sub(1)?;
+        Some((segment, token - self.starts[segment]))
+    }
+}
+
+/// What 98 of 100 tokens stay below, so that a few extremes do not pale the rest.
+fn full_size(values: &[f32]) -> f32 {
+    let mut sizes: Vec<f32> = values
+        .iter()
+        .filter(|v| v.is_finite())
+        .map(|v| v.abs())
+        .collect();
+    if sizes.is_empty() {
+        return 0.0;
+    }
+    let at = (sizes.len() - 1) * 98 / 100;
+    let (_, full, _) = sizes.select_nth_unstable_by(at, f32::total_cmp);
+    full.max(0.5)
+}
+
+/// The ground behind a token: one hue, stronger with the part. Signed, blue is where distant
+/// context misleads.
+pub fn ground(theme: Theme, part: f32, signed: bool) -> Option<Color32> {
+    let size = part.abs();
+    if size < 0.06 {
+        return None;
+    }
+    let hue = match signed && part < 0.0 {
+        true => theme.palette.better,
+        false => theme.palette.utility,
+    };
+    let most = if theme.dark { 0.52 } else { 0.62 };
+    Some(hue.gamma_multiply(most * size.powf(0.8)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use inscribe::write::synthetic::{Invented, events};
+
+    #[test]
+    fn shades_are_the_difference_of_both_passes() {
+        let run = Invented {
+            context: 5000,
+            ..Invented::default()
+        };
+        let record = RunRecord::from_events(&events(&run));
+        let mut shades = Shades::default();
+        assert!(shades.refresh(&record));
+        assert!(!shades.refresh(&record), "nothing is new");
+        assert_eq!(shades.values.len(), run.tokens);
+        assert!(shades.is_known());
+        let (segment, token) = shades.place(6000).expect("a token");
+        let part = &record.segments[segment];
+        let both = part.local_surprisal[token].zip(part.surprisal[token]);
+        if let Some((local, full)) = both {
+            assert_eq!(shades.values[6000], local - full);
+        }
+        assert!((0..run.tokens).all(|t| shades.part(t).abs() <= 1.0));
+        let shaded = (0..run.tokens)
+            .filter(|&t| shades.part(t).abs() == 1.0)
+            .count();
+        assert!(shaded < run.tokens / 20, "{shaded} are shaded in full");
+        assert!(shades.mean_part(0..usize::MAX, false) > 0.0);
+    }
+}

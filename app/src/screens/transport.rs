@@ -1,0 +1,406 @@
+//! The bar at the bottom: what a run will take, how far it is, and the one thing to do next.
+
+use eframe::egui::{
+    Align, Button, CornerRadius, Frame, Layout, Margin, Panel, Rect, Role, Sense, Stroke, Ui,
+    WidgetInfo, vec2,
+};
+use inscribe::write::event::Phase;
+use inscribe::write::figure::format::count;
+use inscribe::write::run::Status;
+
+use crate::action::{Action, Screen};
+use crate::engine::{Fetch, Purpose};
+use crate::state::estimate::{self, Estimate, bytes_words, time_words};
+use crate::state::{Job, ModelState, State, Task};
+use crate::theme::{Theme, primary_button, space, text};
+
+pub fn show(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    let p = Theme::of(ui).palette;
+    let frame = Frame::new()
+        .fill(p.surface)
+        .stroke(Stroke::new(1.0, p.border))
+        .inner_margin(Margin::symmetric(space::L as i8, space::M as i8));
+    let panel = Panel::bottom("transport")
+        .frame(frame)
+        .show_separator_line(false);
+    panel.show(ui, |ui| {
+        ui.horizontal(|ui| {
+            ui.set_height(40.0);
+            match state.current_job() {
+                Some((_, job)) if job.task != Task::Tokenize => working(ui, state, job, actions),
+                _ => ready(ui, state, actions),
+            }
+        });
+    });
+}
+
+/// Nothing goes on: what the next step would take, and the button for it.
+fn ready(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        buttons(ui, state, actions);
+        ui.add_space(space::M);
+        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+            ui.vertical(|ui| {
+                ui.spacing_mut().item_spacing.y = 1.0;
+                ui.add_space(2.0);
+                let (first, second) = outlook(state);
+                ui.label(text::strong(first));
+                let warns = estimate::estimate(state, None, None).is_some_and(|e| !e.fits());
+                let p = Theme::of(ui).palette;
+                let second = text::caption(second);
+                ui.label(if warns {
+                    second.color(p.danger)
+                } else {
+                    second
+                });
+            });
+        });
+    });
+}
+
+fn buttons(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    let budget = state.settings().budget;
+    let valid = state.settings().check().is_ok();
+    if state.memory_written {
+        if primary_button(ui, "Ask about it").clicked() {
+            actions.push(Action::Show(Screen::Ask));
+        }
+        if ui.add_enabled(valid, Button::new("Write again")).clicked() {
+            actions.push(Action::Write(None));
+        }
+        return;
+    }
+    let stopped = !state.run.record.steps.is_empty() && !state.run.is_done();
+    if let Some(folder) = state.memory.clone().filter(|_| stopped) {
+        if primary_button(ui, "Go on").clicked() {
+            actions.push(Action::GoOn(folder));
+        }
+        if ui.add_enabled(valid, Button::new("Start anew")).clicked() {
+            actions.push(Action::Write(None));
+        }
+        return;
+    }
+    let measured = state.measured_as_set();
+    ui.add_enabled_ui(valid, |ui| {
+        if measured {
+            if primary_button(ui, &format!("Write {budget} steps")).clicked() {
+                actions.push(Action::Write(None));
+            }
+        } else if primary_button(ui, "Write into memory").clicked() {
+            actions.push(Action::Write(None));
+        }
+        let elsewhere = ui.button("Save as…");
+        let hint = "Choose the folder that the memory is to stand in, and write";
+        if elsewhere.on_hover_text(hint).clicked() {
+            actions.push(Action::Pick(Purpose::WriteTo));
+        }
+        if !measured {
+            let read = ui.button("Read and measure");
+            let hint = "Both passes over the document, and no steps yet: shows where it needs \
+                        distant context and how the steps would be shared out";
+            if read.on_hover_text(hint).clicked() {
+                actions.push(Action::Measure);
+            }
+        }
+    });
+}
+
+/// What is known before anything starts, in two lines.
+fn outlook(state: &State) -> (String, String) {
+    let Some(estimate) = estimate::estimate(state, None, None) else {
+        return ("Ready".to_owned(), String::new());
+    };
+    let record = &state.run.record;
+    if state.memory_written {
+        let learned = match (record.loss_before(), record.loss_after()) {
+            (Some(before), Some(after)) => {
+                format!("The loss fell from {before:.3} to {after:.3} nats a token")
+            }
+            _ => String::new(),
+        };
+        return ("The memory is written".to_owned(), learned);
+    }
+    let first = match state.measured_as_set() {
+        true => format!(
+            "{} steps over {} chunks are planned",
+            state.preview.total(),
+            state.preview.steps.iter().map(Vec::len).sum::<usize>()
+        ),
+        false => format!(
+            "{}{} tokens{}",
+            if estimate.tokens_exact { "" } else { "About " },
+            count(estimate.tokens),
+            parts_words(&estimate),
+        ),
+    };
+    (first, costs(&estimate, state.measured_as_set()))
+}
+
+fn parts_words(estimate: &Estimate) -> String {
+    match estimate.segments {
+        0 | 1 => String::new(),
+        parts => format!(", written in {parts} parts that fit the model’s context"),
+    }
+}
+
+/// Time, memory and what is fetched first.
+pub fn costs(estimate: &Estimate, measured: bool) -> String {
+    let mut parts = Vec::new();
+    if let Some(bytes) = estimate.fetch_bytes {
+        parts.push(format!("fetches the model first ({})", bytes_words(bytes)));
+    }
+    if !measured {
+        parts.push(format!("reading {}", time_words(estimate.read_secs)));
+    }
+    parts.push(format!("steps {}", time_words(estimate.steps_secs)));
+    if let Some(bytes) = estimate.memory_bytes {
+        let of = match estimate.available_bytes {
+            Some(there) if !estimate.fits() => {
+                format!(", and {} are free: it may not fit", bytes_words(there))
+            }
+            Some(there) => format!(" of {} free", bytes_words(there)),
+            None => String::new(),
+        };
+        parts.push(format!("about {} of memory{of}", bytes_words(bytes)));
+    }
+    let basis = match estimate.timed {
+        true => "",
+        false => "  ·  times are a first guess until this model has run here",
+    };
+    let mut text = parts.join("  ·  ") + basis;
+    if let Some(first) = text.get(..1).map(str::to_uppercase) {
+        text.replace_range(..1, &first);
+    }
+    text
+}
+
+fn working(ui: &mut Ui, state: &State, job: Job, actions: &mut Vec<Action>) {
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        let cancel = match job.task {
+            Task::Load => "Stop",
+            _ => "Cancel",
+        };
+        let label = if job.cancelling {
+            "Stopping…"
+        } else {
+            cancel
+        };
+        if ui
+            .add_enabled(!job.cancelling, Button::new(label))
+            .clicked()
+        {
+            actions.push(Action::Cancel);
+        }
+        if job.task == Task::Write {
+            let (label, action) = match state.run.record.status {
+                Status::Paused => ("Go on", Action::Resume),
+                _ => ("Pause", Action::Pause),
+            };
+            let pause = ui.add_enabled(!job.cancelling, Button::new(label));
+            if pause.on_hover_text("Space").clicked() {
+                actions.push(action);
+            }
+        }
+        ui.add_space(space::M);
+        let width = ui.available_width();
+        ui.allocate_ui_with_layout(vec2(width, 40.0), Layout::top_down(Align::Min), |ui| {
+            let shown = progress_of(state, job);
+            ui.spacing_mut().item_spacing.y = 5.0;
+            ui.horizontal(|ui| {
+                ui.label(text::strong(&shown.what));
+                ui.label(text::caption(&shown.detail));
+            });
+            bar(ui, shown.part, &shown.what);
+        });
+    });
+}
+
+struct Shown {
+    what: String,
+    detail: String,
+    /// `None` where it is not known.
+    part: Option<f32>,
+}
+
+fn progress_of(state: &State, job: Job) -> Shown {
+    if job.task == Task::Load {
+        return loading(&state.model);
+    }
+    if job.task == Task::Export {
+        return Shown {
+            what: "Exporting".to_owned(),
+            detail: String::new(),
+            part: None,
+        };
+    }
+    if job.task == Task::Ask || job.task == Task::Score {
+        let part = state
+            .ask
+            .reading
+            .map(|(done, of)| done as f32 / of.max(1) as f32);
+        return Shown {
+            what: "Answering".to_owned(),
+            detail: String::new(),
+            part,
+        };
+    }
+    let record = &state.run.record;
+    let Some(progress) = record.progress else {
+        let what = if record.status == Status::Paused {
+            "Paused"
+        } else {
+            "Beginning"
+        };
+        return Shown {
+            what: what.to_owned(),
+            detail: String::new(),
+            part: None,
+        };
+    };
+    let segments = record.segments.len();
+    let mut details = Vec::new();
+    if segments > 1 {
+        details.push(format!("part {} of {segments}", progress.segment + 1));
+    }
+    let what = match progress.phase {
+        Phase::Prefill => "Reading the whole document",
+        Phase::Local => "Reading it again with nearby context only",
+        Phase::Evaluate => "Measuring what was learned",
+        Phase::Steps => "Learning",
+        Phase::Save => "Saving",
+    };
+    let what = match record.status {
+        Status::Paused => "Paused: everything so far is kept",
+        _ => what,
+    };
+    let unit = match progress.phase {
+        Phase::Steps => "step",
+        Phase::Local => "block",
+        _ => "token",
+    };
+    details.push(format!(
+        "{unit} {} of {}",
+        count(progress.done),
+        count(progress.total)
+    ));
+    let rate = match progress.phase {
+        Phase::Steps => record.step_rate(),
+        _ => record.prefill_rate(),
+    };
+    if let Some(rate) = rate {
+        details.push(format!("{} tokens/s", count(rate.round() as usize)));
+    }
+    if let Some(left) = record
+        .seconds_left()
+        .filter(|_| progress.phase == Phase::Steps)
+    {
+        details.push(format!("{} left", time_words(left)));
+    }
+    Shown {
+        what: what.to_owned(),
+        detail: details.join("  ·  "),
+        part: Some(progress.done as f32 / progress.total.max(1) as f32),
+    }
+}
+
+/// How far a model is that is being fetched or loaded.
+fn loading(model: &ModelState) -> Shown {
+    match model {
+        ModelState::Loading { done, total } => Shown {
+            what: "Loading the model".to_owned(),
+            detail: format!("{} of {}", bytes_words(*done), bytes_words(*total)),
+            part: Some(*done as f32 / (*total).max(1) as f32),
+        },
+        ModelState::Fetching(fetch) if !fetch.label.is_empty() => Shown {
+            what: match fetch.label.as_str() {
+                "checking" => "Checking the model".to_owned(),
+                _ => "Fetching the model".to_owned(),
+            },
+            detail: fetch_words(fetch),
+            part: fetch
+                .total
+                .map(|total| fetch.done as f32 / total.max(1) as f32),
+        },
+        _ => Shown {
+            what: "Opening the model".to_owned(),
+            detail: String::new(),
+            part: None,
+        },
+    }
+}
+
+fn fetch_words(fetch: &Fetch) -> String {
+    let mut parts = Vec::new();
+    if !fetch.source.is_empty() && fetch.label != "checking" {
+        parts.push(format!("from {}", fetch.source));
+    }
+    parts.push(match fetch.total {
+        Some(total) => format!("{} of {}", bytes_words(fetch.done), bytes_words(total)),
+        None => bytes_words(fetch.done),
+    });
+    if let Some(speed) = fetch.speed {
+        parts.push(format!("{}/s", bytes_words(speed as u64)));
+        let left = fetch
+            .total
+            .map(|total| total.saturating_sub(fetch.done) as f64 / speed.max(1.0));
+        if let Some(left) = left.filter(|_| fetch.label != "checking") {
+            parts.push(format!("{} left", time_words(left)));
+        }
+    }
+    parts.extend(fetch.note.clone());
+    parts.join("  ·  ")
+}
+
+/// A calm bar: no animation where nothing is known, so that nothing is drawn for its own sake.
+fn bar(ui: &mut Ui, part: Option<f32>, label: &str) {
+    let p = Theme::of(ui).palette;
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 6.0), Sense::hover());
+    let percent = part.map(|part| (part.clamp(0.0, 1.0) * 100.0).round());
+    let words = match percent {
+        Some(percent) => format!("{label}: {percent} %"),
+        None => label.to_owned(),
+    };
+    response.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, &words));
+    let round = CornerRadius::same(3);
+    ui.painter().rect_filled(rect, round, p.trough);
+    if let Some(part) = part {
+        let width = rect.width() * part.clamp(0.0, 1.0);
+        let done = Rect::from_min_size(rect.min, vec2(width, rect.height()));
+        ui.painter().rect_filled(done, round, p.accent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_are_honest_about_what_is_guessed() {
+        let estimate = Estimate {
+            tokens: 5000,
+            read_secs: 12.0,
+            steps_secs: 100.0,
+            memory_bytes: Some(400_000_000),
+            available_bytes: Some(8_000_000_000),
+            fetch_bytes: Some(98_000_000),
+            ..Estimate::default()
+        };
+        let words = costs(&estimate, false);
+        assert!(
+            words.starts_with("Fetches the model first (98 MB)"),
+            "{words}"
+        );
+        assert!(words.contains("first guess"), "{words}");
+        let timed = Estimate {
+            timed: true,
+            available_bytes: Some(100),
+            ..estimate
+        };
+        let words = costs(&timed, true);
+        assert!(
+            !words.contains("guess") && !words.contains("reading"),
+            "{words}"
+        );
+        assert!(words.contains("may not fit"), "{words}");
+    }
+}

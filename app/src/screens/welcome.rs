@@ -1,0 +1,198 @@
+//! The first screen: one sentence, and the ways to begin.
+
+use eframe::egui::{
+    self, Align, Button, Color32, CornerRadius, Frame, Layout, Margin, RichText, ScrollArea,
+    Stroke, Ui, vec2,
+};
+
+use crate::action::{Action, Screen};
+use crate::engine::{Purpose, UnfinishedInfo};
+use crate::state::prefs::Recent;
+use crate::state::{Dialog, PendingOpen, State};
+use crate::theme::{Theme, card, primary_button, space, text};
+
+const WIDTH: f32 = 720.0;
+
+pub fn show(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    ScrollArea::vertical()
+        .auto_shrink([false, false])
+        .show(ui, |ui| {
+            let width = WIDTH.min(ui.available_width());
+            let side = (ui.available_width() - width) / 2.0;
+            ui.add_space((ui.available_height() * 0.09).clamp(space::M, 110.0));
+            ui.horizontal_top(|ui| {
+                ui.spacing_mut().item_spacing.x = 0.0;
+                ui.add_space(side);
+                ui.allocate_ui_with_layout(vec2(width, 0.0), Layout::top_down(Align::Min), |ui| {
+                    ui.set_width(width);
+                    ui.spacing_mut().item_spacing = vec2(space::S, space::S);
+                    column(ui, state, actions);
+                });
+            });
+        });
+}
+
+fn column(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    let p = Theme::of(ui).palette;
+    ui.vertical_centered(|ui| {
+        ui.label(text::display(
+            "Write a document into a small model’s memory",
+        ));
+        ui.add_space(space::XS);
+        let sentence = "See which parts of it need distant context, watch every gradient step \
+                        go there, and ask what the model has learned.";
+        ui.label(RichText::new(sentence).size(16.0).color(p.muted));
+    });
+    ui.add_space(space::XL);
+    drop_zone(ui, state, actions);
+    for run in state.survey.iter().flat_map(|s| &s.unfinished).take(3) {
+        ui.add_space(space::XS);
+        unfinished(ui, run, actions);
+    }
+    if !state.prefs.recent.is_empty() {
+        ui.add_space(space::L);
+        recent(ui, &state.prefs.recent, actions);
+    }
+    ui.add_space(space::L);
+    ui.vertical_centered(|ui| {
+        ui.horizontal(|ui| {
+            let words = "New to this?";
+            ui.label(text::muted(words));
+            if ui.link("Learn how it works, step by step").clicked() {
+                actions.push(Action::Show(Screen::Learn));
+            }
+            ui.label(text::muted("or"));
+            if ui.link("replay a finished run").clicked() {
+                actions.push(Action::Show(Screen::Replay));
+            }
+        });
+    });
+}
+
+fn drop_zone(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    let p = Theme::of(ui).palette;
+    let fill = if state.drop_hover {
+        p.selected
+    } else {
+        p.surface
+    };
+    let edge = if state.drop_hover { p.accent } else { p.faint };
+    let frame = Frame::new()
+        .fill(fill)
+        .corner_radius(CornerRadius::same(14))
+        .inner_margin(Margin::symmetric(24, 30));
+    let zone = frame.show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.vertical_centered(|ui| {
+            if state.opening {
+                ui.spinner();
+                ui.label("Reading the document…");
+                return;
+            }
+            let words = match state.drop_hover {
+                true => "Let go to open it",
+                false => "Drop a document here",
+            };
+            ui.label(text::title(words));
+            ui.label(text::muted(
+                "Text, Markdown, HTML, PDF, Word (.docx) or EPUB",
+            ));
+            ui.add_space(space::M);
+            ui.horizontal(|ui| {
+                let buttons = 368.0;
+                ui.add_space(((ui.available_width() - buttons) / 2.0).max(0.0));
+                if primary_button(ui, "Open a document").clicked() {
+                    actions.push(Action::Pick(Purpose::OpenDocument));
+                }
+                if big_button(ui, "Try the sample").clicked() {
+                    actions.push(Action::Open(PendingOpen::Sample));
+                }
+                if big_button(ui, "Paste text").clicked() {
+                    actions.push(Action::Dialog(Dialog::Paste(String::new())));
+                }
+            });
+        });
+    });
+    dashed(ui, zone.response.rect, edge);
+}
+
+fn big_button(ui: &mut Ui, label: &str) -> egui::Response {
+    ui.scope(|ui| {
+        ui.spacing_mut().button_padding = vec2(space::L, space::S);
+        ui.add(Button::new(label))
+    })
+    .inner
+}
+
+fn dashed(ui: &Ui, rect: egui::Rect, colour: Color32) {
+    let rect = rect.shrink(0.5);
+    let corners = [
+        rect.left_top(),
+        rect.right_top(),
+        rect.right_bottom(),
+        rect.left_bottom(),
+        rect.left_top(),
+    ];
+    let stroke = Stroke::new(1.2, colour);
+    for shape in egui::Shape::dashed_line(&corners, stroke, 6.0, 5.0) {
+        ui.painter().add(shape);
+    }
+}
+
+fn unfinished(ui: &mut Ui, run: &UnfinishedInfo, actions: &mut Vec<Action>) {
+    card(ui, |ui| {
+        ui.horizontal(|ui| {
+            ui.vertical(|ui| {
+                ui.spacing_mut().item_spacing.y = 2.0;
+                ui.label(text::strong(format!(
+                    "{} is not written to its end",
+                    run.document
+                )));
+                let words = format!("Step {} of {}, with {}", run.step, run.of, run.model);
+                ui.label(text::caption(words));
+            });
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if primary_button(ui, "Go on").clicked() {
+                    actions.push(Action::GoOn(run.folder.clone()));
+                }
+                if ui.button("Discard").clicked() {
+                    actions.push(Action::Discard(run.folder.clone()));
+                }
+            });
+        });
+    });
+}
+
+fn recent(ui: &mut Ui, recent: &[Recent], actions: &mut Vec<Action>) {
+    ui.label(text::heading("Recent"));
+    for entry in recent.iter().take(6) {
+        ui.horizontal(|ui| {
+            let kind = if entry.is_memory {
+                "memory"
+            } else {
+                "document"
+            };
+            let name = RichText::new(entry.name()).text_style(text::strong_style());
+            let open = ui.add(Button::new(name).frame(false));
+            let open = open.on_hover_text(entry.path.display().to_string());
+            if open.clicked() {
+                actions.push(match entry.is_memory {
+                    true => Action::OpenMemory(entry.path.clone()),
+                    false => Action::Open(PendingOpen::Path(entry.path.clone())),
+                });
+            }
+            ui.label(text::caption(kind));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let forget = ui.add(Button::new(text::caption("✕")).frame(false));
+                let label = format!("Forget {}", entry.name());
+                forget.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
+                if forget.on_hover_text("Take it off this list").clicked() {
+                    actions.push(Action::ForgetRecent(entry.path.clone()));
+                }
+                let folder = entry.path.parent();
+                let folder = folder.map(|f| f.display().to_string()).unwrap_or_default();
+                ui.add(egui::Label::new(text::caption(folder)).truncate());
+            });
+        });
+    }
+}

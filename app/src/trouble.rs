@@ -1,0 +1,424 @@
+//! What went wrong, in words for a person in front of a window, with what to do about it.
+
+use std::io;
+use std::path::Path;
+
+use inscribe::engine::EngineError;
+use inscribe::memory::MemoryError;
+use inscribe::model::ModelError;
+use inscribe::model::hub::PullError;
+use inscribe::model::locate::LocateError;
+use inscribe::write::document::DocumentError;
+use inscribe::write::error::WriteError;
+use inscribe::write::figure::FigureError;
+use inscribe::write::run::RunError;
+
+/// What a piece of work failed with.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    #[error(transparent)]
+    Locate(#[from] LocateError),
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    #[error(transparent)]
+    Figure(#[from] FigureError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A file could not be written.
+    #[error("{path}: {source}")]
+    File { path: String, source: io::Error },
+    #[error("{0}")]
+    Refused(String),
+    /// The program itself failed.
+    #[error("{0}")]
+    Broken(String),
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        Failure::Write(error.into())
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Failure::Write(error.into())
+    }
+}
+
+impl Failure {
+    pub fn file(path: &Path, source: io::Error) -> Failure {
+        let path = path.display().to_string();
+        Failure::File { path, source }
+    }
+
+    /// Whether the person asked for it.
+    pub fn is_cancelled(&self) -> bool {
+        match self {
+            Failure::Write(error) => error.is_cancelled(),
+            Failure::Pull(error) => matches!(error, PullError::Cancelled),
+            Failure::Cancelled => true,
+            _ => false,
+        }
+    }
+
+    /// Whether what is on the device is lost.
+    pub fn needs_a_new_device(&self) -> bool {
+        matches!(
+            self.engine(),
+            Some(EngineError::DeviceLost { .. } | EngineError::Gpu { .. })
+        ) || matches!(self, Failure::Broken(_))
+    }
+
+    fn engine(&self) -> Option<&EngineError> {
+        let model = match self {
+            Failure::Write(WriteError::Model(error)) => error,
+            Failure::Memory(MemoryError::Model(error)) => error,
+            _ => return None,
+        };
+        match model {
+            ModelError::Engine(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The failure of the file system beneath, if that is what it was.
+    fn io(&self) -> Option<&io::Error> {
+        match self {
+            Failure::File { source, .. } => Some(source),
+            Failure::Memory(MemoryError::Io { source, .. }) => Some(source),
+            Failure::Pull(PullError::Io { source, .. }) => Some(source),
+            Failure::Write(WriteError::Keep(error)) => match error.downcast_ref::<MemoryError>() {
+                Some(MemoryError::Io { source, .. }) => Some(source),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// What a button beside a message does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Load the model on the processor and go on.
+    UseProcessor,
+    ChooseModel,
+    /// Fetch the model again: it goes on where it stopped.
+    FetchAgain,
+    /// Go on with the write from its last checkpoint.
+    GoOn,
+    OpenAnother,
+    /// Show the settings.
+    Settings,
+}
+
+/// A message that stands in the window until it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What happened.
+    pub title: String,
+    /// Exactly what.
+    pub detail: String,
+    /// What to do.
+    pub advice: String,
+    pub remedy: Option<Remedy>,
+}
+
+impl Trouble {
+    pub fn of(failure: &Failure) -> Trouble {
+        let detail = in_a_window(&failure.to_string());
+        if let Some(error) = failure.engine() {
+            return of_engine(error, detail);
+        }
+        if let Some(trouble) = failure.io().and_then(|error| of_disk(error, &detail)) {
+            return trouble;
+        }
+        match failure {
+            Failure::Document(_) => trouble(
+                "This document cannot be read",
+                detail,
+                "Readable are text, Markdown, HTML, PDF, Word (.docx) and EPUB.",
+                Some(Remedy::OpenAnother),
+            ),
+            Failure::Pull(error) => of_pull(error, detail),
+            Failure::Locate(error) => {
+                let hint = error.hint().unwrap_or_default();
+                let advice = in_a_window(&hint);
+                trouble(
+                    "There is no such model",
+                    detail,
+                    &advice,
+                    Some(Remedy::ChooseModel),
+                )
+            }
+            Failure::Write(WriteError::Model(_)) => trouble(
+                "The model cannot be used",
+                detail,
+                "Choose another model, or fetch this one again if its file is damaged.",
+                Some(Remedy::ChooseModel),
+            ),
+            Failure::Write(WriteError::NotANumber { .. }) => trouble(
+                "Learning ran away",
+                detail,
+                "Choose a smaller learning rate and write again. The memory as it was before is kept.",
+                Some(Remedy::Settings),
+            ),
+            Failure::Write(WriteError::NothingToLearn) => trouble(
+                "There is too little text",
+                detail,
+                "Open a longer document.",
+                Some(Remedy::OpenAnother),
+            ),
+            Failure::Write(WriteError::Settings(_)) => trouble(
+                "These settings do not work",
+                detail,
+                "",
+                Some(Remedy::Settings),
+            ),
+            Failure::Memory(MemoryError::WrongModel { .. }) => trouble(
+                "This memory belongs to another model",
+                detail,
+                "Choose the model it was written for, or write the document again.",
+                Some(Remedy::ChooseModel),
+            ),
+            Failure::Memory(_) | Failure::Run(_) => {
+                trouble("This memory cannot be used", detail, "", None)
+            }
+            Failure::Broken(_) => trouble(
+                "Something broke inside the program",
+                detail,
+                "What was written up to the last checkpoint is safe. The model is loaded again \
+                 at the next use.",
+                None,
+            ),
+            _ => trouble("That did not work", detail, "", None),
+        }
+    }
+}
+
+fn trouble(title: &str, detail: String, advice: &str, remedy: Option<Remedy>) -> Trouble {
+    Trouble {
+        title: title.to_owned(),
+        detail,
+        advice: advice.to_owned(),
+        remedy,
+    }
+}
+
+fn of_engine(error: &EngineError, detail: String) -> Trouble {
+    match error {
+        EngineError::DeviceLost { .. } | EngineError::Gpu { .. } => trouble(
+            "The graphics device stopped answering",
+            detail,
+            "What was learned up to the last checkpoint is safe. Close other programs that use \
+             the device and try again, or go on with the processor.",
+            Some(Remedy::UseProcessor),
+        ),
+        EngineError::OutOfMemory { .. } | EngineError::WillNotFit { .. } => trouble(
+            "There is not enough memory",
+            detail,
+            "Choose a smaller model, open a shorter document, close other programs, or use the \
+             processor, which has the computer's whole memory.",
+            Some(Remedy::UseProcessor),
+        ),
+        EngineError::NoAdapter { .. } | EngineError::UnknownDevice { .. } => trouble(
+            "This device is not there",
+            detail,
+            "Choose another device.",
+            Some(Remedy::UseProcessor),
+        ),
+        _ => trouble(
+            "The device failed",
+            detail,
+            "Try again, or use the processor.",
+            Some(Remedy::UseProcessor),
+        ),
+    }
+}
+
+fn of_disk(error: &io::Error, detail: &str) -> Option<Trouble> {
+    let (title, advice) = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            (
+                "The disk is full",
+                "Free some space and go on: everything up to the last checkpoint is safe.",
+            )
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            ("This place may not be written to", "Choose another folder.")
+        }
+        io::ErrorKind::NotFound => ("It is not there any more", "Check the path."),
+        _ => return None,
+    };
+    Some(trouble(
+        title,
+        detail.to_owned(),
+        advice,
+        Some(Remedy::GoOn),
+    ))
+}
+
+fn of_pull(error: &PullError, detail: String) -> Trouble {
+    let hint = error.hint().unwrap_or_default();
+    let title = match error {
+        PullError::DiskFull { .. } => "The disk is full",
+        PullError::Unreachable { .. }
+        | PullError::Dropped { .. }
+        | PullError::AllSources { .. }
+        | PullError::NoPython { .. }
+        | PullError::Pip { .. } => "The model could not be fetched",
+        _ => "The model could not be had",
+    };
+    let advice = format!(
+        "{} A model file that is on this computer already can be chosen instead.",
+        sentence(&in_a_window(&hint))
+    );
+    trouble(title, detail, advice.trim(), Some(Remedy::FetchAgain))
+}
+
+fn sentence(text: &str) -> String {
+    let mut chars = text.trim().chars();
+    match chars.next() {
+        None => String::new(),
+        Some(first) => {
+            let rest = chars.as_str().trim_end_matches('.');
+            format!("{}{rest}.", first.to_uppercase())
+        }
+    }
+}
+
+/// The library's messages name options of the command line; here they are settings.
+pub fn in_a_window(text: &str) -> String {
+    let names = [
+        ("--device cpu", "the processor"),
+        ("use --source hub", "try again later"),
+        ("use another --source", "choose another model"),
+        (
+            "; name its encoding with --encoding (such as windows-1252, iso-8859-2, shift_jis), or save it as UTF-8",
+            "; save it as UTF-8",
+        ),
+        ("run the same command again", "try again"),
+        ("run it again", "try again"),
+        ("go on with --resume", "go on"),
+        (
+            "go on with `inscribe write --resume`",
+            "go on with it at the start of the program",
+        ),
+        ("; leave --resume out to start one", ""),
+        (
+            "; please report this with the output of `inscribe devices`",
+            "",
+        ),
+        (
+            "`inscribe models` lists the known names; a .gguf",
+            "A .gguf",
+        ),
+        ("? `inscribe models` lists the known names", "?"),
+        ("; `inscribe models` lists the models known by name", ""),
+        ("a smaller --lr", "a smaller learning rate"),
+        ("--lr", "The learning rate"),
+        ("--tau", "tau"),
+        ("--k-min", "k_min"),
+        ("--chunk", "The chunk length"),
+        ("--window", "The local window"),
+        ("--batch", "The batch"),
+        ("--span", "The span length"),
+        ("--rank", "The rank"),
+        ("--prefix", "The number of memory tokens"),
+        ("--alpha", "alpha"),
+        ("--weight-decay", "The weight decay"),
+        ("--clip", "The clipping norm"),
+        ("--utility-sample", "The sampled part"),
+        ("--held-out", "The held-out part"),
+        ("--targets", "The list of projections"),
+        (
+            "--allocate whole needs --method gdwm",
+            "Whole-document steps need the method GDWM",
+        ),
+    ];
+    let long_first = {
+        let mut sorted = names;
+        sorted.sort_by_key(|(from, _)| std::cmp::Reverse(from.len()));
+        sorted
+    };
+    let mut text = text.to_owned();
+    for (from, to) in long_first {
+        text = text.replace(from, to);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_wherever_it_is_met() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let memory = MemoryError::Io {
+            path: "notes.memory".to_owned(),
+            doing: "written",
+            advice: "no space is left; free some and go on with --resume".to_owned(),
+            source: full(),
+        };
+        let kept = Failure::Write(WriteError::Keep(Box::new(memory)));
+        for failure in [kept, Failure::file(Path::new("figure.svg"), full())] {
+            let trouble = Trouble::of(&failure);
+            assert_eq!(trouble.title, "The disk is full");
+            assert!(trouble.advice.contains("checkpoint"), "{}", trouble.advice);
+        }
+    }
+
+    #[test]
+    fn devices_that_fail_are_replaced_and_no_option_of_the_command_line_is_named() {
+        let lost = EngineError::DeviceLost {
+            device: "Big GPU".to_owned(),
+            detail: "reset".to_owned(),
+        };
+        let lost = Failure::from(lost);
+        assert!(lost.needs_a_new_device());
+        let full = Failure::from(EngineError::OutOfMemory {
+            device: "Big GPU".to_owned(),
+            what: "the cache".to_owned(),
+            wanted_mib: 900,
+        });
+        assert!(!full.needs_a_new_device());
+        for failure in [lost, full] {
+            let trouble = Trouble::of(&failure);
+            assert!(trouble.detail.contains("Big GPU"));
+            assert_eq!(trouble.remedy, Some(Remedy::UseProcessor));
+            assert!(!trouble.detail.contains("--"), "{}", trouble.detail);
+        }
+    }
+
+    #[test]
+    fn settings_that_do_not_work_are_named_in_words() {
+        use inscribe::write::settings::WriteSettings;
+        let settings = WriteSettings {
+            lr: -1.0,
+            ..WriteSettings::default()
+        };
+        let error = WriteError::Settings(settings.check().expect_err("a wrong rate"));
+        let trouble = Trouble::of(&Failure::Write(error));
+        assert!(
+            trouble.detail.starts_with("The learning rate must"),
+            "{}",
+            trouble.detail
+        );
+    }
+
+    #[test]
+    fn cancelling_is_no_trouble() {
+        assert!(Failure::from(WriteError::Cancelled { step: 3 }).is_cancelled());
+        assert!(Failure::from(EngineError::Cancelled).is_cancelled());
+        assert!(Failure::from(PullError::Cancelled).is_cancelled());
+    }
+}

@@ -1,0 +1,194 @@
+//! A window in a test: its own folders, the tiny model, the processor.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use eframe::egui::{self, Vec2, vec2};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+use inscribe::write::settings::WriteSettings;
+use inscribe_app::InscribeApp;
+use inscribe_app::app::Options;
+use inscribe_app::engine::Purpose;
+use inscribe_app::state::{Prefs, State};
+
+/// Longer than anything here takes on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+pub struct Desk {
+    pub window: Harness<'static, InscribeApp>,
+    pub folder: tempfile::TempDir,
+    /// What the next dialog answers.
+    picked: Arc<Mutex<Option<PathBuf>>>,
+}
+
+/// The model of these tests: a context of 256 tokens, so most documents come in parts.
+pub fn tiny_model() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("../tests/golden/tiny/llama")
+        .display()
+        .to_string()
+}
+
+/// Preferences that make small documents quick.
+pub fn prefs() -> Prefs {
+    Prefs {
+        model: tiny_model(),
+        device: "cpu".to_owned(),
+        threads: 2,
+        settings: WriteSettings {
+            budget: 12,
+            chunk: 64,
+            window: 16,
+            batch: 4,
+            checkpoint: 1,
+            ..WriteSettings::default()
+        },
+        preset: None,
+        max_tokens: 6,
+        ..Prefs::default()
+    }
+}
+
+impl Desk {
+    pub fn new() -> Desk {
+        Desk::with(prefs(), vec2(1280.0, 800.0))
+    }
+
+    pub fn with(prefs: Prefs, size: Vec2) -> Desk {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Desk::at(folder, prefs, size)
+    }
+
+    /// Opens a window among the files of one that was closed.
+    pub fn at(folder: tempfile::TempDir, prefs: Prefs, size: Vec2) -> Desk {
+        let picked: Arc<Mutex<Option<PathBuf>>> = Arc::default();
+        let answers = Arc::clone(&picked);
+        let options = Options {
+            cache: Some(folder.path().join("cache")),
+            memories: Some(folder.path().join("memories")),
+            prefs: Some(prefs),
+            picker: Some(Arc::new(move |_: Purpose| answers.lock().ok()?.take())),
+            open: None,
+        };
+        let window = Harness::builder()
+            .with_size(size)
+            .with_max_steps(64)
+            .build_eframe(|context| InscribeApp::new(context, options).expect("threads"));
+        let mut desk = Desk {
+            window,
+            folder,
+            picked,
+        };
+        desk.wait("the survey", |state| state.survey.is_some());
+        desk
+    }
+
+    pub fn state(&self) -> &State {
+        &self.window.state().state
+    }
+
+    pub fn place(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Draws until something is so.
+    pub fn wait(&mut self, what: &str, is_so: impl Fn(&State) -> bool) {
+        let started = Instant::now();
+        loop {
+            self.window.step();
+            if is_so(self.state()) {
+                self.window.run_ok();
+                return;
+            }
+            let troubles = &self.state().troubles;
+            assert!(
+                started.elapsed() < PATIENCE,
+                "waited for {what}; {troubles:?}"
+            );
+            std::thread::sleep(Duration::from_millis(4));
+        }
+    }
+
+    pub fn click(&mut self, label: &str) {
+        self.window.get_by_label(label).click();
+        self.window.run_ok();
+    }
+
+    pub fn sees(&self, label: &str) -> bool {
+        self.window
+            .query_all_by_label_contains(label)
+            .next()
+            .is_some()
+    }
+
+    /// The next dialog answers with this path.
+    pub fn will_pick(&self, path: impl Into<PathBuf>) {
+        *self.picked.lock().expect("no panic") = Some(path.into());
+    }
+
+    /// Drops a file on the window.
+    pub fn drop_file(&mut self, path: &Path) {
+        #[derive(Debug)]
+        struct Dropped(PathBuf);
+        impl egui::DroppedFile for Dropped {
+            fn path(&self) -> &Path {
+                &self.0
+            }
+            fn bytes(&self) -> Result<Vec<u8>, String> {
+                std::fs::read(&self.0).map_err(|e| e.to_string())
+            }
+        }
+        let file = Arc::new(Dropped(path.to_owned()));
+        self.window.input_mut().dropped_files.push(file);
+        self.window.step();
+    }
+
+    /// Writes a document beside everything else and drops it.
+    pub fn open(&mut self, name: &str, bytes: &[u8]) {
+        let path = self.place(name);
+        std::fs::write(&path, bytes).expect("room");
+        self.drop_file(&path);
+        self.wait("the document", |state| !state.opening);
+    }
+
+    pub fn open_text(&mut self, words: usize) {
+        self.open("notes.md", text(words).as_bytes());
+        assert!(
+            self.state().document.is_some(),
+            "{:?}",
+            self.state().troubles
+        );
+    }
+
+    pub fn is_idle(state: &State) -> bool {
+        state.jobs.is_empty()
+    }
+
+    /// Keeps a picture where `INSCRIBE_SHOTS` names a folder for them.
+    pub fn shot(&mut self, name: &str) {
+        let Some(folder) = std::env::var_os("INSCRIBE_SHOTS") else {
+            return;
+        };
+        let image = self.window.render().expect("a renderer");
+        let path = Path::new(&folder).join(format!("{name}.png"));
+        image.save(path).expect("room");
+    }
+}
+
+/// A small text with headings, of about so many words.
+pub fn text(words: usize) -> String {
+    let mut text = String::from("# The mill\n\n");
+    let vocabulary = [
+        "the", "mill", "burnt", "down", "in", "winter", "and", "nobody", "knew", "why", "it",
+    ];
+    for at in 0..words {
+        text.push_str(vocabulary[(at * 7 + at / 11) % vocabulary.len()]);
+        text.push(if at % 13 == 12 { '.' } else { ' ' });
+        if at % 60 == 59 {
+            text.push_str("\n\n## Another part\n\n");
+        }
+    }
+    text
+}
