@@ -4,6 +4,7 @@
 //! work-stealing pool costs several microseconds for each fork and join, so the members of this
 //! team spin for a short while between jobs before they sleep.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -19,6 +20,11 @@ const OPEN: u64 = 1 << 31;
 const EPOCH: u64 = 1 << 32;
 
 type Job = dyn Fn(usize) + Sync + 'static;
+
+thread_local! {
+    /// Whether this thread is at work on a job.
+    static AT_WORK: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Shared between the members.
 struct Shared {
@@ -80,9 +86,10 @@ impl Team {
     }
 
     /// Runs `task(0)` to `task(tasks - 1)`, each once, on whichever thread is free, and returns
-    /// when all are done.
+    /// when all are done. Within a task it does everything itself: the others are at work, or wait
+    /// for this one.
     pub fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
-        if tasks <= 1 || self.members.is_empty() {
+        if tasks <= 1 || self.members.is_empty() || AT_WORK.get() {
             (0..tasks).for_each(task);
             return;
         }
@@ -96,6 +103,8 @@ impl Team {
             unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static Job>(job) };
         *shared.job.lock().unwrap_or_else(|e| e.into_inner()) = Some((job, tasks));
         shared.next.store(0, Ordering::Relaxed);
+        // Still set where the caller's own task panicked beside another.
+        shared.panicked.store(false, Ordering::Relaxed);
         {
             let asleep = shared.asleep.lock().unwrap_or_else(|e| e.into_inner());
             shared.state.fetch_add(EPOCH | OPEN, Ordering::Release);
@@ -170,7 +179,23 @@ impl Drop for Finish<'_> {
     }
 }
 
+struct AtWork;
+
+impl AtWork {
+    fn begin() -> AtWork {
+        AT_WORK.set(true);
+        AtWork
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        AT_WORK.set(false);
+    }
+}
+
 fn drain(shared: &Shared, job: &Job, tasks: usize) {
+    let _at_work = AtWork::begin();
     loop {
         let i = shared.next.fetch_add(1, Ordering::Relaxed);
         if i >= tasks {
@@ -241,6 +266,30 @@ mod tests {
                 hits[i].fetch_add(1, Ordering::Relaxed);
             });
             assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1));
+        }
+    }
+
+    #[test]
+    fn a_task_may_run_tasks() {
+        let team = Team::new(2);
+        let sum = AtomicU64::new(0);
+        team.run(8, |_| {
+            team.run(8, |i| {
+                sum.fetch_add(i as u64, Ordering::Relaxed);
+            });
+        });
+        assert_eq!(sum.load(Ordering::Relaxed), 8 * 28);
+    }
+
+    #[test]
+    fn one_panic_is_told_once() {
+        let team = Team::new(2);
+        for _ in 0..20 {
+            let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                team.run(64, |_| panic!("every task fails"));
+            }));
+            assert!(failed.is_err());
+            team.run(64, |_| {});
         }
     }
 
