@@ -142,9 +142,10 @@ fn adapter_json(adapter: &AdapterReport, variants: bool) -> Value {
 fn variant_names(adapter: &AdapterReport) -> Vec<String> {
     let mut names = Vec::new();
     for (what, rows) in [("reading", 512), ("writing", 1)] {
-        for op in sample_pass(rows).ops {
+        let pass = sample_pass(rows);
+        for op in pass.ops() {
             let Op::Dispatch(dispatch) = op else { continue };
-            let variant = (dispatch.kernel.gpu)(&dispatch, &adapter.tier);
+            let variant = (dispatch.kernel.gpu)(dispatch, &adapter.tier);
             let defs = variant.defs.iter().map(|(name, def)| match def {
                 Def::Flag => (*name).to_owned(),
                 Def::U32(value) => format!("{name}={value}"),

@@ -47,10 +47,11 @@ pub struct Kernel {
 #[derive(Clone)]
 pub struct Dispatch {
     pub kernel: &'static Kernel,
-    /// One per binding; `None` where an optional argument is absent.
-    pub views: Vec<Option<Tensor>>,
+    /// One per binding; `None` where an optional argument is absent. Only [`Recording::dispatch`], which
+    /// checks them, makes them.
+    pub(crate) views: Vec<Option<Tensor>>,
     /// The kernel's own parameters, a multiple of 4 bytes.
-    pub params: Vec<u8>,
+    pub(crate) params: Vec<u8>,
     /// Floating-point operations, for profiles and for cutting work into slices.
     pub flops: u64,
     /// Bytes that have to move at least once.
@@ -102,9 +103,10 @@ pub enum Op {
 /// A list of work on tensors, with the temporaries it needs.
 #[derive(Clone, Default)]
 pub struct Recording {
-    pub ops: Vec<Op>,
+    /// What the executors run without checking it again, so that nothing else may change it.
+    pub(crate) ops: Vec<Op>,
     /// Bytes of each temporary.
-    pub temps: Vec<u64>,
+    pub(crate) temps: Vec<u64>,
 }
 
 impl Recording {
@@ -201,6 +203,10 @@ impl Recording {
         }
         let mut stays = stays.into_iter();
         self.ops.retain(|_| stays.next().unwrap_or(true));
+    }
+
+    pub fn ops(&self) -> &[Op] {
+        &self.ops
     }
 
     /// Names the part of the work that follows.
