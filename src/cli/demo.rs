@@ -12,7 +12,7 @@ use inscribe::write::error::WriteError;
 use inscribe::write::event::{Event, PhaseSeconds};
 use inscribe::write::frame::Frame;
 use inscribe::write::learn::Segment;
-use inscribe::write::reader::Reader;
+use inscribe::write::reader::{Reader, question_room};
 use inscribe::write::settings::WriteSettings;
 use inscribe::write::statistics::mean;
 use inscribe::write::study::Question;
@@ -25,8 +25,6 @@ use super::{Context, columns::side_by_side};
 
 const SAMPLE: &str = include_str!("../../assets/sample.md");
 const QUESTIONS: &str = include_str!("../../assets/sample-questions.jsonl");
-/// Positions for a question and its answer.
-const ROOM: usize = 512;
 
 /// Write the sample report into a memory, and ask it
 ///
@@ -129,12 +127,13 @@ fn ask(
     let frame = Frame::new(&loaded.model)?;
     let (device, model) = (&loaded.device, &loaded.transformer);
     let options = || loaded.session_options(app, None);
+    let room = question_room(model.config.context);
     let mut nothing = Reader::new(
         device,
         model,
         frame.clone(),
         None,
-        ROOM,
+        room,
         options(),
         &mut |_, _| {},
     )?;
@@ -145,7 +144,7 @@ fn ask(
         model,
         frame,
         ids,
-        ROOM,
+        room,
         options(),
         &mut |done, _| {
             bar.set_position(done as u64);

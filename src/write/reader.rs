@@ -3,13 +3,17 @@
 
 use super::error::WriteError;
 use super::frame::Frame;
-
 use super::settings::Method;
 use crate::engine::Device;
 use crate::memory::Content;
 use crate::model::generate::{GenerateOptions, Generated, generate};
 use crate::model::session::{Session, SessionOptions};
 use crate::model::transformer::Transformer;
+
+/// Positions of a context kept free for a question and its answer; a tiny context keeps a quarter.
+pub fn question_room(context: usize) -> usize {
+    (context / 4).min(512)
+}
 
 /// What stands before a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

@@ -8,7 +8,7 @@ use super::error::WriteError;
 use super::event::{ChunkUtility, Evaluated, Event, PhaseSeconds, When};
 use super::frame::Frame;
 use super::learn::Segment;
-use super::reader::{Reader, needs_document};
+use super::reader::{Reader, needs_document, question_room};
 use super::settings::WriteSettings;
 use super::statistics::{exact_match, token_f1};
 use super::utility::mean;
@@ -19,11 +19,6 @@ use crate::memory::Content;
 use crate::model::generate::GenerateOptions;
 use crate::model::sample::SampleOptions;
 use crate::model::session::SessionOptions;
-
-/// Positions kept for a question and its answer; a tiny context leaves them a quarter.
-pub fn room(context: usize) -> usize {
-    (context / 4).min(512)
-}
 
 /// Tokens of an answer at most.
 const ANSWER_TOKENS: usize = 48;
@@ -226,8 +221,8 @@ impl<'a> Study<'a> {
             profile: None,
         };
         let (device, model) = (self.job.device, self.job.transformer);
-        let context = model.config.context;
-        let mut reader = Reader::of_memory(device, model, frame, memory, room(context), options)?;
+        let room = question_room(model.config.context);
+        let mut reader = Reader::of_memory(device, model, frame, memory, room, options)?;
         Ok(Some(answer_all(&mut reader, questions, generate)?))
     }
 
@@ -247,7 +242,7 @@ impl<'a> Study<'a> {
         };
         let frame = Frame::new(self.job.model)?;
         let (device, model) = (self.job.device, self.job.transformer);
-        let room = room(model.config.context);
+        let room = question_room(model.config.context);
         Reader::new(device, model, frame, ids, room, options, &mut |_, _| {})
     }
 

@@ -14,6 +14,7 @@ use super::event::*;
 use super::frame::Frame;
 use super::learn::{Learner, Segment};
 use super::plan::budget_of;
+use super::reader::question_room;
 use super::sampling::choose_held_out;
 use super::settings::{Allocate, Chunking, Method, WriteSettings};
 use super::utility;
@@ -23,15 +24,12 @@ use crate::memory::Content;
 use crate::model::ModelError;
 use crate::model::bundle::Model;
 use crate::model::session::SessionOptions;
-
 use crate::model::tokenizer::TokenSpan;
 use crate::model::train::TrainerState;
 use crate::model::transformer::{Cache, Transformer};
 
 pub use reading::Known;
 
-/// Positions of the context kept free for the question and its answer.
-const READER_ROOM: usize = 512;
 /// A document, a model and what to do with them.
 pub struct Job<'a> {
     pub model: &'a Model,
@@ -249,9 +247,7 @@ impl<'a, 'k> Writer<'a, 'k> {
     /// Document tokens that fit the context beside what opens the text and what the reader needs.
     fn room(&self) -> Result<usize, WriteError> {
         let context = self.job.model.config.context;
-        let room = context.saturating_sub(self.lead.len());
-        // A tiny context leaves the reader a quarter.
-        let room = room - READER_ROOM.min(room / 4);
+        let room = context.saturating_sub(self.lead.len() + question_room(context));
         if room < 2 {
             let what =
                 format!("the model's context of {context} tokens is too short to write from");

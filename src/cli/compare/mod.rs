@@ -1,22 +1,24 @@
 //! `inscribe compare`: methods and baselines side by side at equal budgets.
 
+mod arms;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use clap::ValueEnum;
 use serde_json::json;
 
 use inscribe::write::frame::Frame;
-use inscribe::write::settings::{Allocate, Method, WriteSettings};
+use inscribe::write::reader::question_room;
 use inscribe::write::statistics::Summary;
-use inscribe::write::study::{Answers, Arm, Outcome, Question, Study, room};
+use inscribe::write::study::{Answers, Arm, Outcome, Question, Study};
 use inscribe::write::writer::{Job, Tokens};
 
 use super::out::{errln, outln};
 use super::setup;
 use super::writing::WritingArgs;
 use super::{Context, print_json};
+use arms::{Experiment, arms};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,7 +29,8 @@ Examples:
 
 A line of a questions file: {\"question\": \"Who founded it?\", \"answer\": \"Tamsin Vane\"}
 
-An arm is a rule of --allocate or a method; @N multiplies the budget by N.";
+An arm is a rule of --allocate or a method; @N multiplies the budget by N, and settings of its own
+follow after colons: utility:scale=zscore:tau=0.5.";
 
 /// Compare ways of writing a document at equal budgets, over several seeds
 ///
@@ -64,30 +67,6 @@ pub struct Args {
     writing: WritingArgs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Experiment {
-    /// Utility against uniform, random and top-k allocation, and uniform at four times the budget
-    Allocation,
-    /// Chunks of 256, 512, 1024 and 2048 tokens
-    ChunkSize,
-    /// Fixed chunks against chunks along headings and paragraphs
-    Chunking,
-    /// With and without a first step for every chunk
-    Coverage,
-    /// |U| against signed utility
-    Signed,
-    /// Utilities as measured against their z-scores
-    Scale,
-    /// Chunk-restricted steps against steps from the whole document (qTTT)
-    Whole,
-    /// gdwm, lora and gradmem
-    Methods,
-    /// How much of a step's gradient noise lies within chunks, and how much between them
-    Variance,
-    /// The arms named by --arms
-    Arms,
-}
-
 pub fn run(args: &Args, app: &Context) -> Result<()> {
     let mut base = args.writing.settings()?;
     if args.writing.held_out.is_none() {
@@ -96,7 +75,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     if args.seeds == 0 {
         bail!("--seeds must be at least 1");
     }
-    let arms = arms(args, &base)?;
+    let arms = arms(args.experiment, &args.arms, &base)?;
     let questions = match &args.questions {
         Some(path) => read_questions(path)?,
         None => Vec::new(),
@@ -115,7 +94,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let lead = Frame::new(&loaded.model)?.lead;
     let ids = [&lead[..], &tokens.ids].concat();
     let context = loaded.model.config.context;
-    if ids.len() + room(context) > context {
+    if ids.len() + question_room(context) > context {
         bail!(
             "the document has {} tokens; comparisons need it and its questions within the \
              model's context of {context}",
@@ -217,107 +196,6 @@ fn read_questions(path: &Path) -> Result<Vec<Question>> {
         bail!("{}: no questions in it", path.display());
     }
     Ok(questions)
-}
-
-fn arms(args: &Args, base: &WriteSettings) -> Result<Vec<Arm>> {
-    let with = |name: &str, change: &dyn Fn(&mut WriteSettings)| {
-        let mut settings = base.clone();
-        change(&mut settings);
-        Arm {
-            name: name.to_owned(),
-            settings,
-        }
-    };
-    let allocate = |rule: Allocate| move |s: &mut WriteSettings| s.allocate = rule;
-    use inscribe::write::settings::{Chunking, UtilityScale};
-    let arms = match args.experiment {
-        Experiment::Allocation => vec![
-            with("utility", &allocate(Allocate::Utility)),
-            with("uniform", &allocate(Allocate::Uniform)),
-            with("random", &allocate(Allocate::Random)),
-            with("top-k", &allocate(Allocate::Topk)),
-            with("uniform, 4 K", &|s| {
-                s.allocate = Allocate::Uniform;
-                s.budget = s.budget.saturating_mul(4);
-            }),
-        ],
-        Experiment::ChunkSize => [256, 512, 1024, 2048]
-            .map(|size| with(&format!("chunks of {size}"), &|s| s.chunk = size))
-            .to_vec(),
-        Experiment::Chunking => vec![
-            with("fixed", &|s| s.chunking = Chunking::Fixed),
-            with("structure", &|s| s.chunking = Chunking::Structure),
-        ],
-        Experiment::Coverage => vec![
-            with("coverage", &|s| s.coverage = true),
-            with("no coverage", &|s| s.coverage = false),
-        ],
-        Experiment::Signed => vec![
-            with("|U|", &allocate(Allocate::Utility)),
-            with("signed U", &allocate(Allocate::Signed)),
-        ],
-        Experiment::Scale => vec![
-            with("raw U", &|s| s.scale = UtilityScale::Raw),
-            with("z-scored U", &|s| s.scale = UtilityScale::Zscore),
-        ],
-        Experiment::Whole => vec![
-            with("within chunks", &allocate(Allocate::Utility)),
-            with("whole document", &allocate(Allocate::Whole)),
-        ],
-        Experiment::Methods => {
-            let method = |method: Method| WriteSettings {
-                budget: base.budget,
-                held_out: base.held_out,
-                seed: base.seed,
-                ..WriteSettings::for_method(method)
-            };
-            [Method::Gdwm, Method::Lora, Method::Gradmem]
-                .map(|m| Arm {
-                    name: format!("{m:?}").to_lowercase(),
-                    settings: method(m),
-                })
-                .to_vec()
-        }
-        Experiment::Variance => Vec::new(),
-        Experiment::Arms => {
-            if args.arms.is_empty() {
-                bail!("--experiment arms needs --arms, such as --arms utility,uniform@4");
-            }
-            let named = args.arms.iter().map(|name| named_arm(name, base));
-            named.collect::<Result<_>>()?
-        }
-    };
-    Ok(arms)
-}
-
-/// An arm by its name: a rule of allocation or a method, `@N` for N times the budget.
-fn named_arm(name: &str, base: &WriteSettings) -> Result<Arm> {
-    let (rule, times) = name.split_once('@').unwrap_or((name, "1"));
-    let times: usize = times
-        .parse()
-        .ok()
-        .filter(|times| *times > 0)
-        .with_context(|| format!("'{name}': what follows @ must be a whole number from 1"))?;
-    let mut settings = base.clone();
-    if let Ok(rule) = super::writing::AllocateName::from_str(rule, true) {
-        settings.allocate = rule.into();
-    } else if let Ok(method) = super::writing::MethodName::from_str(rule, true) {
-        settings = WriteSettings {
-            budget: base.budget,
-            held_out: base.held_out,
-            ..WriteSettings::for_method(method.into())
-        };
-    } else {
-        bail!(
-            "'{rule}' is no arm; use utility, signed, uniform, random, topk, whole, gdwm, lora or \
-             gradmem"
-        );
-    }
-    settings.budget = settings.budget.saturating_mul(times);
-    Ok(Arm {
-        name: name.to_owned(),
-        settings,
-    })
 }
 
 /// A measure of an outcome, where it has it.
