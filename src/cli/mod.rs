@@ -27,10 +27,10 @@ mod utility;
 mod write;
 mod writing;
 
-use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, Parser, Subcommand};
 use indicatif::ProgressBar;
@@ -188,10 +188,21 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Whether the program waits for its input, and so has nothing yet that a Ctrl-C could lose.
+static READS_INPUT: AtomicBool = AtomicBool::new(false);
+
+/// Reads input that may never come: Ctrl-C ends the program at once meanwhile.
+fn reading_input<T>(read: impl FnOnce() -> T) -> T {
+    READS_INPUT.store(true, Ordering::Relaxed);
+    let read = read();
+    READS_INPUT.store(false, Ordering::Relaxed);
+    read
+}
+
 /// The first Ctrl-C asks the work to stop, the second one ends the program.
 fn catch_interrupts(cancel: CancelToken) -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(move || {
-        if cancel.is_cancelled() {
+        if cancel.is_cancelled() || READS_INPUT.load(Ordering::Relaxed) {
             std::process::exit(130);
         }
         cancel.cancel();
@@ -200,8 +211,6 @@ fn catch_interrupts(cancel: CancelToken) -> Result<(), ctrlc::Error> {
 
 /// Prints `value` as JSON on stdout.
 pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    io::Write::write_all(&mut out, b"\n")?;
+    out::outln!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }

@@ -15,7 +15,7 @@ use inscribe::model::transformer::Transformer;
 use inscribe::write::document::{Document, ReadOptions};
 use inscribe::write::event::Phase;
 
-use super::Context;
+use super::{Context, reading_input};
 
 /// The model taken where none is named.
 pub const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
@@ -96,9 +96,7 @@ pub fn read_text(path: &Path) -> Result<String> {
     let name = path.display();
     let mut bytes = Vec::new();
     if path == Path::new("-") {
-        io::stdin()
-            .lock()
-            .read_to_end(&mut bytes)
+        reading_input(|| io::stdin().lock().read_to_end(&mut bytes))
             .context("cannot read standard input")?;
     } else {
         bytes = std::fs::read(path).with_context(|| {
@@ -123,7 +121,7 @@ pub fn read_document(path: &Path, encoding: Option<&str>, app: &Context) -> Resu
     let options = ReadOptions {
         encoding: encoding.map(str::to_owned),
     };
-    let document = Document::read(path, &options)?;
+    let document = reading_input(|| Document::read(path, &options))?;
     for note in &document.notes {
         app.note(&format!("{}: {note}", document.name));
     }
@@ -146,7 +144,7 @@ pub fn ignore_broken_pipe(error: io::Error) -> Result<()> {
     if error.kind() == io::ErrorKind::BrokenPipe {
         Ok(())
     } else {
-        Err(error.into())
+        Err(anyhow::Error::from(error).context("the results cannot be written"))
     }
 }
 

@@ -104,7 +104,10 @@ pub fn automatic(adapters: &[AdapterReport]) -> (Option<usize>, String) {
             let names: Vec<_> = adapters.iter().map(|a| a.name.as_str()).collect();
             (
                 None,
-                format!("only software rasterisers were found: {}", names.join(", ")),
+                format!(
+                    "none of these is a discrete or an integrated GPU: {}",
+                    names.join(", ")
+                ),
             )
         }
     }

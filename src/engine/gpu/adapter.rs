@@ -116,7 +116,10 @@ pub(super) fn find(choice: &Choice, checked: bool) -> Result<Adapter> {
         Choice::Auto => automatic(&adapters).ok_or_else(|| EngineError::NoAdapter {
             detail: match adapters.as_slice() {
                 [] => "no driver answered".to_owned(),
-                _ => format!("only software rasterisers: {}", names(&adapters)),
+                _ => format!(
+                    "none of these is a discrete or an integrated GPU: {}",
+                    names(&adapters)
+                ),
             },
         })?,
         Choice::Index(index) => *index,
