@@ -33,8 +33,16 @@ pub enum Experiment {
     Arms,
 }
 
+/// What the command line asks of a method.
+pub type Asked<'a> = &'a dyn Fn(Method) -> Result<WriteSettings>;
+
 /// The arms of an experiment; `named` are those of [`Experiment::Arms`].
-pub fn arms(experiment: Experiment, named: &[String], base: &WriteSettings) -> Result<Vec<Arm>> {
+pub fn arms(
+    experiment: Experiment,
+    named: &[String],
+    base: &WriteSettings,
+    asked: Asked<'_>,
+) -> Result<Vec<Arm>> {
     let with = |name: &str, change: &dyn Fn(&mut WriteSettings)| {
         let mut settings = base.clone();
         change(&mut settings);
@@ -79,25 +87,21 @@ pub fn arms(experiment: Experiment, named: &[String], base: &WriteSettings) -> R
             with("whole document", &allocate(Allocate::Whole)),
         ],
         Experiment::Methods => {
-            let method = |method: Method| WriteSettings {
-                budget: base.budget,
-                held_out: base.held_out,
-                seed: base.seed,
-                ..WriteSettings::for_method(method)
-            };
-            [Method::Gdwm, Method::Lora, Method::Gradmem]
-                .map(|m| Arm {
-                    name: format!("{m:?}").to_lowercase(),
-                    settings: method(m),
+            let arm = |method: Method| {
+                Ok(Arm {
+                    name: format!("{method:?}").to_lowercase(),
+                    settings: asked(method)?,
                 })
-                .to_vec()
+            };
+            let methods = [Method::Gdwm, Method::Lora, Method::Gradmem];
+            methods.into_iter().map(arm).collect::<Result<_>>()?
         }
         Experiment::Variance => Vec::new(),
         Experiment::Arms => {
             if named.is_empty() {
                 bail!("--experiment arms needs --arms, such as --arms utility,uniform@4");
             }
-            let named = named.iter().map(|name| named_arm(name, base));
+            let named = named.iter().map(|name| named_arm(name, base, asked));
             named.collect::<Result<_>>()?
         }
     };
@@ -106,7 +110,7 @@ pub fn arms(experiment: Experiment, named: &[String], base: &WriteSettings) -> R
 
 /// An arm by its name: a rule of allocation or a method, `@N` for N times the budget, and settings
 /// of its own after colons, named as a run's events name them: `utility@4:tau=0.5:scale=zscore`.
-fn named_arm(name: &str, base: &WriteSettings) -> Result<Arm> {
+fn named_arm(name: &str, base: &WriteSettings, asked: Asked<'_>) -> Result<Arm> {
     let mut parts = name.split(':');
     let head = parts.next().unwrap_or_default();
     let (rule, times) = head.split_once('@').unwrap_or((head, "1"));
@@ -119,11 +123,7 @@ fn named_arm(name: &str, base: &WriteSettings) -> Result<Arm> {
     if let Ok(rule) = AllocateName::from_str(rule, true) {
         settings.allocate = rule.into();
     } else if let Ok(method) = MethodName::from_str(rule, true) {
-        settings = WriteSettings {
-            budget: base.budget,
-            held_out: base.held_out,
-            ..WriteSettings::for_method(method.into())
-        };
+        settings = asked(method.into())?;
     } else {
         bail!(
             "'{rule}' is no arm; use utility, signed, uniform, random, topk, whole, gdwm, lora or \
@@ -168,10 +168,31 @@ fn changed(settings: &WriteSettings, change: &str) -> Result<WriteSettings> {
 mod tests {
     use super::*;
 
+    fn asked(method: Method) -> Result<WriteSettings> {
+        Ok(WriteSettings {
+            span: 5,
+            ..WriteSettings::for_method(method)
+        })
+    }
+
+    #[test]
+    fn methods_are_written_as_asked() {
+        let base = asked(Method::Gdwm).unwrap();
+        let arm = |name| named_arm(name, &base, &asked).unwrap().settings;
+        assert_eq!(arm("gdwm"), arm("utility"));
+        let methods = arms(Experiment::Methods, &[], &base, &asked).unwrap();
+        assert!(methods.iter().all(|arm| arm.settings.span == 5));
+    }
+
     #[test]
     fn an_arm_may_have_settings_of_its_own() {
         let base = WriteSettings::default();
-        let arm = named_arm("uniform@4:lr=2.5e-4:scale=zscore:lora.rank=4", &base).unwrap();
+        let arm = named_arm(
+            "uniform@4:lr=2.5e-4:scale=zscore:lora.rank=4",
+            &base,
+            &asked,
+        )
+        .unwrap();
         assert_eq!(arm.settings.allocate, Allocate::Uniform);
         assert_eq!(arm.settings.budget, 4 * base.budget);
         assert_eq!(arm.settings.lr, 2.5e-4);
@@ -190,7 +211,7 @@ mod tests {
             ("utility:tau=warm", "no value for tau"),
             ("utility:tau=-1", "the arm"),
         ] {
-            let error = format!("{:#}", named_arm(name, &base).unwrap_err());
+            let error = format!("{:#}", named_arm(name, &base, &asked).unwrap_err());
             assert!(error.contains(said), "{name}: {error}");
         }
     }

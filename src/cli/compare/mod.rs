@@ -8,8 +8,11 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
+use inscribe::engine::EngineError;
+use inscribe::write::error::WriteError;
 use inscribe::write::frame::Frame;
 use inscribe::write::reader::question_room;
+use inscribe::write::settings::{Method, WriteSettings};
 use inscribe::write::statistics::Summary;
 use inscribe::write::study::{Answers, Arm, Outcome, Question, Study};
 use inscribe::write::writer::{Job, Tokens};
@@ -51,9 +54,9 @@ pub struct Args {
     /// Also let every arm answer the questions, for exact match and F1
     #[arg(long)]
     generate: bool,
-    /// What to compare
-    #[arg(long, value_enum, default_value = "allocation")]
-    experiment: Experiment,
+    /// What to compare [default: allocation, or arms with --arms]
+    #[arg(long, value_enum)]
+    experiment: Option<Experiment>,
     /// The arms of `--experiment arms`
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     arms: Vec<String>,
@@ -68,14 +71,19 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
-    let mut base = args.writing.settings()?;
-    if args.writing.held_out.is_none() {
-        base.held_out = 0.2;
-    }
+    let asked = |method: Method| {
+        let settings = args.writing.settings_of(method)?;
+        Ok(WriteSettings {
+            held_out: args.writing.held_out.unwrap_or(HELD_OUT),
+            ..settings
+        })
+    };
+    let base = asked(args.writing.method.into())?;
     if args.seeds == 0 {
         bail!("--seeds must be at least 1");
     }
-    let arms = arms(args.experiment, &args.arms, &base)?;
+    let experiment = experiment(args)?;
+    let arms = arms(experiment, &args.arms, &base, &asked)?;
     let questions = match &args.questions {
         Some(path) => read_questions(path)?,
         None => Vec::new(),
@@ -102,16 +110,19 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         );
     }
     let mut study = Study::new(job, &questions, args.generate, &app.cancel);
-    if args.experiment == Experiment::Variance {
+    if experiment == Experiment::Variance {
         return variance(args, &mut study);
     }
     let bounds = match questions.is_empty() {
         true => None,
         false => Some(study.bounds(&ids)?),
     };
-    let outcomes = run_arms(args, app, &mut study, &arms, base.seed)?;
+    let (outcomes, stopped) = run_arms(args, app, &mut study, &arms, base.seed);
+    if let (Some(_), true) = (&stopped, outcomes.is_empty()) {
+        return stopped.map_or(Ok(()), Err);
+    }
     if args.json {
-        return print_json(&json!({
+        print_json(&json!({
             "document": document.name,
             "tokens": tokens.ids.len(),
             "model": loaded.model.name,
@@ -121,10 +132,25 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
             "answers_without_document": bounds.map(|(without, _)| without),
             "answers_with_document": bounds.map(|(_, with)| with),
             "outcomes": outcomes,
-        }));
+        }))?;
+    } else {
+        print_tables(&arms, &outcomes, bounds);
     }
-    print_tables(&arms, &outcomes, bounds);
-    Ok(())
+    stopped.map_or(Ok(()), Err)
+}
+
+/// Part of the tokens that no arm learns from, where nothing else is asked for.
+const HELD_OUT: f64 = 0.2;
+
+fn experiment(args: &Args) -> Result<Experiment> {
+    match args.experiment {
+        Some(other) if other != Experiment::Arms && !args.arms.is_empty() => {
+            bail!("--arms are the arms of --experiment arms; leave the other experiment out")
+        }
+        Some(experiment) => Ok(experiment),
+        None if args.arms.is_empty() => Ok(Experiment::Allocation),
+        None => Ok(Experiment::Arms),
+    }
 }
 
 /// Batches drawn from each chunk to tell variances.
@@ -149,13 +175,14 @@ fn variance(args: &Args, study: &mut Study<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The outcomes of all runs, or of those before one that failed, and why.
 fn run_arms(
     args: &Args,
     app: &Context,
     study: &mut Study<'_>,
     arms: &[Arm],
     first_seed: u64,
-) -> Result<Vec<Outcome>> {
+) -> (Vec<Outcome>, Option<anyhow::Error>) {
     let started = Instant::now();
     let total = arms.len() as u64 * args.seeds;
     let bar = app.counter("comparing", total, "runs");
@@ -163,7 +190,18 @@ fn run_arms(
     // Seed by seed, so that a drift of the machine's speed meets every arm.
     for seed in first_seed..first_seed + args.seeds {
         for arm in arms {
-            outcomes.push(study.run(arm, seed)?);
+            match study.run(arm, seed) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(error) => {
+                    bar.finish_and_clear();
+                    let done = outcomes.len();
+                    let what = format!(
+                        "stopped at '{}', seed {seed}; {done} of {total} runs are shown",
+                        arm.name
+                    );
+                    return (outcomes, Some(stopped(error).context(what)));
+                }
+            }
             bar.inc(1);
         }
     }
@@ -172,7 +210,18 @@ fn run_arms(
         "{total} runs in {:.0} s",
         started.elapsed().as_secs_f64()
     ));
-    Ok(outcomes)
+    (outcomes, None)
+}
+
+/// Why a comparison ended early. It keeps no memories to go on from.
+fn stopped(error: WriteError) -> anyhow::Error {
+    match error {
+        WriteError::Cancelled { .. } => EngineError::Cancelled.into(),
+        WriteError::NotANumber { step, .. } => {
+            anyhow::anyhow!("step {step}: the loss is not a number; try a smaller --lr")
+        }
+        other => other.into(),
+    }
 }
 
 fn read_questions(path: &Path) -> Result<Vec<Question>> {
