@@ -15,73 +15,75 @@ pub struct WritingArgs {
     /// alone (lora), or memory tokens (gradmem)
     #[arg(long, value_enum, default_value = "gdwm")]
     pub method: MethodName,
-    /// Gradient steps in all
+    /// Gradient steps in all [default: 32]
     #[arg(long, value_name = "K")]
     pub budget: Option<usize>,
-    /// Steps that every chunk gets before utility decides
+    /// Steps that every chunk gets before utility decides [default: 1]
     #[arg(long, value_name = "N")]
     pub k_min: Option<usize>,
     /// Give no chunk a step for its own sake: utility alone decides
     #[arg(long)]
     pub no_coverage: bool,
-    /// Temperature of the softmax over utilities: small gives all to the highest, large to all
+    /// Temperature of the softmax over utilities: small gives all to the highest, large to
+    /// all [default: 1]
     #[arg(long, value_name = "T")]
     pub tau: Option<f64>,
     /// Utilities as they are, or brought to mean 0 and deviation 1 before the softmax
+    /// [default: raw]
     #[arg(long, value_enum, value_name = "SCALE")]
     pub scale: Option<ScaleName>,
-    /// Which chunks get the steps; all but utility are baselines
+    /// Which chunks get the steps; all but utility are baselines [default: utility]
     #[arg(long, value_enum, value_name = "RULE")]
     pub allocate: Option<AllocateName>,
-    /// Tokens of a chunk
+    /// Tokens of a chunk [default: 1024]
     #[arg(long, value_name = "N")]
     pub chunk: Option<usize>,
-    /// Cut every N tokens, or at headings and paragraphs
+    /// Cut every N tokens, or at headings and paragraphs [default: fixed]
     #[arg(long, value_enum, value_name = "WHERE")]
     pub chunking: Option<ChunkingName>,
-    /// Tokens of local context that utility is measured against
+    /// Tokens of local context that utility is measured against [default: 256]
     #[arg(long, value_name = "N")]
     pub window: Option<usize>,
-    /// Estimate utility from this part of each chunk
+    /// Estimate utility from this part of each chunk [default: 1, all of it]
     #[arg(long, value_name = "PART")]
     pub utility_sample: Option<f64>,
-    /// Rank of the fast weights
+    /// Rank of the fast weights [default: 16]
     #[arg(long, value_name = "R")]
     pub rank: Option<usize>,
-    /// Fast weights count alpha / rank times
+    /// Fast weights count alpha / rank times [default: 32]
     #[arg(long, value_name = "A")]
     pub alpha: Option<f32>,
-    /// Projections that get fast weights, of q,k,v,o,gate,up,down
+    /// Projections that get fast weights, of q,k,v,o,gate,up,down [default: q,o]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub targets: Option<Vec<Projection>>,
-    /// Memory tokens (gradmem)
+    /// Memory tokens (gradmem) [default: 16]
     #[arg(long, value_name = "N")]
     pub prefix: Option<usize>,
-    /// Which way a step follows the gradients
+    /// Which way a step follows the gradients [default: adamw]
     #[arg(long, value_enum, value_name = "NAME")]
     pub optimizer: Option<OptimizerArg>,
-    /// Learning rate
+    /// Learning rate [default: 0.001; gradmem has its own]
     #[arg(long, value_name = "RATE")]
     pub lr: Option<f32>,
-    /// Weight decay of AdamW
+    /// Weight decay of AdamW [default: 0.01; gradmem: 0]
     #[arg(long, value_name = "D")]
     pub weight_decay: Option<f32>,
-    /// Scale gradients down to this norm; 0 leaves them
+    /// Scale gradients down to this norm; 0 leaves them [default: 1]
     #[arg(long, value_name = "NORM")]
     pub clip: Option<f32>,
-    /// Spans of a step
+    /// Spans of a step [default: 32]
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
-    /// Tokens of a span
+    /// Tokens of a span [default: 8]
     #[arg(long, value_name = "N")]
     pub span: Option<usize>,
-    /// The same seed on the same device writes the same memory
+    /// The same seed on the same device writes the same memory [default: 0]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// The encoding of a text that is no UTF-8, such as windows-1252
     #[arg(long, value_name = "LABEL", help_heading = "What to read")]
     pub encoding: Option<String>,
-    /// Keep this part of the tokens out of every step and report their loss
+    /// Keep this part of the tokens out of every step and report their loss [default: 0, none]
     #[arg(long, value_name = "PART")]
     pub held_out: Option<f64>,
 }
@@ -89,7 +91,12 @@ pub struct WritingArgs {
 impl WritingArgs {
     /// The settings asked for, over those that suit the method.
     pub fn settings(&self) -> anyhow::Result<WriteSettings> {
-        let base = WriteSettings::for_method(self.method.into());
+        self.settings_of(self.method.into())
+    }
+
+    /// As [`WritingArgs::settings`], for a method of one's choice.
+    pub fn settings_of(&self, method: Method) -> anyhow::Result<WriteSettings> {
+        let base = WriteSettings::for_method(method);
         let lora = LoraConfig {
             rank: self.rank.unwrap_or(base.lora.rank),
             alpha: self.alpha.unwrap_or(base.lora.alpha),
@@ -178,3 +185,48 @@ names!(OptimizerArg for OptimizerName {
     /// Plain gradient descent
     Sgd,
 });
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        writing: WritingArgs,
+    }
+
+    #[test]
+    fn the_help_tells_the_true_defaults() {
+        let settings = WriteSettings::default();
+        let expected = [
+            ("budget", settings.budget.to_string()),
+            ("k_min", settings.k_min.to_string()),
+            ("tau", settings.tau.to_string()),
+            ("chunk", settings.chunk.to_string()),
+            ("window", settings.window.to_string()),
+            ("utility_sample", settings.utility_sample.to_string()),
+            ("rank", settings.lora.rank.to_string()),
+            ("alpha", settings.lora.alpha.to_string()),
+            ("prefix", settings.prefix.to_string()),
+            ("lr", settings.lr.to_string()),
+            ("weight_decay", settings.weight_decay.to_string()),
+            ("clip", settings.clip.to_string()),
+            ("batch", settings.batch.to_string()),
+            ("span", settings.span.to_string()),
+            ("seed", settings.seed.to_string()),
+            ("held_out", settings.held_out.to_string()),
+        ];
+        let command = Cli::command();
+        for (name, value) in expected {
+            let arg = command.get_arguments().find(|a| a.get_id() == name);
+            let arg = arg.unwrap_or_else(|| panic!("no option {name}"));
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            let told = help.split("[default: ").nth(1).unwrap_or_default();
+            let told = told.trim_end_matches(']').split([';', ',']).next();
+            assert_eq!(told, Some(&value[..]), "{name}: {help}");
+        }
+    }
+}
