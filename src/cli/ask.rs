@@ -18,7 +18,7 @@ use inscribe::write::reader::View;
 
 use super::out::outln;
 use super::setup;
-use super::{Context, columns::side_by_side, print_json};
+use super::{Context, columns::side_by_side, errors, print_json};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -137,7 +137,12 @@ impl Conversation<'_> {
             answers.push(asker.ask(view, question, &options, &mut on_read, &mut on_text)?);
         }
         self.print(question, &answers)?;
-        self.remember(question, &answers)
+        // The answer is what was asked for; that it cannot be kept is worth a word.
+        if let Err(error) = self.remember(question, &answers) {
+            self.app
+                .note(&format!("note: not added to the history: {error:#}"));
+        }
+        Ok(())
     }
 
     fn print(&self, question: &str, answers: &[Answer]) -> Result<()> {
@@ -214,7 +219,12 @@ impl Conversation<'_> {
                 Ok(line) if line.trim().is_empty() => return Ok(()),
                 Ok(line) => {
                     let _ = editor.add_history_entry(line.as_str());
-                    self.answer(&line)?;
+                    // One question that fails, or is broken off, does not end the talk.
+                    if let Err(error) = self.answer(&line) {
+                        outln!("");
+                        errors::report(&error);
+                        app.cancel.reset();
+                    }
                 }
                 Err(
                     rustyline::error::ReadlineError::Eof

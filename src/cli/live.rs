@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use console::Term;
 use inscribe::write::event::{Event, Phase};
-use inscribe::write::figure::{FigureError, format, utility_colour};
+use inscribe::write::figure::FigureError;
 use inscribe::write::run::RunRecord;
 
 use super::Context;
-use super::look::{self, Look};
+use super::chunks::{self, Steps};
+use super::look::Look;
 use super::out::{errln, outln};
-use super::table::{Cell, Kind, Table};
 
 mod frame;
 mod lines;
@@ -221,55 +221,11 @@ pub fn print_record(record: &RunRecord) -> Result<()> {
     for line in frame::lines(record, &clock, &look, usize::MAX) {
         outln!("{}", line.trim_end());
     }
-    let table = chunk_table(record);
+    let table = chunks::table(record, Steps::Taken);
     for line in std::iter::once(String::new()).chain(table.lines(&look)) {
         outln!("{line}");
     }
     Ok(())
-}
-
-/// A row for each chunk.
-fn chunk_table(record: &RunRecord) -> Table {
-    let mut table = Table::new([
-        ("chunk", Kind::Number),
-        ("heading", Kind::Text),
-        ("utility", Kind::Number),
-        ("", Kind::Bar),
-        ("hinders | helps", Kind::Bar),
-        ("steps", Kind::Number),
-        ("", Kind::Bar),
-        ("loss", Kind::Number),
-        ("after", Kind::Number),
-    ]);
-    let (low, high) = record.utility_range().unwrap_or((0.0, 1.0));
-    let most_steps = record
-        .chunks()
-        .map(|(_, c)| c.taken.total())
-        .max()
-        .unwrap_or(0)
-        .max(1);
-    let number = |value: Option<f64>| Cell::from(value.map_or(String::new(), format::number));
-    for (at, (_, chunk)) in record.chunks().enumerate() {
-        let share = |steps: u32| f64::from(steps) / f64::from(most_steps);
-        let bar = |utility: f64| Cell::Bar(utility / high, utility_colour(utility, (low, high)));
-        table.row([
-            (at + 1).to_string().into(),
-            chunk.title.clone().unwrap_or_default().into(),
-            number(chunk.utility),
-            chunk.utility.map_or(Cell::Empty, bar),
-            chunk
-                .signed
-                .map_or(Cell::Empty, |signed| Cell::Signed(signed / high)),
-            chunk.taken.total().to_string().into(),
-            Cell::Stacked(vec![
-                (share(chunk.taken.coverage), look::COVERAGE),
-                (share(chunk.taken.utility), look::UTILITY),
-            ]),
-            number(chunk.loss_before),
-            number(chunk.loss_after),
-        ]);
-    }
-    table
 }
 
 /// Feeds back the events of a run, each after the time it took, divided by `speed`.

@@ -4,8 +4,8 @@
 //! [`Verb::run`].
 
 mod ask;
-mod bars;
 mod bench;
+mod chunks;
 mod columns;
 mod compare;
 mod demo;

@@ -11,12 +11,15 @@ use inscribe::memory::Content;
 use inscribe::write::error::WriteError;
 use inscribe::write::event::{ChunkSteps, ChunkUtility, Event};
 use inscribe::write::learn::Segment;
+use inscribe::write::run::RunRecord;
 use inscribe::write::settings::WriteSettings;
 use inscribe::write::writer::{Job, Keeper, Tokens, plan};
 
+use super::Context;
+use super::chunks::{self, Steps};
+use super::look::Look;
 use super::setup::{self, Loaded};
 use super::writing::WritingArgs;
-use super::{Context, bars::bar};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,6 +61,7 @@ enum Format {
 /// What the two passes found, a segment each.
 #[derive(Default)]
 struct Found {
+    record: RunRecord,
     full: Vec<Vec<Option<f32>>>,
     local: Vec<Vec<Option<f32>>>,
     chunks: Vec<Vec<ChunkUtility>>,
@@ -74,6 +78,7 @@ struct Collector<'a> {
 
 impl Keeper for Collector<'_> {
     fn event(&mut self, event: &Event) -> Result<(), WriteError> {
+        self.found.record.fold(event);
         match event {
             Event::Started(started) if started.segments > 1 => self.app.note(&format!(
                 "the document's {} tokens do not fit the model's context: read in {} parts",
@@ -155,29 +160,8 @@ fn measure(
 
 fn print_table(args: &Args, found: &Found, loaded: &Loaded, tokens: &Tokens) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let chunks = || found.chunks.iter().flatten();
-    let highest = chunks().map(|c| c.utility).fold(0.0, f64::max);
-    let most = found.steps.iter().flatten().map(|s| s.total()).max();
-    let most = f64::from(most.unwrap_or(0));
-    writeln!(
-        out,
-        "{:>5} {:>13}  {:>7} {:<16} {:>7} {:>9}  {:>5} {:<12} heading",
-        "chunk", "tokens", "utility", "", "signed", "surprisal", "steps", ""
-    )?;
-    let rows = chunks().zip(found.steps.iter().flatten()).enumerate();
-    for (i, (chunk, steps)) in rows {
-        let range = format!("{}..{}", chunk.tokens.start, chunk.tokens.end);
-        let total = steps.total();
-        writeln!(
-            out,
-            "{i:>5} {range:>13}  {:>7.4} {:<16} {:>+7.4} {:>9.4}  {total:>5} {:<12} {}",
-            chunk.utility,
-            bar(chunk.utility, highest, 16),
-            chunk.signed,
-            chunk.surprisal,
-            bar(f64::from(total), most, 12),
-            chunk.title.as_deref().unwrap_or(""),
-        )?;
+    for line in chunks::table(&found.record, Steps::Planned).lines(&Look::of_stdout()) {
+        writeln!(out, "{}", line.trim_end())?;
     }
     if args.tokens {
         writeln!(

@@ -235,8 +235,10 @@ impl KernelBench<'_> {
 fn work(record: Record<'_>) -> (u64, u64) {
     let mut rec = Recording::new();
     record(&mut rec);
-    rec.ops().iter().fold((0, 0), |(flops, bytes), op| match op {
-        inscribe::engine::Op::Dispatch(d) => (flops + d.flops, bytes + d.bytes),
-        _ => (flops, bytes),
-    })
+    rec.ops()
+        .iter()
+        .fold((0, 0), |(flops, bytes), op| match op {
+            inscribe::engine::Op::Dispatch(d) => (flops + d.flops, bytes + d.bytes),
+            _ => (flops, bytes),
+        })
 }
