@@ -12,8 +12,8 @@ pub enum WriteError {
     #[error("the document has no text to learn from: it needs at least two tokens")]
     NothingToLearn,
     #[error(
-        "step {step}: the loss is not a number; the last good memory is kept (after step {kept}). \
-         Try a smaller --lr"
+        "step {step}: the loss is not a number; what was learned up to step {kept} is \
+         kept. Go on from there with --resume and a smaller --lr"
     )]
     NotANumber { step: usize, kept: usize },
     #[error("cancelled after step {step}; what was learned up to there is kept")]

@@ -158,6 +158,8 @@ struct Writer<'a, 'k> {
     step: usize,
     /// Steps that the last checkpoint holds.
     kept: usize,
+    /// The last state under which a loss was a number.
+    good: Option<Checkpoint>,
 }
 
 impl<'a, 'k> Writer<'a, 'k> {
@@ -183,6 +185,7 @@ impl<'a, 'k> Writer<'a, 'k> {
             peak_bytes: 0,
             step: 0,
             kept: 0,
+            good: None,
         })
     }
 
@@ -247,11 +250,20 @@ impl<'a, 'k> Writer<'a, 'k> {
     /// Document tokens that fit the context beside what opens the text and what the reader needs.
     fn room(&self) -> Result<usize, WriteError> {
         let context = self.job.model.config.context;
-        let room = context.saturating_sub(self.lead.len() + question_room(context));
+        let memory = match self.job.settings.method {
+            Method::Gradmem => self.job.settings.prefix,
+            Method::Gdwm | Method::Lora => 0,
+        };
+        let taken = self.lead.len() + question_room(context) + memory;
+        let room = context.saturating_sub(taken);
         if room < 2 {
-            let what =
-                format!("the model's context of {context} tokens is too short to write from");
-            return Err(WriteError::Settings(what));
+            let beside = match memory {
+                0 => String::new(),
+                rows => format!(" beside {rows} memory tokens; use a smaller --prefix"),
+            };
+            return Err(WriteError::Settings(format!(
+                "the model's context of {context} tokens is too short to write from{beside}"
+            )));
         }
         Ok(room)
     }

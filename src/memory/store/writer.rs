@@ -51,6 +51,10 @@ pub enum Resumed {
     Finished(Box<Memory>),
 }
 
+/// Settings that a stopped run may go on with other values of: they say how far a step goes, not
+/// which steps are taken.
+const MAY_CHANGE: [&str; 3] = ["clip", "lr", "weight_decay"];
+
 impl MemoryWriter {
     /// Starts a run whose memory will stand at `folder`.
     pub fn create<S: Serialize>(folder: &Path, plan: &Plan<'_, S>) -> Result<MemoryWriter> {
@@ -114,6 +118,7 @@ impl MemoryWriter {
         let mut file: MemoryFile = json::read(&run)?;
         plan.check(&run, &file)?;
         plan.check_files(&places)?;
+        file.settings = plan.file()?.settings;
         let events_path = places.writing.join(EVENTS);
         let events = open_events(&events_path)?;
         let saved = read_checkpoint(&places)?;
@@ -192,6 +197,10 @@ impl MemoryWriter {
         let path = self.places.writing.join(MEMORY);
         if let Some(detail) = self.file.fault() {
             return Err(MemoryError::file(&path, format!("not written: {detail}")));
+        }
+        // Segments may have been written by a run that was stopped long ago.
+        for segment in &self.file.segments {
+            peft::load(&self.places.writing.join(&segment.folder), &self.config)?;
         }
         self.disk.sync(&self.events, &self.events_path)?;
         self.disk.write(&path, &json::pretty(&path, &self.file)?)?;
@@ -289,8 +298,13 @@ impl<S: Serialize> Plan<'_, S> {
         } else if old.tokens != new.tokens {
             differences.push("its document was cut into other tokens".into());
         }
-        let settings = json::completed::<S>(path, &stored.settings)?;
-        let given = json::round_trip(path, self.settings)?;
+        let mut settings = json::completed::<S>(path, &stored.settings)?;
+        let mut given = json::round_trip(path, self.settings)?;
+        for name in MAY_CHANGE {
+            for side in [&mut settings, &mut given] {
+                side.as_object_mut().map(|fields| fields.remove(name));
+            }
+        }
         differences.extend(json::differences(&settings, &given));
         if differences.is_empty() {
             return Ok(());

@@ -62,7 +62,7 @@ impl<'a> Writer<'a, '_> {
         self.seconds.prefill += seconds;
         self.tell(&Event::Prefilled {
             segment: segment.index,
-            tokens: segment.ids.len(),
+            tokens: segment.len(),
             seconds,
             surprisal: value.clone(),
         })?;

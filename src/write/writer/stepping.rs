@@ -67,10 +67,16 @@ impl<'a> Writer<'a, '_> {
         whole: bool,
     ) -> Result<(), WriteError> {
         let started = Instant::now();
+        let before = Checkpoint {
+            segment: segment.index,
+            step: self.step,
+            state: learner.state()?,
+        };
         let learned = match learner.step(self.step, range) {
             Err(error) => return Err(self.explained(error, self.step + 1)),
             Ok(learned) => learned,
         };
+        self.good = Some(before);
         let seconds = started.elapsed().as_secs_f64();
         self.seconds.steps += seconds;
         self.step += 1;
@@ -109,14 +115,20 @@ impl<'a> Writer<'a, '_> {
         Err(WriteError::Cancelled { step: self.step })
     }
 
-    /// A loss that is no number ends the run with what was kept before.
-    fn explained(&self, error: WriteError, step: usize) -> WriteError {
-        match error {
-            WriteError::Model(ModelError::NotANumber) => WriteError::NotANumber {
-                step,
-                kept: self.kept,
-            },
-            other => other,
+    /// A loss that is no number ends the run with the last state that gave one.
+    fn explained(&mut self, error: WriteError, step: usize) -> WriteError {
+        if !matches!(error, WriteError::Model(ModelError::NotANumber)) {
+            return error;
+        }
+        if let Some(good) = self.good.take().filter(|good| good.step > self.kept) {
+            if let Err(error) = self.keeper.checkpoint(&good) {
+                return error;
+            }
+            self.kept = good.step;
+        }
+        WriteError::NotANumber {
+            step,
+            kept: self.kept,
         }
     }
 
