@@ -275,7 +275,20 @@ impl<'m> Session<'m> {
         Ok(scores)
     }
 
-    /// Reads `rows` into an empty cache and scores those from `first` on.
+    /// Scores what follows `before`, which has at least one token; neither is kept. The last token only
+    /// has to be predicted and takes no place in the context.
+    pub fn score_after(&mut self, before: &[u32], what: &[u32]) -> Result<Vec<Score>, ModelError> {
+        let (Some(first), Some(read)) = (before.len().checked_sub(1), what.len().checked_sub(1))
+        else {
+            return Ok(Vec::new());
+        };
+        let kept = self.len;
+        let scores = self.score_block(&[before, &what[..read]].concat(), first, what);
+        self.truncate(kept);
+        scores
+    }
+
+    /// Reads `rows` and scores those from `first` on.
     fn score_block(
         &mut self,
         rows: &[u32],

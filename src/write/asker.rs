@@ -101,8 +101,9 @@ impl<'m> Asker<'m> {
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Answer, WriteError> {
         let segment = self.likeliest(view, question, progress)?;
-        let started = Instant::now();
+        // Reading the document is not answering: another view may have had it read already.
         let reader = self.reader(view, segment, progress)?;
+        let started = Instant::now();
         let made = reader.ask(question, options, on_text)?;
         let seconds = started.elapsed().as_secs_f64();
         let logprobs = reader.score(question, &made.ids)?;

@@ -155,7 +155,8 @@ impl Document {
         let text = self.text.get(place.clone()).unwrap_or("");
         let line = text.lines().next().unwrap_or("");
         let bare = line.trim().trim_start_matches('#').trim_end_matches('#');
-        bare.trim().to_owned()
+        // A title is shown on terminals, where control characters would be orders.
+        bare.trim().chars().filter(|c| !c.is_control()).collect()
     }
 }
 

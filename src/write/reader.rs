@@ -122,13 +122,10 @@ impl<'m> Reader<'m> {
 
     /// `log P` of each token of an answer given the question.
     pub fn score(&mut self, question: &str, answer: &[u32]) -> Result<Vec<f64>, WriteError> {
-        let mut tokens = self.question(question)?;
-        tokens.extend(answer);
+        let question = self.question(question)?;
         self.session.truncate(self.before);
-        let scores = self.session.score(&tokens, &mut |_, _| {})?;
-        self.session.truncate(self.before);
-        let of_answer = scores.len() - answer.len();
-        Ok(scores[of_answer..].iter().map(|s| s.logprob).collect())
+        let scores = self.session.score_after(&question, answer)?;
+        Ok(scores.iter().map(|s| s.logprob).collect())
     }
 
     /// As [`Reader::score`], for an answer as text.

@@ -20,6 +20,9 @@ pub use read::{EventsFile, RunError, read_events, read_run};
 /// Steps over which speeds and the time left are taken.
 const RECENT: usize = 16;
 
+/// The least that views give their whole scale to, in nats: below it utilities are rounding errors.
+const LEAST_UTILITY: f64 = 1e-3;
+
 /// How far a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -367,14 +370,17 @@ impl RunRecord {
             .max(least)
     }
 
-    /// Where the time went: what the writer measured, or else the sum of what it told so far.
+    /// Where the time went: what the writer measured, or else the sum of what it told so far, as
+    /// for a run that was stopped and resumed, of which the writer measured the last part only.
     pub fn seconds(&self) -> PhaseSeconds {
         let sum = |of: fn(&SegmentRecord) -> f64| self.segments.iter().map(of).sum();
-        self.measured.unwrap_or(PhaseSeconds {
+        let steps = self.steps.iter().map(|s| s.step.seconds).sum();
+        let measured = self.measured.filter(|m| m.steps >= 0.99 * steps);
+        measured.unwrap_or(PhaseSeconds {
             prefill: sum(|s| s.prefill_secs),
             local: sum(|s| s.local_secs),
             evaluate: sum(|s| s.evaluate_before_secs + s.evaluate_after_secs),
-            steps: self.steps.iter().map(|s| s.step.seconds).sum(),
+            steps,
             save: 0.0,
         })
     }
@@ -460,10 +466,11 @@ impl RunRecord {
     pub fn utility_range(&self) -> Option<(f64, f64)> {
         let known = self.chunks().filter_map(|(_, c)| c.utility);
         let known = known.filter(|u| u.is_finite());
-        known.fold(None, |range, u| {
+        let range = known.fold(None, |range, u| {
             let (low, high) = range.unwrap_or((u, u));
             Some((u.min(low), u.max(high)))
-        })
+        });
+        range.map(|(low, high)| (low, high.max(LEAST_UTILITY)))
     }
 
     /// Whether there is anything to draw.
