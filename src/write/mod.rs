@@ -5,6 +5,7 @@ pub mod asker;
 pub mod chunk;
 pub mod document;
 pub mod error;
+pub mod estimate;
 pub mod event;
 pub mod figure;
 pub mod frame;

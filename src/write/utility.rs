@@ -10,12 +10,14 @@ use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 
 use super::chunk::Chunk;
+use super::estimate::{changes, sight};
 use super::event::ChunkUtility;
 
 /// The blocks of `window` tokens that the local pass reads: all of them, or of each chunk the
-/// given part (at least one), drawn with the seed.
+/// given part (at least one), drawn with the seed. The first two blocks are left out: they see all
+/// that the first pass saw.
 pub fn blocks(chunks: &[Chunk], tokens: usize, window: usize, part: f64, seed: u64) -> Vec<usize> {
-    let all = 0..tokens.div_ceil(window.max(1));
+    let all = sight(1)..tokens.div_ceil(window.max(1));
     if part >= 1.0 {
         return all.map(|block| block * window).collect();
     }
@@ -36,25 +38,23 @@ pub fn blocks(chunks: &[Chunk], tokens: usize, window: usize, part: f64, seed: u
     chosen
 }
 
-/// The utility of each chunk from both surprisals, a token each.
+/// The utility of each chunk from both surprisals, a token each; those that the local pass skipped
+/// are estimated.
 pub fn of_chunks(
     chunks: &[Chunk],
     bytes: &[Range<usize>],
+    ids: &[u32],
     full: &[Option<f32>],
     local: &[Option<f32>],
+    window: usize,
 ) -> Vec<ChunkUtility> {
+    let changes = changes(ids, full, local, window);
     chunks
         .iter()
         .map(|chunk| {
-            let pairs = || {
-                let both = full[chunk.tokens.clone()]
-                    .iter()
-                    .zip(&local[chunk.tokens.clone()]);
-                both.filter_map(|(full, local)| Some((f64::from((*full)?), f64::from((*local)?))))
-            };
-            // Surprisals are negated log-probabilities: log P_full - log P_local = local - full.
-            let signed = mean(pairs().map(|(full, local)| local - full));
-            let utility = mean(pairs().map(|(full, local)| (local - full).abs()));
+            let known = || changes[chunk.tokens.clone()].iter().flatten();
+            let signed = mean(known().map(|change| change.signed));
+            let utility = mean(known().map(|change| change.size));
             let own = full[chunk.tokens.clone()].iter().flatten();
             ChunkUtility {
                 tokens: chunk.tokens.clone(),

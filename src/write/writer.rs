@@ -375,10 +375,11 @@ impl<'a, 'k> Writer<'a, 'k> {
         let chunks = self.chunks(&bytes);
         let (cache, full) = self.read(segment, options)?;
         let local = match needs_utility(job.settings.allocate) {
-            true => self.read_locally(segment, &chunks, options)?,
+            true => self.read_locally(segment, &chunks, &full, options)?,
             false => vec![None; segment.len()],
         };
-        let utilities = utility::of_chunks(&chunks, &bytes, &full, &local);
+        let (ids, window) = (segment.body(), job.settings.window);
+        let utilities = utility::of_chunks(&chunks, &bytes, ids, &full, &local, window);
         self.tell(&Event::Utility {
             segment: segment.index,
             chunks: utilities.clone(),

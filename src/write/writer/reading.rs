@@ -8,6 +8,7 @@ use crate::model::session::{Score, Session, SessionOptions};
 use crate::model::transformer::Cache;
 use crate::write::chunk::Chunk;
 use crate::write::error::WriteError;
+use crate::write::estimate::sight;
 use crate::write::event::{Event, Phase};
 use crate::write::learn::Segment;
 use crate::write::utility;
@@ -109,6 +110,7 @@ impl<'a> Writer<'a, '_> {
         &mut self,
         segment: &Segment,
         chunks: &[Chunk],
+        full: &[Option<f32>],
         options: SessionOptions<'a>,
     ) -> Result<Vec<Option<f32>>, WriteError> {
         let s = self.job.settings;
@@ -118,7 +120,7 @@ impl<'a> Writer<'a, '_> {
         let known = self.known.as_ref().and_then(|k| k.local.get(&key).cloned());
         let local = match known {
             Some(local) => local,
-            None => self.score_locally(segment, chunks, options)?,
+            None => self.score_locally(segment, chunks, full, options)?,
         };
         if let Some(known) = &mut self.known {
             known.local.insert(key, local.clone());
@@ -138,6 +140,7 @@ impl<'a> Writer<'a, '_> {
         &mut self,
         segment: &Segment,
         chunks: &[Chunk],
+        full: &[Option<f32>],
         options: SessionOptions<'a>,
     ) -> Result<Timed<Surprisals>, WriteError> {
         let (job, s) = (self.job, self.job.settings);
@@ -147,6 +150,8 @@ impl<'a> Writer<'a, '_> {
         let mut session = Session::new(job.device, job.transformer, capacity, options)?;
         let blocks = utility::blocks(chunks, body.len(), s.window, s.utility_sample, s.seed);
         let mut value = vec![None; body.len()];
+        let same = sight(s.window).min(body.len());
+        value[..same].copy_from_slice(&full[..same]);
         let total = blocks.len();
         for (i, start) in blocks.into_iter().enumerate() {
             let scores = session.score_local_block(lead, body, s.window, start)?;

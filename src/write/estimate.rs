@@ -1,0 +1,199 @@
+//! How much tokens change without distant context, where a sampled local pass skipped them.
+//!
+//! The change of a token that was read locally is known; for the others it is told by least squares
+//! from what the first pass and the text itself say of them: how surprising they are, and whether
+//! they, or they and the token before them, stood in the document before, but out of the local
+//! pass's sight. Sampling tells the level, and this the differences between chunks; means of the
+//! sampled tokens alone follow the few tokens that change much.
+
+use std::collections::HashMap;
+
+/// How a token's surprisal changes when only the nearest tokens stand before it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Change {
+    /// `|log P_full - log P_local|`
+    pub size: f64,
+    /// `log P_full - log P_local`
+    pub signed: f64,
+}
+
+const FEATURES: usize = 7;
+type Row = [f64; FEATURES];
+
+/// The change of every token: as measured, or estimated from those that were; `None` where nothing
+/// stands before a token, or too few were measured.
+pub fn changes(
+    ids: &[u32],
+    full: &[Option<f32>],
+    local: &[Option<f32>],
+    window: usize,
+) -> Vec<Option<Change>> {
+    let measured = |at: usize| {
+        let (full, local) = (f64::from(full[at]?), f64::from(local[at]?));
+        Some(Change {
+            size: (local - full).abs(),
+            // Surprisals are negated log-probabilities: log P_full - log P_local = local - full.
+            signed: local - full,
+        })
+    };
+    let mut changes: Vec<Option<Change>> = (0..full.len()).map(measured).collect();
+    let skipped = |at: usize| full[at].is_some() && local[at].is_none();
+    if !(0..full.len()).any(skipped) {
+        return changes;
+    }
+    let features = features(ids, full, window);
+    // The first two windows see all that stands before them: they change nothing and teach nothing.
+    let sampled: Vec<(Row, Change)> = (sight(window)..full.len())
+        .filter_map(|at| Some((features[at], changes[at]?)))
+        .collect();
+    if sampled.len() < 8 * FEATURES {
+        return changes;
+    }
+    let fit = |of: fn(&Change) -> f64| least_squares(sampled.iter().map(|(row, c)| (row, of(c))));
+    let (size, signed) = (fit(|c| c.size), fit(|c| c.signed));
+    for at in (0..full.len()).filter(|&at| skipped(at)) {
+        changes[at] = Some(Change {
+            size: dot(&features[at], &size).max(0.0),
+            signed: dot(&features[at], &signed),
+        });
+    }
+    changes
+}
+
+/// Tokens at the beginning to which the local pass shows all that the first pass shows.
+pub fn sight(window: usize) -> usize {
+    window.saturating_mul(2)
+}
+
+fn features(ids: &[u32], full: &[Option<f32>], window: usize) -> Vec<Row> {
+    let window = window.max(1);
+    let mut pairs: HashMap<(u32, u32), usize> = HashMap::new();
+    let mut tokens: HashMap<u32, usize> = HashMap::new();
+    let mut rows = Vec::with_capacity(full.len());
+    for (at, (&id, surprisal)) in ids.iter().zip(full).enumerate() {
+        let unseen = (at / window).saturating_sub(1) * window;
+        let before = at.checked_sub(1).and_then(|at| ids.get(at));
+        let last_pair = before.and_then(|&before| pairs.insert((before, id), at));
+        let last_token = tokens.insert(id, at);
+        let out_of_sight = |last: Option<usize>| f64::from(last.is_some_and(|at| at < unseen));
+        let surprisal = f64::from(surprisal.unwrap_or(0.0)).max(0.0);
+        rows.push([
+            1.0,
+            surprisal,
+            surprisal.sqrt(),
+            (-surprisal).exp(),
+            out_of_sight(last_pair),
+            out_of_sight(last_token),
+            (unseen as f64 / window as f64).ln_1p(),
+        ]);
+    }
+    rows
+}
+
+fn dot(row: &Row, weights: &Row) -> f64 {
+    row.iter().zip(weights).map(|(x, w)| x * w).sum()
+}
+
+/// Weights that leave the least squares, by the normal equations with a trace of damping, so that
+/// features that say the same do no harm.
+fn least_squares<'a>(samples: impl Iterator<Item = (&'a Row, f64)>) -> Row {
+    let mut left = [[0.0; FEATURES]; FEATURES];
+    let mut right = [0.0; FEATURES];
+    for (row, target) in samples {
+        for (i, x) in row.iter().enumerate() {
+            right[i] += x * target;
+            for (sum, y) in left[i].iter_mut().zip(row) {
+                *sum += x * y;
+            }
+        }
+    }
+    let trace: f64 = (0..FEATURES).map(|i| left[i][i]).sum();
+    for (i, row) in left.iter_mut().enumerate() {
+        row[i] += 1e-6 * trace / FEATURES as f64;
+    }
+    solve(left, right)
+}
+
+/// Gaussian elimination of a positive definite system.
+fn solve(mut left: [Row; FEATURES], mut right: Row) -> Row {
+    for i in 0..FEATURES {
+        let pivot = left[i];
+        for k in i + 1..FEATURES {
+            let times = left[k][i] / pivot[i];
+            for (to, from) in left[k].iter_mut().zip(&pivot) {
+                *to -= times * from;
+            }
+            right[k] -= times * right[i];
+        }
+    }
+    for i in (0..FEATURES).rev() {
+        let known: f64 = (i + 1..FEATURES).map(|k| left[i][k] * right[k]).sum();
+        right[i] = (right[i] - known) / left[i][i];
+    }
+    right
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: usize = 16;
+
+    /// Surprisals whose change without context follows from where the token stood before.
+    fn text() -> (Vec<u32>, Vec<Option<f32>>, Vec<Option<f32>>) {
+        let ids: Vec<u32> = (0..2000u32).map(|i| (i * i + i / 7) % 61).collect();
+        let full: Vec<Option<f32>> = (0..ids.len())
+            .map(|i| (i > 0).then(|| 0.5 + (i * 37 % 11) as f32 / 4.0))
+            .collect();
+        let rows = features(&ids, &full, WINDOW);
+        let change = |row: &Row| (0.1 * row[1] + 0.8 * row[4]) as f32;
+        let local = full
+            .iter()
+            .zip(&rows)
+            .map(|(full, row)| full.map(|full| full + change(row)));
+        let local = local.collect();
+        (ids, full, local)
+    }
+
+    #[test]
+    fn what_was_measured_stays() {
+        let (ids, full, local) = text();
+        for (at, change) in changes(&ids, &full, &local, WINDOW).iter().enumerate() {
+            let expected = full[at]
+                .zip(local[at])
+                .map(|(f, l)| f64::from(l) - f64::from(f));
+            assert_eq!(change.map(|c| c.signed), expected);
+            assert_eq!(change.map(|c| c.size), expected.map(f64::abs));
+        }
+    }
+
+    #[test]
+    fn what_was_skipped_is_told_from_a_quarter() {
+        let (ids, full, local) = text();
+        let seen = |at: usize| at < sight(WINDOW) || (at / WINDOW).is_multiple_of(4);
+        let sampled: Vec<Option<f32>> = (0..ids.len())
+            .map(|at| local[at].filter(|_| seen(at)))
+            .collect();
+        let found = changes(&ids, &full, &sampled, WINDOW);
+        let true_changes = changes(&ids, &full, &local, WINDOW);
+        assert!(found.iter().any(|c| c.is_some_and(|c| c.size > 0.5)));
+        for (found, known) in found.iter().zip(&true_changes).skip(sight(WINDOW)) {
+            let (found, known) = (found.unwrap(), known.unwrap());
+            assert!(
+                (found.size - known.size).abs() < 1e-3,
+                "{found:?} {known:?}"
+            );
+            assert!((found.signed - known.signed).abs() < 1e-3);
+        }
+    }
+
+    #[test]
+    fn too_few_samples_tell_nothing() {
+        let (ids, full, local) = text();
+        let sampled: Vec<Option<f32>> = (0..ids.len())
+            .map(|at| local[at].filter(|_| at < sight(WINDOW) + 20))
+            .collect();
+        let found = changes(&ids, &full, &sampled, WINDOW);
+        assert!(found[sight(WINDOW) + 20..].iter().all(Option::is_none));
+    }
+}
