@@ -7,8 +7,9 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use serde_json::json;
 
+use inscribe::model::bundle::Model;
 use inscribe::write::frame::Frame;
-use inscribe::write::settings::{Allocate, Method, WriteSettings};
+use inscribe::write::settings::{Allocate, WriteSettings};
 use inscribe::write::statistics::Summary;
 use inscribe::write::study::{Answers, Arm, Outcome, Question, Study, room};
 use inscribe::write::writer::{Job, Tokens};
@@ -27,7 +28,8 @@ Examples:
 
 A line of a questions file: {\"question\": \"Who founded it?\", \"answer\": \"Tamsin Vane\"}
 
-An arm is a rule of --allocate or a method; @N multiplies the budget by N.";
+An arm is a rule of --allocate or a method; @N multiplies the budget by N, and :NAME=VALUE changes a
+setting, as in --arms gradmem:lr=0.1:init=mean,gradmem:prefix=32";
 
 /// Compare ways of writing a document at equal budgets, over several seeds
 ///
@@ -89,20 +91,22 @@ enum Experiment {
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
-    let mut base = args.writing.settings()?;
-    if args.writing.held_out.is_none() {
-        base.held_out = 0.2;
-    }
+    // Refused before a model is loaded.
+    args.writing.settings()?;
     if args.seeds == 0 {
         bail!("--seeds must be at least 1");
     }
-    let arms = arms(args, &base)?;
     let questions = match &args.questions {
         Some(path) => read_questions(path)?,
         None => Vec::new(),
     };
     let document = setup::read_document(&args.document, args.writing.encoding.as_deref(), app)?;
     let loaded = setup::load(&args.model, app)?;
+    let mut base = args.writing.settings_on(&loaded.model)?;
+    if args.writing.held_out.is_none() {
+        base.held_out = 0.2;
+    }
+    let arms = arms(args, &base, &loaded.model)?;
     let job = Job {
         model: &loaded.model,
         transformer: &loaded.transformer,
@@ -219,7 +223,7 @@ fn read_questions(path: &Path) -> Result<Vec<Question>> {
     Ok(questions)
 }
 
-fn arms(args: &Args, base: &WriteSettings) -> Result<Vec<Arm>> {
+fn arms(args: &Args, base: &WriteSettings, model: &Model) -> Result<Vec<Arm>> {
     let with = |name: &str, change: &dyn Fn(&mut WriteSettings)| {
         let mut settings = base.clone();
         change(&mut settings);
@@ -265,34 +269,28 @@ fn arms(args: &Args, base: &WriteSettings) -> Result<Vec<Arm>> {
             with("whole document", &allocate(Allocate::Whole)),
         ],
         Experiment::Methods => {
-            let method = |method: Method| WriteSettings {
-                budget: base.budget,
-                held_out: base.held_out,
-                seed: base.seed,
-                ..WriteSettings::for_method(method)
-            };
-            [Method::Gdwm, Method::Lora, Method::Gradmem]
-                .map(|m| Arm {
-                    name: format!("{m:?}").to_lowercase(),
-                    settings: method(m),
-                })
-                .to_vec()
+            let names = ["gdwm", "lora", "gradmem"];
+            let named = names.iter().map(|name| named_arm(name, base, model));
+            named.collect::<Result<_>>()?
         }
         Experiment::Variance => Vec::new(),
         Experiment::Arms => {
             if args.arms.is_empty() {
                 bail!("--experiment arms needs --arms, such as --arms utility,uniform@4");
             }
-            let named = args.arms.iter().map(|name| named_arm(name, base));
+            let named = args.arms.iter().map(|name| named_arm(name, base, model));
             named.collect::<Result<_>>()?
         }
     };
     Ok(arms)
 }
 
-/// An arm by its name: a rule of allocation or a method, `@N` for N times the budget.
-fn named_arm(name: &str, base: &WriteSettings) -> Result<Arm> {
-    let (rule, times) = name.split_once('@').unwrap_or((name, "1"));
+/// An arm by its name: a rule of allocation or a method, `@N` for N times the budget, then settings
+/// of its own, `:NAME=VALUE` each.
+fn named_arm(name: &str, base: &WriteSettings, model: &Model) -> Result<Arm> {
+    let mut parts = name.split(':');
+    let rule = parts.next().unwrap_or_default();
+    let (rule, times) = rule.split_once('@').unwrap_or((rule, "1"));
     let times: usize = times
         .parse()
         .ok()
@@ -305,7 +303,8 @@ fn named_arm(name: &str, base: &WriteSettings) -> Result<Arm> {
         settings = WriteSettings {
             budget: base.budget,
             held_out: base.held_out,
-            ..WriteSettings::for_method(method.into())
+            seed: base.seed,
+            ..super::writing::suited(method.into(), model)?
         };
     } else {
         bail!(
@@ -314,10 +313,29 @@ fn named_arm(name: &str, base: &WriteSettings) -> Result<Arm> {
         );
     }
     settings.budget = settings.budget.saturating_mul(times);
+    for setting in parts {
+        settings = with_setting(&settings, setting).with_context(|| format!("'{name}'"))?;
+    }
+    settings.check().map_err(anyhow::Error::msg)?;
     Ok(Arm {
         name: name.to_owned(),
         settings,
     })
+}
+
+/// Settings with one of them changed, by the name that the events give it.
+fn with_setting(settings: &WriteSettings, setting: &str) -> Result<WriteSettings> {
+    let (name, value) = setting
+        .split_once('=')
+        .with_context(|| format!("'{setting}' is no NAME=VALUE"))?;
+    let mut all = serde_json::to_value(settings)?;
+    let place = match all.get_mut(name) {
+        Some(place) => place,
+        None => bail!("there is no setting '{name}'"),
+    };
+    // What is no number, true or false is a name.
+    *place = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    serde_json::from_value(all).with_context(|| format!("'{value}' is no {name}"))
 }
 
 /// A measure of an outcome, where it has it.

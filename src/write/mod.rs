@@ -9,6 +9,7 @@ pub mod figure;
 pub mod frame;
 pub mod learn;
 pub mod plan;
+pub mod prefix;
 pub mod reader;
 pub mod run;
 pub mod sampling;

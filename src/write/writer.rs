@@ -12,7 +12,7 @@ use super::document::Document;
 use super::error::WriteError;
 use super::event::*;
 use super::frame::Frame;
-use super::learn::{Learner, Segment};
+use super::learn::{Learner, Origin, Segment};
 use super::sampling::choose_held_out;
 use super::settings::{Allocate, Chunking, Method, WriteSettings};
 use super::utility;
@@ -21,6 +21,7 @@ use crate::engine::{CancelToken, Device};
 use crate::memory::Content;
 use crate::model::ModelError;
 use crate::model::bundle::Model;
+use crate::model::gradmem::GradMem;
 use crate::model::session::SessionOptions;
 
 use crate::model::tokenizer::TokenSpan;
@@ -149,6 +150,8 @@ struct Writer<'a, 'k> {
     step: usize,
     /// Steps that the last checkpoint holds.
     kept: usize,
+    /// Of the segment's tokens, between its planning and its first step.
+    surprisal: Vec<Option<f32>>,
 }
 
 impl<'a, 'k> Writer<'a, 'k> {
@@ -174,6 +177,7 @@ impl<'a, 'k> Writer<'a, 'k> {
             peak_bytes: 0,
             step: 0,
             kept: 0,
+            surprisal: Vec::new(),
         })
     }
 
@@ -218,9 +222,11 @@ impl<'a, 'k> Writer<'a, 'k> {
         let segment = self.segment(0, segments[0].clone());
         let options = self.options();
         let (cache, chunks, _) = self.plan(&segment, job.settings.budget, options)?;
+        let origin = self.origin()?;
         let ranges: Vec<Range<usize>> = chunks.into_iter().map(|c| c.tokens).collect();
         let (device, model) = (job.device, job.transformer);
-        let mut learner = Learner::new(device, model, segment, job.settings, cache, options)?;
+        let mut learner =
+            Learner::new(device, model, segment, job.settings, origin, cache, options)?;
         let phase = Phase::Steps;
         gradient_variance(&mut learner, &ranges, draws, &mut |done, total| {
             // A keeper that cannot show progress misses nothing else here.
@@ -319,6 +325,7 @@ impl<'a, 'k> Writer<'a, 'k> {
             job.transformer,
             segment.clone(),
             job.settings,
+            self.origin()?,
             cache,
             options,
         )?;
@@ -360,6 +367,7 @@ impl<'a, 'k> Writer<'a, 'k> {
             false => vec![None; segment.len()],
         };
         let utilities = utility::of_chunks(&chunks, &bytes, &full, &local);
+        self.surprisal = full;
         self.tell(&Event::Utility {
             segment: segment.index,
             chunks: utilities.clone(),
@@ -371,6 +379,19 @@ impl<'a, 'k> Writer<'a, 'k> {
         })?;
         let cache = (job.settings.method == Method::Gdwm).then_some(cache);
         Ok((cache, utilities, steps))
+    }
+
+    /// What memory tokens may start from, after [`Writer::plan`]; a run that goes on has its own.
+    fn origin(&mut self) -> Result<Origin, WriteError> {
+        let model = self.job.model;
+        let learned = match self.job.settings.method {
+            Method::Gradmem => GradMem::of(&model.file, &model.config)?,
+            Method::Gdwm | Method::Lora => None,
+        };
+        Ok(Origin {
+            surprisal: std::mem::take(&mut self.surprisal),
+            learned,
+        })
     }
 
     fn chunks(&self, bytes: &[Range<usize>]) -> Vec<Chunk> {
