@@ -157,6 +157,58 @@ fn every_method_writes_a_memory_that_answers() {
     }
 }
 
+/// A model that carries M_0, projections, a head and steps of its own is written as it was trained
+/// to be, and read through its other projection.
+#[test]
+fn a_model_trained_for_it_is_written_its_own_way() {
+    let desk = Desk::new(&DOCUMENT[..300]);
+    let model = desk.place("model");
+    std::fs::create_dir(&model).expect("a folder");
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    for file in [
+        "gradmem/config.json",
+        "gradmem/model.safetensors",
+        "tiny/llama/tokenizer.json",
+    ] {
+        let from = goldens.join(file);
+        let to = Path::new(&model).join(from.file_name().expect("a name"));
+        std::fs::copy(from, to).expect("room");
+    }
+    let (own, other) = (desk.place("own"), desk.place("other"));
+    let args = ["write", &desk.document, "--model", &model, "--out"];
+    let method = ["--method", "gradmem"];
+    succeeds(&[&args[..], &[&own], &method].concat());
+    let told = events(&own);
+    assert_eq!(steps(&told), [1, 2, 3, 4, 5]);
+    let settings = &told[0]["settings"];
+    assert_eq!(settings["init"], "learned");
+    assert_eq!(settings["optimizer"], "sgd");
+    let losses = |told: &[Value], when: &str| {
+        let found = told
+            .iter()
+            .find(|e| e["event"] == "evaluated" && e["when"] == when);
+        found.expect(when)["losses"][0].as_f64().expect("a loss")
+    };
+    assert!(losses(&told, "after") < losses(&told, "before"));
+    let config = std::fs::read(Path::new(&own).join("segments/0000/adapter_config.json"));
+    let config: Value = serde_json::from_slice(&config.expect("a config")).expect("JSON");
+    assert_eq!(config["num_virtual_tokens"], 2 + 5 + 2);
+    let ask = [
+        "ask",
+        "--model",
+        &model,
+        "--max-tokens",
+        "3",
+        "--json",
+        "--memory",
+    ];
+    succeeds(&[&ask[..], &[&own, "What is this?"]].concat());
+    // What is asked for counts more than what the model says.
+    let more = ["--budget", "2", "--init", "mean", "--prefix", "3"];
+    succeeds(&[&args[..], &[&other], &method, &more].concat());
+    assert_eq!(steps(&events(&other)), [1, 2]);
+}
+
 /// A run that is killed and goes on ends in the same memory as one that nothing disturbs.
 #[test]
 fn a_killed_run_goes_on_to_the_same_memory() {
@@ -255,6 +307,7 @@ fn odd_documents_and_settings_are_written_or_refused_plainly() {
         (&["--lr", "-1"], "--lr"),
         (&["--utility-sample", "2"], "--utility-sample"),
         (&["--method", "lora", "--allocate", "whole"], "whole"),
+        (&["--method", "gradmem", "--prefix", "0"], "--prefix"),
     ] {
         let error = fails(&desk.write(&out, &model, more));
         assert!(error.contains(says), "{more:?}: {error}");
@@ -389,6 +442,32 @@ fn arms_are_compared_over_seeds() {
                 .as_f64()
                 .is_some_and(f64::is_finite)
         );
+    }
+    // An arm may have settings of its own.
+    let arms = "gradmem:init=surprising:prefix=3:lr=0.1,uniform@2:rank=2";
+    let own = [
+        &args[..4],
+        &more,
+        &["--seeds", "1", "--experiment", "arms", "--arms", arms],
+    ]
+    .concat();
+    let told: Value = serde_json::from_str(&succeeds(&own)).expect("JSON");
+    let taken: Vec<_> = told["outcomes"]
+        .as_array()
+        .expect("outcomes")
+        .iter()
+        .map(|o| o["steps"].clone())
+        .collect();
+    assert_eq!(taken, [6, 12]);
+    for (arm, says) in [
+        ("gradmem:colour=1", "colour"),
+        ("gradmem:init=best", "init"),
+        ("gradmem:lr", "lr"),
+        ("gradmem:prefix=0", "--prefix"),
+    ] {
+        let wrong = [&args[..4], &["--experiment", "arms", "--arms", arm]].concat();
+        let error = fails(&wrong);
+        assert!(error.contains(says), "{arm}: {error}");
     }
     // A document that does not fit beside its questions is refused, not cut.
     let long = Desk::new(DOCUMENT);

@@ -66,11 +66,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
-    let settings = WriteSettings {
-        evaluate: !args.no_evaluation,
-        checkpoint: args.checkpoint,
-        ..args.writing.settings()?
-    };
+    // Refused before a model is loaded.
+    args.writing.settings()?;
     if args.out.join("memory.json").exists() && !args.replace && !args.resume {
         bail!(
             "{}: a memory stands there already; choose another --out, or --replace it",
@@ -79,6 +76,11 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     }
     let document = setup::read_document(&args.document, args.writing.encoding.as_deref(), app)?;
     let loaded = setup::load(&args.model, app)?;
+    let settings = WriteSettings {
+        evaluate: !args.no_evaluation,
+        checkpoint: args.checkpoint,
+        ..args.writing.settings_on(&loaded.model)?
+    };
     let done = write_memory(args, app, &loaded, &document, &settings)?;
     if let Some(done) = done {
         report(args, &done);

@@ -3,8 +3,10 @@
 use clap::{Args, ValueEnum};
 use inscribe::memory::LoraConfig;
 use inscribe::model::adapter::Projection;
+use inscribe::model::bundle::Model;
+use inscribe::model::gradmem::GradMem;
 use inscribe::write::settings::{
-    Allocate, Chunking, Method, OptimizerName, UtilityScale, WriteSettings,
+    Allocate, Chunking, Method, OptimizerName, PrefixInit, UtilityScale, WriteSettings,
 };
 
 /// How to write.
@@ -59,6 +61,9 @@ pub struct WritingArgs {
     /// Memory tokens (gradmem) [default: 16]
     #[arg(long, value_name = "N")]
     pub prefix: Option<usize>,
+    /// What memory tokens start from (gradmem)
+    #[arg(long, value_enum, value_name = "FROM")]
+    pub init: Option<InitName>,
     /// Which way a step follows the gradients [default: adamw]
     #[arg(long, value_enum, value_name = "NAME")]
     pub optimizer: Option<OptimizerArg>,
@@ -91,12 +96,21 @@ pub struct WritingArgs {
 impl WritingArgs {
     /// The settings asked for, over those that suit the method.
     pub fn settings(&self) -> anyhow::Result<WriteSettings> {
-        self.settings_of(self.method.into())
+        self.over(WriteSettings::for_method(self.method.into()))
     }
 
-    /// As [`WritingArgs::settings`], for a method of one's choice.
-    pub fn settings_of(&self, method: Method) -> anyhow::Result<WriteSettings> {
-        let base = WriteSettings::for_method(method);
+    /// As [`WritingArgs::settings`], for a method of one's choice on a model that may carry settings
+    /// of its own.
+    pub fn settings_of(&self, method: Method, model: &Model) -> anyhow::Result<WriteSettings> {
+        self.over(suited(method, model)?)
+    }
+
+    /// As [`WritingArgs::settings_of`], for the method asked for.
+    pub fn settings_on(&self, model: &Model) -> anyhow::Result<WriteSettings> {
+        self.settings_of(self.method.into(), model)
+    }
+
+    fn over(&self, base: WriteSettings) -> anyhow::Result<WriteSettings> {
         let lora = LoraConfig {
             rank: self.rank.unwrap_or(base.lora.rank),
             alpha: self.alpha.unwrap_or(base.lora.alpha),
@@ -116,6 +130,7 @@ impl WritingArgs {
             utility_sample: self.utility_sample.unwrap_or(base.utility_sample),
             lora,
             prefix: self.prefix.unwrap_or(base.prefix),
+            init: self.init.map_or(base.init, Into::into),
             optimizer: self.optimizer.map_or(base.optimizer, Into::into),
             lr: self.lr.unwrap_or(base.lr),
             weight_decay: self.weight_decay.unwrap_or(base.weight_decay),
@@ -130,6 +145,18 @@ impl WritingArgs {
         settings.check().map_err(anyhow::Error::msg)?;
         Ok(settings)
     }
+}
+
+/// What suits a method on this model.
+pub fn suited(method: Method, model: &Model) -> anyhow::Result<WriteSettings> {
+    let learned = match method {
+        Method::Gradmem => GradMem::of(&model.file, &model.config)?,
+        Method::Gdwm | Method::Lora => None,
+    };
+    Ok(match learned {
+        Some(learned) => WriteSettings::for_gradmem(&learned),
+        None => WriteSettings::for_method(method),
+    })
 }
 
 /// Declares the command line's names of a library enum.
@@ -178,6 +205,20 @@ names!(ScaleName for UtilityScale {
     Raw,
     /// Mean 0, deviation 1 over the chunks
     Zscore,
+});
+names!(InitName for PrefixInit {
+    /// Tokens of the document at even distances
+    Spread,
+    /// The document's first tokens
+    First,
+    /// The document's tokens that were hardest to predict
+    Surprising,
+    /// Any tokens
+    Random,
+    /// The mean of all tokens, and some noise
+    Mean,
+    /// What the model was trained to start from, where it was
+    Learned,
 });
 names!(OptimizerArg for OptimizerName {
     /// AdamW

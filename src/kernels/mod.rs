@@ -46,6 +46,7 @@ pub static ALL: &[&Kernel] = &[
     &norm_back::RMS_NORM_BACK,
     &norm_back::RMS_NORM_BACK_ADD,
     &optimizer::ADAMW,
+    &optimizer::ADD,
     &optimizer::SCALE,
     &optimizer::SGD,
     &optimizer::SUM,

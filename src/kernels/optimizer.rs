@@ -68,6 +68,15 @@ const fn update(name: &'static str) -> Binding {
     }
 }
 
+pub static ADD: Kernel = Kernel {
+    name: "add",
+    bindings: &[update("sum"), read("x")],
+    params: &[],
+    cpu: add_twin,
+    gpu: |dispatch: &Dispatch, _: &Tier| each_element("add", dispatch),
+    variants: || vec![Variant::portable("add", [1; 3])],
+};
+
 pub static SCALE: Kernel = Kernel {
     name: "scale",
     bindings: &[update("x")],
@@ -128,6 +137,19 @@ pub static SGD: Kernel = Kernel {
 fn each_element(shader: &'static str, dispatch: &Dispatch) -> Variant {
     let x = dispatch.view(0);
     Variant::portable(shader, [x.cols.div_ceil(256) as u32, x.rows as u32, 1])
+}
+
+/// Appends `sum += x`.
+pub fn add(recording: &mut Recording, sum: &Tensor, x: &Tensor) {
+    assert_eq!((sum.rows, sum.cols), (x.rows, x.cols), "add: shapes differ");
+    let elements = (x.rows * x.cols) as u64;
+    recording.dispatch(
+        &ADD,
+        vec![Some(sum.clone()), Some(x.clone())],
+        [0u32; 0],
+        elements,
+        12 * elements,
+    );
 }
 
 /// Appends `x = factor * x`.
@@ -223,6 +245,16 @@ fn check(kernel: &str, params: &Tensor, same: &[&Tensor], norm2: &Tensor, hyper:
     }
     assert_eq!((norm2.rows, norm2.cols), (1, 1), "{kernel}: norm");
     assert_eq!((hyper.rows, hyper.cols), (1, Hyper::LEN), "{kernel}: rates");
+}
+
+fn add_twin(team: &Team, mut call: CpuCall<'_>) {
+    let (mut sum, x, simd) = (call.mat_mut(0), call.mat::<f32>(1), Simd::best());
+    let sum = sum.parts();
+    pieces(team, x.rows, x.cols, |r, cols| {
+        let x = &x.row(r)[cols.clone()];
+        // SAFETY: every element belongs to one piece.
+        rows_back::add(simd, unsafe { sum.cols_mut(r, cols) }, x);
+    });
 }
 
 fn scale_twin(team: &Team, mut call: CpuCall<'_>) {

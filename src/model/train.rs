@@ -8,11 +8,13 @@ mod optimizer;
 mod pass;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::engine::{Arena, DType, Device, RunOptions, Tensor};
 use crate::kernels::cross_entropy::{STATE_COLS, finish};
 use crate::model::adapter::{Adapter, AdapterLayout};
 use crate::model::error::ModelError;
+use crate::model::gradmem::Way;
 use crate::model::session::SessionOptions;
 use crate::model::transformer::{Angles, Cache, Recompute, Transformer};
 
@@ -27,16 +29,30 @@ pub enum Trained {
         /// `alpha / rank`
         scale: f32,
     },
-    /// Embeddings that stand before the tokens.
-    Prefix { rows: usize },
+    /// Embeddings that stand before the tokens, as they are or the way that the model was trained
+    /// with.
+    Prefix { rows: usize, way: Option<Arc<Way>> },
 }
 
 impl Trained {
+    /// A prefix that enters the model as it is.
+    pub fn prefix(rows: usize) -> Trained {
+        Trained::Prefix { rows, way: None }
+    }
+
+    /// Rows that enter the model before the tokens.
+    pub fn rows_before(&self) -> usize {
+        match self {
+            Trained::Adapter { .. } => 0,
+            Trained::Prefix { rows, way } => way.as_ref().map_or(*rows, |way| way.rows(*rows)),
+        }
+    }
+
     /// Numbers that are trained.
     pub fn len(&self, hidden: usize) -> usize {
         match self {
             Trained::Adapter { layout, .. } => layout.len,
-            Trained::Prefix { rows } => rows * hidden,
+            Trained::Prefix { rows, .. } => rows * hidden,
         }
     }
 }
@@ -159,8 +175,7 @@ impl<'m> Trainer<'m> {
         self.optimizer.zero(self.device)
     }
 
-    /// Adds an adapter's gradients of `sum(weights * -log P(target))`, or puts a prefix's in place of
-    /// those before: a prefix learns from one batch a step. Gives each row's log-probability.
+    /// Adds the gradients of `sum(weights * -log P(target))`. Gives each row's log-probability.
     pub fn accumulate(&mut self, batch: &Batch) -> Result<Vec<f64>, ModelError> {
         self.run(batch, true)
     }
@@ -254,7 +269,7 @@ impl<'m> Trainer<'m> {
         if let Some(&id) = ids.into_iter().find(|&&id| id as usize >= vocab) {
             return Err(ModelError::TokenOutOfRange { id, vocab });
         }
-        let rows = batch.ids.len() + self.prefix_rows();
+        let rows = batch.ids.len() + self.trained.rows_before();
         assert_eq!(batch.targets.len(), rows, "a target for each row");
         assert_eq!(batch.weights.len(), rows, "a weight for each row");
         let context = match (batch.kind, &self.cache) {
@@ -276,12 +291,5 @@ impl<'m> Trainer<'m> {
             });
         }
         Ok(())
-    }
-
-    fn prefix_rows(&self) -> usize {
-        match self.trained {
-            Trained::Adapter { .. } => 0,
-            Trained::Prefix { rows } => rows,
-        }
     }
 }

@@ -47,7 +47,8 @@ struct Linear {
 }
 
 impl Transformer {
-    fn head(&self) -> &Weight {
+    /// What scores hidden states.
+    pub(crate) fn head(&self) -> &Weight {
         self.output.as_ref().unwrap_or(&self.embedding)
     }
 

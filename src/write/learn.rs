@@ -1,12 +1,15 @@
 //! Batches to learn from, and the trainer that learns from them, for each method.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::error::WriteError;
+use super::prefix;
 use super::sampling::SpanSampler;
 use super::settings::{Method, WriteSettings};
 use crate::engine::Device;
 use crate::memory::{Content, Lora, Prefix};
+use crate::model::gradmem::GradMem;
 use crate::model::session::SessionOptions;
 use crate::model::train::{Batch, BatchKind, Trained, Trainer, TrainerState};
 use crate::model::transformer::{Cache, Transformer};
@@ -56,10 +59,21 @@ impl Segment {
 
 /// Learns one segment.
 pub struct Learner<'m> {
+    device: &'m Device,
     trainer: Trainer<'m>,
     segment: Segment,
     settings: WriteSettings,
     start: Content,
+    learned: Option<GradMem>,
+}
+
+/// What memory tokens may start from.
+#[derive(Clone, Default)]
+pub struct Origin {
+    /// `-log P` of the segment's tokens, where it is known.
+    pub surprisal: Vec<Option<f32>>,
+    /// What the model carries for its memory.
+    pub learned: Option<GradMem>,
 }
 
 /// What one step told.
@@ -78,9 +92,11 @@ impl<'m> Learner<'m> {
         model: &'m Transformer,
         segment: Segment,
         settings: &WriteSettings,
+        origin: Origin,
         cache: Option<Cache>,
         options: SessionOptions<'m>,
     ) -> Result<Learner<'m>, WriteError> {
+        let Origin { surprisal, learned } = origin;
         // Segments of one document start from different matrices.
         let seed = settings.seed.wrapping_add((segment.index as u64) << 32);
         let start = match settings.method {
@@ -88,15 +104,10 @@ impl<'m> Learner<'m> {
                 Content::Lora(Lora::new(&model.config, settings.lora.clone(), seed))
             }
             Method::Gradmem => {
-                let body = segment.body();
-                let rows = settings.prefix;
-                // Embeddings of tokens spread evenly over the text.
-                let ids: Vec<u32> = (0..rows).map(|i| body[i * body.len() / rows]).collect();
-                Content::Prefix(Prefix {
-                    rows,
-                    hidden: model.config.hidden,
-                    values: model.embeddings(device, &ids)?,
-                })
+                let learned = learned.as_ref();
+                Content::Prefix(prefix::start(
+                    device, model, &segment, settings, &surprisal, learned,
+                )?)
             }
         };
         let (trained, initial) = match &start {
@@ -107,16 +118,22 @@ impl<'m> Learner<'m> {
                 (Trained::Adapter { layout, scale }, initial)
             }
             Content::Prefix(prefix) => {
-                let trained = Trained::Prefix { rows: prefix.rows };
+                let way = learned.as_ref().map(|l| l.writing(device)).transpose()?;
+                let trained = Trained::Prefix {
+                    rows: prefix.rows,
+                    way: way.map(Arc::new),
+                };
                 (trained, prefix.values.clone())
             }
         };
         let trainer = Trainer::new(device, model, trained, &initial, cache, None, options)?;
         Ok(Learner {
+            device,
             trainer,
             segment,
             settings: settings.clone(),
             start,
+            learned,
         })
     }
 
@@ -188,6 +205,9 @@ impl<'m> Learner<'m> {
     fn sequence(&self, step: usize, range: Range<usize>) -> Batch {
         let s = &self.settings;
         let len = s.batch.saturating_mul(s.span).min(range.len());
+        if len == range.len() {
+            return self.sequence_batch(range, true);
+        }
         let spans = SpanSampler::new(s.seed, 1, len).draw(step as u64, range.clone());
         let targets = spans.and_then(|spans| spans.targets().next());
         self.sequence_batch(targets.unwrap_or(range), true)
@@ -198,10 +218,7 @@ impl<'m> Learner<'m> {
     fn sequence_batch(&self, range: Range<usize>, learning: bool) -> Batch {
         let segment = &self.segment;
         let (lead, body) = segment.ids.split_at(segment.lead);
-        let prefix = match &self.start {
-            Content::Prefix(prefix) => prefix.rows,
-            Content::Lora(_) => 0,
-        };
+        let prefix = self.trainer.trained().rows_before();
         let read = [lead, &body[range.clone()]].concat();
         // Row r predicts what row r + 1 reads: prefix, lead, then the text.
         let opening = prefix + lead.len();
@@ -267,17 +284,24 @@ impl<'m> Learner<'m> {
         Ok(self.trainer.restore(state)?)
     }
 
-    /// The memory as it stands.
+    /// The memory as it stands, as the model reads it.
     pub fn memory(&self) -> Result<Content, WriteError> {
         let values = self.trainer.parameters()?;
         Ok(match (&self.start, self.trainer.trained()) {
             (Content::Lora(lora), Trained::Adapter { layout, .. }) => {
                 Content::Lora(Lora::unpack(lora.config.clone(), layout, &values))
             }
-            (Content::Prefix(prefix), _) => Content::Prefix(Prefix {
-                values,
-                ..prefix.clone()
-            }),
+            (Content::Prefix(prefix), _) => {
+                let values = match &self.learned {
+                    Some(learned) => learned.read(self.device, &values)?,
+                    None => values,
+                };
+                Content::Prefix(Prefix {
+                    rows: values.len() / prefix.hidden,
+                    hidden: prefix.hidden,
+                    values,
+                })
+            }
             (Content::Lora(lora), _) => Content::Lora(lora.clone()),
         })
     }

@@ -12,6 +12,7 @@ pub mod frame;
 pub mod keep;
 pub mod learn;
 pub mod plan;
+pub mod prefix;
 pub mod reader;
 pub mod run;
 pub mod sampling;

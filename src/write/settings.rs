@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::memory::LoraConfig;
+use crate::model::gradmem::GradMem;
 use crate::model::train::{Optimizer, OptimizerKind};
 
 /// What is written, and what reading it needs.
@@ -58,6 +59,24 @@ pub enum OptimizerName {
     Sgd,
 }
 
+/// What memory tokens start from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrefixInit {
+    /// The document's tokens at even distances.
+    Spread,
+    /// The document's first tokens.
+    First,
+    /// The document's tokens that were hardest to predict.
+    Surprising,
+    /// Any tokens of the vocabulary.
+    Random,
+    /// The mean of all tokens, and some noise.
+    Mean,
+    /// What the model was trained to start from (M_0); as `Spread` where it has none.
+    Learned,
+}
+
 /// Every setting that changes what is written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -82,6 +101,7 @@ pub struct WriteSettings {
     pub lora: LoraConfig,
     /// Memory tokens of GradMem.
     pub prefix: usize,
+    pub init: PrefixInit,
     pub optimizer: OptimizerName,
     pub lr: f32,
     pub weight_decay: f32,
@@ -116,6 +136,7 @@ impl Default for WriteSettings {
             utility_sample: 1.0,
             lora: LoraConfig::default(),
             prefix: 16,
+            init: PrefixInit::Spread,
             optimizer: OptimizerName::Adamw,
             lr: 1e-3,
             weight_decay: 0.01,
@@ -144,6 +165,27 @@ impl WriteSettings {
                 weight_decay: 0.0,
                 ..settings
             },
+        }
+    }
+
+    /// As [`WriteSettings::for_method`], for a model that was trained to be written to: its own
+    /// M_0, steps and rate, and each step over all of the text.
+    pub fn for_gradmem(model: &GradMem) -> WriteSettings {
+        WriteSettings {
+            budget: model.steps,
+            allocate: Allocate::Uniform,
+            chunk: MOST,
+            batch: 1,
+            span: MOST,
+            prefix: model.rows,
+            init: PrefixInit::Learned,
+            optimizer: match model.adam {
+                true => OptimizerName::Adamw,
+                false => OptimizerName::Sgd,
+            },
+            lr: model.lr,
+            clip: model.clip,
+            ..WriteSettings::for_method(Method::Gradmem)
         }
     }
 

@@ -12,7 +12,7 @@ use super::document::Document;
 use super::error::WriteError;
 use super::event::*;
 use super::frame::Frame;
-use super::learn::{Learner, Segment};
+use super::learn::{Learner, Origin, Segment};
 use super::plan::budget_of;
 use super::reader::question_room;
 use super::sampling::choose_held_out;
@@ -23,6 +23,7 @@ use crate::engine::{CancelToken, Device};
 use crate::memory::Content;
 use crate::model::ModelError;
 use crate::model::bundle::Model;
+use crate::model::gradmem::GradMem;
 use crate::model::session::SessionOptions;
 use crate::model::tokenizer::TokenSpan;
 use crate::model::train::TrainerState;
@@ -160,6 +161,8 @@ struct Writer<'a, 'k> {
     kept: usize,
     /// The last state under which a loss was a number.
     good: Option<Checkpoint>,
+    /// Of the segment's tokens, between its planning and its first step.
+    surprisal: Vec<Option<f32>>,
 }
 
 impl<'a, 'k> Writer<'a, 'k> {
@@ -186,6 +189,7 @@ impl<'a, 'k> Writer<'a, 'k> {
             step: 0,
             kept: 0,
             good: None,
+            surprisal: Vec::new(),
         })
     }
 
@@ -230,9 +234,11 @@ impl<'a, 'k> Writer<'a, 'k> {
         let segment = self.segment(0, segments[0].clone());
         let options = self.options();
         let (cache, chunks, _) = self.plan(&segment, job.settings.budget, options)?;
+        let origin = self.origin()?;
         let ranges: Vec<Range<usize>> = chunks.into_iter().map(|c| c.tokens).collect();
         let (device, model) = (job.device, job.transformer);
-        let mut learner = Learner::new(device, model, segment, job.settings, cache, options)?;
+        let mut learner =
+            Learner::new(device, model, segment, job.settings, origin, cache, options)?;
         let phase = Phase::Steps;
         gradient_variance(&mut learner, &ranges, draws, &mut |done, total| {
             // A keeper that cannot show progress misses nothing else here.
@@ -338,6 +344,7 @@ impl<'a, 'k> Writer<'a, 'k> {
             job.transformer,
             segment.clone(),
             job.settings,
+            self.origin()?,
             cache,
             options,
         )?;
@@ -380,6 +387,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         };
         let (ids, window) = (segment.body(), job.settings.window);
         let utilities = utility::of_chunks(&chunks, &bytes, ids, &full, &local, window);
+        self.surprisal = full;
         self.tell(&Event::Utility {
             segment: segment.index,
             chunks: utilities.clone(),
@@ -391,6 +399,19 @@ impl<'a, 'k> Writer<'a, 'k> {
         })?;
         let cache = (job.settings.method == Method::Gdwm).then_some(cache);
         Ok((cache, utilities, steps))
+    }
+
+    /// What memory tokens may start from, after [`Writer::plan`]; a run that goes on has its own.
+    fn origin(&mut self) -> Result<Origin, WriteError> {
+        let model = self.job.model;
+        let learned = match self.job.settings.method {
+            Method::Gradmem => GradMem::of(&model.file, &model.config)?,
+            Method::Gdwm | Method::Lora => None,
+        };
+        Ok(Origin {
+            surprisal: std::mem::take(&mut self.surprisal),
+            learned,
+        })
     }
 
     fn chunks(&self, bytes: &[Range<usize>]) -> Vec<Chunk> {

@@ -7,7 +7,7 @@ use inscribe::kernels::gated::{Activation, gated_into};
 use inscribe::kernels::gated_back::gated_back;
 use inscribe::kernels::matmul::Into;
 use inscribe::kernels::norm_back::rms_norm_back;
-use inscribe::kernels::optimizer::{Hyper, adamw, scale, sgd, sum_squares};
+use inscribe::kernels::optimizer::{Hyper, adamw, add, scale, sgd, sum_squares};
 use inscribe::kernels::rope::RopeShape;
 use inscribe::kernels::rope_back::rope_back;
 use proptest::prelude::*;
@@ -166,6 +166,17 @@ proptest! {
     ) {
         let inputs = [Input::noise(seed, rows, cols, offset, gap)];
         compare_each(&inputs, 0, 0.0, |rec, t| scale(rec, &t[0], -0.3))?;
+    }
+
+    #[test]
+    fn add_agrees(
+        rows in 0usize..5, cols in widths(), offset in 0usize..5, gap in 0usize..6, seed: u64,
+    ) {
+        let inputs = [
+            Input::noise(seed, rows, cols, gap, offset),
+            Input::noise(seed ^ 1, rows, cols, offset, gap),
+        ];
+        compare_each(&inputs, 1, 0.0, |rec, t| add(rec, &t[1], &t[0]))?;
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn check_frozen(device: &Device, name: &str) {
 fn check_prefix(device: &Device, name: &str) {
     let golden = Golden::load(name);
     let model = load(device, name);
-    let trained = Trained::Prefix { rows: PREFIX_ROWS };
+    let trained = Trained::prefix(PREFIX_ROWS);
     let start = golden.tensor("prefix.start");
     let batch = after_prefix(&golden.ids, PREFIX_ROWS);
     let mut trainer = trainer(device, &model, trained, start, None, None);
@@ -103,6 +103,40 @@ fn check_prefix(device: &Device, name: &str) {
     let after = trainer.parameters().expect("the prefix");
     assert_near(&what, &after, golden.tensor("prefix.after"));
     assert_losses(&what, &mut trainer, &batch, &sgd, &[*last]);
+}
+
+/// Batches that each score a part of the sequence add up to the whole sequence's gradients.
+fn check_sums(device: &Device, name: &str) {
+    let golden = Golden::load(name);
+    let model = load(device, name);
+    let lora = golden.lora(&model.config, &Q_AND_O, 4);
+    let prefix = Trained::prefix(PREFIX_ROWS);
+    let start = golden.tensor("prefix.start");
+    let trainers = [
+        (
+            lora_trainer(device, &model, &lora, None, None),
+            sequence(&golden.ids),
+        ),
+        (
+            trainer(device, &model, prefix, start, None, None),
+            after_prefix(&golden.ids, PREFIX_ROWS),
+        ),
+    ];
+    for (mut trainer, batch) in trainers {
+        let (_, whole) = learn(&mut trainer, &batch);
+        trainer.zero_gradients().expect("zeros");
+        for part in 0..3 {
+            let mut batch = batch.clone();
+            let others = batch.weights.iter_mut().enumerate();
+            others
+                .filter(|(row, _)| row % 3 != part)
+                .for_each(|(_, w)| *w = 0.0);
+            trainer.accumulate(&batch).expect("gradients");
+        }
+        let summed = trainer.gradients().expect("gradients");
+        let what = format!("{name}, {:?}", trainer.trained());
+        assert_near(&what, &summed, &whole);
+    }
 }
 
 /// What is recomputed comes out the same, and so does everything when it runs again.
@@ -176,6 +210,7 @@ on_both! {
     lora_on_every_projection: |device, model| check_lora(device, model, "all", &Projection::ALL);
     lora_against_a_frozen_cache: check_frozen;
     prefix: check_prefix;
+    sums_over_batches: check_sums;
     the_same_bits: check_same_bits;
     a_restored_state: check_restored;
 }

@@ -127,7 +127,7 @@ fn check_model(device: &Device, name: &str) {
         let rows = 5;
         let initial = random.floats(rows * model.config.hidden, 0.5);
         let batch = sequence(&mut random, vocab, rows);
-        let trained = Trained::Prefix { rows };
+        let trained = Trained::prefix(rows);
         let mut trainer = Trainer::new(
             device,
             &model,

@@ -3,6 +3,7 @@
 mod autograd;
 mod finite_differences;
 mod golden;
+mod gradmem;
 mod rig;
 mod smollm2;
 mod steps;

@@ -71,25 +71,27 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
-    let asked = |method: Method| {
-        let settings = args.writing.settings_of(method)?;
-        Ok(WriteSettings {
-            held_out: args.writing.held_out.unwrap_or(HELD_OUT),
-            ..settings
-        })
-    };
-    let base = asked(args.writing.method.into())?;
+    // Refused before a model is loaded.
+    args.writing.settings()?;
+    let experiment = experiment(args)?;
     if args.seeds == 0 {
         bail!("--seeds must be at least 1");
     }
-    let experiment = experiment(args)?;
-    let arms = arms(experiment, &args.arms, &base, &asked)?;
     let questions = match &args.questions {
         Some(path) => read_questions(path)?,
         None => Vec::new(),
     };
     let document = setup::read_document(&args.document, args.writing.encoding.as_deref(), app)?;
     let loaded = setup::load(&args.model, app)?;
+    let asked = |method: Method| {
+        let settings = args.writing.settings_of(method, &loaded.model)?;
+        Ok(WriteSettings {
+            held_out: args.writing.held_out.unwrap_or(HELD_OUT),
+            ..settings
+        })
+    };
+    let base = asked(args.writing.method.into())?;
+    let arms = arms(experiment, &args.arms, &base, &asked)?;
     let job = Job {
         model: &loaded.model,
         transformer: &loaded.transformer,

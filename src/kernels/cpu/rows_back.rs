@@ -179,6 +179,18 @@ fn adamw_body(f: AdamwFactors, param: &mut [f32], grad: &[f32], m: &mut [f32], v
 }
 
 for_each_level! {
+    /// `sum += x`
+    add = add_body(sum: &mut [f32], x: &[f32])
+}
+
+#[inline(always)]
+fn add_body(sum: &mut [f32], x: &[f32]) {
+    for (sum, &x) in sum.iter_mut().zip(x) {
+        *sum += x;
+    }
+}
+
+for_each_level! {
     /// `param -= lr * (clip * grad + decay * param)`
     sgd = sgd_body(param: &mut [f32], grad: &[f32], clip: f32, lr: f32, decay: f32)
 }
@@ -216,6 +228,7 @@ mod tests {
                 one(&|x| gelu_tanh_gate_back(simd, &a, &b, &c, &mut c.clone(), x));
                 one(&|x| scaled_exp(simd, x, 1.5, -0.5));
                 one(&|x| scale(simd, x, 1.5));
+                one(&|x| add(simd, x, &a));
                 one(&|x| x[0] = sum_squares(simd, &a));
                 one(&|x| sgd(simd, x, &a, 0.5, 0.1, 0.01));
                 let factors = AdamwFactors {

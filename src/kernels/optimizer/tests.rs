@@ -137,3 +137,20 @@ fn scaling_touches_the_view_only() {
         assert_eq!(found, if inside { 0.5 * x } else { x });
     }
 }
+
+#[test]
+fn adding_touches_the_view_only() {
+    for rows in [1, 2] {
+        let (sum, x) = (noise(5, 40_000), noise(6, 40_000 - 2 * rows));
+        let inputs = [F32(&sum, rows), F32(&x, rows)];
+        let found = on_twin(&inputs, |rec, t| {
+            add(rec, &t[0].col_range(1..40_000 / rows - 1), &t[1]);
+        });
+        let mut expected = sum.clone();
+        let whole = expected.chunks_exact_mut(40_000 / rows);
+        for (row, x) in whole.zip(x.chunks_exact(40_000 / rows - 2)) {
+            row[1..].iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
+        }
+        assert_eq!(found[0], expected);
+    }
+}

@@ -8,6 +8,7 @@ use crate::model::config::{
     Activation, Architecture, MAX_LAYERS, ModelConfig, Rope, RopeScaling, sliding_pattern,
 };
 use crate::model::error::ModelError;
+use crate::model::gradmem::MODEL_TYPE;
 
 impl ModelConfig {
     /// Reads a `config.json`; `path` is what errors name.
@@ -27,6 +28,9 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn config(&self) -> Result<ModelConfig, ModelError> {
+        if self.get_text("model_type")? == Some(MODEL_TYPE) {
+            return self.base_config();
+        }
         let arch = self.architecture()?;
         if self.present("quantization_config").is_some() {
             let detail = "is set; use the unquantised checkpoint or a GGUF of this model";
@@ -41,6 +45,21 @@ impl<'a> Fields<'a> {
             .text_config(arch),
             None => self.text_config(arch),
         }
+    }
+
+    /// The model within one that was trained to be written to.
+    fn base_config(&self) -> Result<ModelConfig, ModelError> {
+        let field = "base_config";
+        let Some(map) = self.object(field)? else {
+            let detail = "is missing; put the base model's config.json there, in place of its name";
+            return Err(self.err(field, detail));
+        };
+        let base = Fields {
+            path: self.path,
+            map,
+        };
+        let arch = base.architecture()?;
+        base.text_config(arch)
     }
 
     fn text_config(&self, arch: Architecture) -> Result<ModelConfig, ModelError> {

@@ -3,6 +3,7 @@
 use super::{BatchKind, Trained, Trainer};
 use crate::engine::{DType, EngineError, Plan, Program, Recording, Tensor, mib};
 use crate::kernels::cross_entropy::STATE_COLS;
+use crate::kernels::optimizer::add;
 use crate::model::adapter::Adapter;
 use crate::model::error::ModelError;
 use crate::model::transformer::{Angles, Attend, Inputs, Loss, Recompute};
@@ -26,7 +27,7 @@ pub struct Pass {
 
 impl Trainer<'_> {
     pub(super) fn prepare(&mut self, key: Key) -> Result<Pass, ModelError> {
-        let rows = key.tokens + self.prefix_rows();
+        let rows = key.tokens + self.trained.rows_before();
         if key.kind == BatchKind::Sequence {
             self.make_angles(rows)?;
         }
@@ -41,6 +42,10 @@ impl Trainer<'_> {
             targets: &targets,
             weights: &weights,
             state: &state,
+            head: match &self.trained {
+                Trained::Prefix { way: Some(way), .. } => way.head.as_ref(),
+                _ => None,
+            },
         };
         let rec = self.record(key, &ids, &positions, &loss)?;
         let program = device.prepare(rec, &mut self.arena)?;
@@ -119,14 +124,6 @@ impl Trainer<'_> {
             )),
             Trained::Prefix { .. } => None,
         };
-        let hidden = self.model.config.hidden;
-        let prefix = match self.trained {
-            Trained::Adapter { .. } => None,
-            Trained::Prefix { rows } => {
-                let shaped = |flat: &Tensor| flat.reshape(rows, hidden);
-                Some((shaped(&self.params), shaped(&self.grads)))
-            }
-        };
         let rows = positions.cols;
         let (attend, expected_keys) = match (key.kind, &self.cache, &self.angles) {
             (BatchKind::Frozen, Some(cache), _) => (Attend::Frozen(cache), cache.capacity / 2),
@@ -134,23 +131,54 @@ impl Trainer<'_> {
             _ => unreachable!("checked before a pass is prepared"),
         };
         let mut rec = Recording::new();
+        let prefix = self.prefix(&mut rec);
         let inputs = Inputs {
             ids,
-            prefix: prefix.as_ref().map(|(values, _)| values),
+            prefix: prefix.as_ref(),
             positions,
             attend,
             adapter: adapter.as_ref(),
             expected_keys,
         };
         if key.learn {
-            let d_prefix = prefix.as_ref().map(|(_, grads)| grads);
-            self.model
-                .forward_backward(&mut rec, &inputs, loss, recompute, d_prefix);
+            let to_prefix = prefix.is_some();
+            let of_prefix = self
+                .model
+                .forward_backward(&mut rec, &inputs, loss, recompute, to_prefix);
+            if let Some(of_prefix) = of_prefix {
+                self.prefix_back(&mut rec, &of_prefix);
+            }
             rec.prune();
         } else {
+            let head = loss.head.unwrap_or(self.model.head());
             let x = self.model.forward(&mut rec, &inputs);
-            self.model.score(&mut rec, &x, loss.targets, loss.state);
+            self.model
+                .score_by(&mut rec, &x, head, loss.targets, loss.state);
         }
         rec
+    }
+
+    /// The rows that enter the model before the tokens.
+    fn prefix(&self, rec: &mut Recording) -> Option<Tensor> {
+        let Trained::Prefix { rows, way } = &self.trained else {
+            return None;
+        };
+        let memory = self.params.reshape(*rows, self.model.config.hidden);
+        Some(match way {
+            Some(way) => way.enter(rec, &memory),
+            None => memory,
+        })
+    }
+
+    /// Adds what their gradient comes to.
+    fn prefix_back(&self, rec: &mut Recording, of_prefix: &Tensor) {
+        let Trained::Prefix { rows, way } = &self.trained else {
+            return;
+        };
+        let grads = self.grads.reshape(*rows, self.model.config.hidden);
+        match way {
+            Some(way) => way.back(rec, of_prefix, &grads),
+            None => add(rec, &grads, of_prefix),
+        }
     }
 }

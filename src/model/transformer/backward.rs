@@ -7,7 +7,7 @@
 
 use super::Transformer;
 use super::forward::{Attend, AttentionTape, FfnTape, Inputs, LayerTape, LoraTape};
-use crate::engine::{DType, Recording, Tensor};
+use crate::engine::{DType, Recording, Tensor, Weight};
 use crate::kernels::attention_back::{attention_back_kv, attention_back_q};
 use crate::kernels::cross_entropy::{STATE_COLS, cross_entropy};
 use crate::kernels::cross_entropy_back::cross_entropy_back;
@@ -47,6 +47,8 @@ pub struct Loss<'a> {
     pub weights: &'a Tensor,
     /// Filled for [`crate::kernels::cross_entropy::finish`], `rows x STATE_COLS`.
     pub state: &'a Tensor,
+    /// Scores the rows in place of the model's own head.
+    pub head: Option<&'a Weight>,
 }
 
 /// A layer on the way to its backward pass.
@@ -58,27 +60,27 @@ enum Kept {
 
 impl Transformer {
     /// Appends a forward and a backward pass: adds to the gradients of the adapter of `inputs`,
-    /// and fills `d_prefix` with the gradient of its prefix.
+    /// and gives that of its prefix where that is asked for.
     pub fn forward_backward(
         &self,
         rec: &mut Recording,
         inputs: &Inputs<'_>,
         loss: &Loss<'_>,
         recompute: Recompute,
-        d_prefix: Option<&Tensor>,
-    ) {
+        to_prefix: bool,
+    ) -> Option<Tensor> {
         rec.mark("forward");
         let (kept, x) = self.forward_kept(rec, inputs, recompute);
         rec.mark("head");
         let dx = self.head_back(rec, &x, loss);
         rec.mark("backward");
         let adapted = inputs.adapter.and_then(|a| a.first_layer());
-        let lowest = if d_prefix.is_some() { Some(0) } else { adapted };
+        let lowest = if to_prefix { Some(0) } else { adapted };
         for (index, kept) in kept.into_iter().enumerate().rev() {
             if lowest.is_none_or(|lowest| index < lowest) {
                 break;
             }
-            let below = d_prefix.is_some() || lowest != Some(index);
+            let below = to_prefix || lowest != Some(index);
             let tape = match kept {
                 Kept::Tape(tape) => *tape,
                 Kept::Entry(entry) => self.layer(rec, inputs, index, &entry, true).1,
@@ -86,9 +88,8 @@ impl Transformer {
             self.ffn_back(rec, inputs, index, &tape.ffn, &dx);
             self.attention_block_back(rec, inputs, index, &tape.attention, &dx, below);
         }
-        if let Some(d_prefix) = d_prefix {
-            rec.copy(&dx.row_range(0..d_prefix.rows), d_prefix);
-        }
+        let prefix = inputs.prefix.filter(|_| to_prefix);
+        prefix.map(|prefix| dx.row_range(0..prefix.rows))
     }
 
     fn forward_kept(
@@ -120,7 +121,7 @@ impl Transformer {
     /// Scores the rows and gives the gradient of what enters the output norm.
     fn head_back(&self, rec: &mut Recording, x: &Tensor, loss: &Loss<'_>) -> Tensor {
         assert_eq!((loss.state.rows, loss.state.cols), (x.rows, STATE_COLS));
-        let head = self.head();
+        let head = loss.head.unwrap_or(self.head());
         let normed = self.output_normed(rec, x);
         let d_normed = rec.temp(DType::F32, x.rows, x.cols);
         let fitting = LOGITS_BYTES / (head.rows * size_of::<f32>());

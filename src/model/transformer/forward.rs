@@ -4,7 +4,7 @@
 //! pass reads (see [`LayerTape`]), and the recording's plan keeps its memory alive for as long.
 
 use super::{Angles, Cache, Transformer};
-use crate::engine::{DType, Device, Recording, Tensor};
+use crate::engine::{DType, Device, Recording, Tensor, Weight};
 use crate::kernels::attention::{AttentionShape, attention};
 use crate::kernels::cross_entropy::{STATE_COLS, cross_entropy};
 use crate::kernels::embed::embed;
@@ -420,9 +420,20 @@ impl Transformer {
     /// Appends the score of each row's target: `state` is filled for
     /// [`crate::kernels::cross_entropy::finish`].
     pub fn score(&self, rec: &mut Recording, x: &Tensor, targets: &Tensor, state: &Tensor) {
+        self.score_by(rec, x, self.head(), targets, state);
+    }
+
+    /// As [`Transformer::score`] with another head.
+    pub fn score_by(
+        &self,
+        rec: &mut Recording,
+        x: &Tensor,
+        head: &Weight,
+        targets: &Tensor,
+        state: &Tensor,
+    ) {
         assert_eq!(state.cols, STATE_COLS);
         let normed = self.output_normed(rec, x);
-        let head = self.head();
         for first in (0..head.rows).step_by(VOCABULARY_TILE) {
             let rows = first..head.rows.min(first + VOCABULARY_TILE);
             let logits = rec.temp(DType::F32, x.rows, rows.len());
