@@ -33,6 +33,7 @@ pub static MATMUL: Kernel = Kernel {
     ],
     params: MatmulParams::FIELDS,
     cpu: twin,
+    cpu_joins: true,
     gpu: matmul_gpu::choose,
     variants: matmul_gpu::variants,
 };
@@ -94,15 +95,17 @@ pub fn matmul_rows(
 }
 
 fn twin(team: &Team, mut call: CpuCall<'_>) {
-    let MatmulParams { accumulate } = call.params();
-    let (x, weight) = (call.mat::<f32>(0), call.rows(1));
-    let bias = call.take(2).map(|view| view.mat::<f32>().row(0));
-    let accumulate = accumulate != 0;
-    let job = cpu::matmul::Matmul {
-        x,
-        weight,
-        bias,
-        accumulate,
-    };
-    job.run(team, Simd::best(), &mut call.mat_mut(3));
+    let others = call.take_others();
+    let (mut jobs, mut outs) = (Vec::new(), Vec::new());
+    for mut call in std::iter::once(call).chain(others) {
+        let MatmulParams { accumulate } = call.params();
+        jobs.push(cpu::matmul::Matmul {
+            x: call.mat::<f32>(0),
+            weight: call.rows(1),
+            bias: call.take(2).map(|view| view.mat::<f32>().row(0)),
+            accumulate: accumulate != 0,
+        });
+        outs.push(call.mat_mut(3));
+    }
+    cpu::matmul::Matmul::run_all(&jobs, team, Simd::best(), &mut outs);
 }
