@@ -25,11 +25,8 @@ fn fetch(keys: Rows, values: Rows, j: usize, rows: usize) {
         for d in (0..keys.dim).step_by(LINE) {
             let key = keys.data.wrapping_add((i + AHEAD) * keys.stride + d);
             let value = values.data.wrapping_add(i * values.stride + d);
-            // SAFETY: a prefetch may name any address.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(key.cast());
-                _mm_prefetch::<_MM_HINT_T0>(value.cast());
-            }
+            _mm_prefetch::<_MM_HINT_T0>(key.cast());
+            _mm_prefetch::<_MM_HINT_T0>(value.cast());
         }
     }
 }

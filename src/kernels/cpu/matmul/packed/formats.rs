@@ -2,7 +2,6 @@
 
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
-use std::ops::Range;
 
 use super::GROUP;
 use super::activations::{Block, LEN, PARTS};
@@ -153,51 +152,99 @@ unsafe fn fetch(src: *const u8, bytes: usize) {
     }
 }
 
-/// The dot products of levels with numbers of a block of `x`, over some pairs of vectors, from
-/// `start` on. Exact up to the last conversion.
+/// The dot products of levels with numbers of a block of `x`, over the pairs of vectors `FROM..TO`,
+/// from `start` on. Exact up to the last conversion.
+///
+/// Loops rather than `map`: closures that the compiler does not inline pass vectors through memory.
 #[inline(always)]
-unsafe fn dot<Q: Quants, const M: usize>(
+unsafe fn dot<Q: Quants, const M: usize, const FROM: usize, const TO: usize>(
     src: *const u8,
-    pairs: Range<usize>,
     x: [*const Block; M],
     start: [[__m512i; PARTS]; M],
 ) -> [__m512; M] {
     let mut sums = start;
     // SAFETY: the caller's.
     unsafe {
-        for pair in pairs {
+        let mut dots = [_mm512_setzero_ps(); M];
+        for pair in FROM..TO {
             let [even, odd] = Q::pair(src, pair);
-            for (sums, x) in sums.iter_mut().zip(x) {
-                for (sum, part) in sums.iter_mut().zip(&(*x).parts) {
-                    *sum = _mm512_dpbusd_epi32(*sum, even, _mm512_set1_epi32(part[2 * pair]));
-                    *sum = _mm512_dpbusd_epi32(*sum, odd, _mm512_set1_epi32(part[2 * pair + 1]));
+            for m in 0..M {
+                for p in 0..PARTS {
+                    let part = &(*x[m]).parts[p];
+                    let (first, second) = (part[2 * pair], part[2 * pair + 1]);
+                    let sum = _mm512_dpbusd_epi32(sums[m][p], even, _mm512_set1_epi32(first));
+                    sums[m][p] = _mm512_dpbusd_epi32(sum, odd, _mm512_set1_epi32(second));
                 }
             }
         }
-        sums.map(|[a, b, c]| {
-            // Below 2^28: part 2^7, level 2^8, 32 of them, and the higher 2^8 times as much.
+        for m in 0..M {
+            let [a, b, c] = sums[m];
+            // Below 2^29: parts 2^7, levels 2^8, 32 of them, and the second part 2^8 times as much.
             let low = _mm512_add_epi32(a, _mm512_slli_epi32::<8>(b));
             let high = _mm512_cvtepi32_ps(c);
-            _mm512_fmadd_ps(high, _mm512_set1_ps(65536.0), _mm512_cvtepi32_ps(low))
-        })
+            dots[m] = _mm512_fmadd_ps(high, _mm512_set1_ps(65536.0), _mm512_cvtepi32_ps(low));
+        }
+        dots
     }
 }
 
-/// Sums that start at `-zero * x`: `zero` is a power of two.
+/// Minus the sums of the parts of each block, times `2^LOG_ZERO`: where sums start if levels are
+/// that much too high. `half` chooses one half of the block.
 #[inline(always)]
 unsafe fn below<const M: usize, const LOG_ZERO: u32>(
-    minus: [[i32; PARTS]; M],
+    x: [*const Block; M],
+    half: Option<usize>,
 ) -> [[__m512i; PARTS]; M] {
-    minus.map(|parts| {
-        // SAFETY: the caller's.
-        parts.map(|part| unsafe { _mm512_slli_epi32::<LOG_ZERO>(_mm512_set1_epi32(part)) })
-    })
+    // SAFETY: the caller's.
+    unsafe {
+        let mut start = zeros::<M>();
+        for m in 0..M {
+            for p in 0..PARTS {
+                let (whole, first) = ((*x[m]).minus[p], (*x[m]).minus_first[p]);
+                let minus = match half {
+                    None => whole,
+                    Some(0) => first,
+                    Some(_) => whole - first,
+                };
+                start[m][p] = _mm512_set1_epi32(minus << LOG_ZERO);
+            }
+        }
+        start
+    }
 }
 
 #[inline(always)]
 unsafe fn zeros<const M: usize>() -> [[__m512i; PARTS]; M] {
     // SAFETY: the caller's.
     [[unsafe { _mm512_setzero_si512() }; PARTS]; M]
+}
+
+/// `x` some blocks on.
+#[inline(always)]
+unsafe fn after<const M: usize>(x: [*const Block; M], blocks: usize) -> [*const Block; M] {
+    let mut x = x;
+    for x in &mut x {
+        // SAFETY: the caller's.
+        *x = unsafe { x.add(blocks) };
+    }
+    x
+}
+
+/// Adds `dots * scales` with the scales of the blocks of `x`.
+#[inline(always)]
+unsafe fn add_scaled<const M: usize>(
+    sums: &mut [__m512; M],
+    dots: [__m512; M],
+    scales: __m512,
+    x: [*const Block; M],
+) {
+    for m in 0..M {
+        // SAFETY: the caller's.
+        unsafe {
+            let scale = _mm512_mul_ps(scales, _mm512_set1_ps((*x[m]).scale));
+            sums[m] = _mm512_fmadd_ps(dots[m], scale, sums[m]);
+        }
+    }
 }
 
 impl<Q: Quants, const DTYPE: u8> Format for Scaled<Q, DTYPE> {
@@ -215,18 +262,13 @@ impl<Q: Quants, const DTYPE: u8> Format for Scaled<Q, DTYPE> {
         // SAFETY: the caller's.
         unsafe {
             fetch(src, Self::BYTES);
-            let minus = x.map(|x| (*x).minus);
             let start = match Self::DTYPE {
-                DType::Q4_0 => below::<M, 3>(minus),
-                DType::Q5_0 => below::<M, 4>(minus),
-                _ => below::<M, 7>(minus),
+                DType::Q4_0 => below::<M, 3>(x, None),
+                DType::Q5_0 => below::<M, 4>(x, None),
+                _ => below::<M, 7>(x, None),
             };
-            let dots = dot::<Q, M>(src, 0..4, x, start);
-            let scales = halves(src.add(Q::BYTES));
-            for ((sum, dot), x) in sums.iter_mut().zip(dots).zip(x) {
-                let scale = _mm512_mul_ps(scales, _mm512_set1_ps((*x).scale));
-                *sum = _mm512_fmadd_ps(dot, scale, *sum);
-            }
+            let dots = dot::<Q, M, 0, 4>(src, x, start);
+            add_scaled(sums, dots, halves(src.add(Q::BYTES)), x);
         }
     }
 }
@@ -248,13 +290,11 @@ impl<Q: Quants, const DTYPE: u8> Format for Shifted<Q, DTYPE> {
         // SAFETY: the caller's.
         unsafe {
             fetch(src, Self::BYTES);
-            let dots = dot::<Q, M>(src, 0..4, x, zeros());
-            let scales = halves(src.add(Q::BYTES));
+            let dots = dot::<Q, M, 0, 4>(src, x, zeros());
+            add_scaled(sums, dots, halves(src.add(Q::BYTES)), x);
             let mins = halves(src.add(Q::BYTES + HALVES));
-            for ((sum, dot), x) in sums.iter_mut().zip(dots).zip(x) {
-                let scale = _mm512_mul_ps(scales, _mm512_set1_ps((*x).scale));
-                *sum = _mm512_fmadd_ps(dot, scale, *sum);
-                *sum = _mm512_fmadd_ps(mins, _mm512_set1_ps((*x).sum), *sum);
+            for m in 0..M {
+                sums[m] = _mm512_fmadd_ps(mins, _mm512_set1_ps((*x[m]).sum), sums[m]);
             }
         }
     }
@@ -288,14 +328,12 @@ impl<Q: Quants, const DTYPE: u8> Format for Nested<Q, DTYPE> {
             let mut src = src.add(2 * HALVES);
             for j in 0..8 {
                 fetch(src, 2 * GROUP + Q::BYTES);
-                let x = x.map(|x| x.add(j));
-                let dots = dot::<Q, M>(src.add(2 * GROUP), 0..4, x, zeros());
-                let scales = _mm512_mul_ps(d, unsigned(src));
+                let x = after(x, j);
+                let dots = dot::<Q, M, 0, 4>(src.add(2 * GROUP), x, zeros());
+                add_scaled(sums, dots, _mm512_mul_ps(d, unsigned(src)), x);
                 let mins = _mm512_mul_ps(dmin, unsigned(src.add(GROUP)));
-                for ((sum, dot), x) in sums.iter_mut().zip(dots).zip(x) {
-                    let scale = _mm512_mul_ps(scales, _mm512_set1_ps((*x).scale));
-                    *sum = _mm512_fmadd_ps(dot, scale, *sum);
-                    *sum = _mm512_fnmadd_ps(mins, _mm512_set1_ps((*x).sum), *sum);
+                for m in 0..M {
+                    sums[m] = _mm512_fnmadd_ps(mins, _mm512_set1_ps((*x[m]).sum), sums[m]);
                 }
                 src = src.add(2 * GROUP + Q::BYTES);
             }
@@ -328,21 +366,11 @@ impl Format for Q6K {
             let mut src = src.add(2 * HALVES);
             for j in 0..8 {
                 fetch(src, 2 * GROUP + Sixes::BYTES);
-                let x = x.map(|x| x.add(j));
-                let minus_first = x.map(|x| (*x).minus_first);
-                let minus_second: [[i32; PARTS]; M] = std::array::from_fn(|m| {
-                    std::array::from_fn(|p| (*x[m]).minus[p] - (*x[m]).minus_first[p])
-                });
-                let levels = src.add(2 * GROUP);
-                for (half, minus) in [minus_first, minus_second].into_iter().enumerate() {
-                    let pairs = 2 * half..2 * half + 2;
-                    let dots = dot::<Sixes, M>(levels, pairs, x, below::<M, 5>(minus));
-                    let scales = _mm512_mul_ps(d, signed(src.add(half * GROUP)));
-                    for ((sum, dot), x) in sums.iter_mut().zip(dots).zip(x) {
-                        let scale = _mm512_mul_ps(scales, _mm512_set1_ps((*x).scale));
-                        *sum = _mm512_fmadd_ps(dot, scale, *sum);
-                    }
-                }
+                let (x, levels) = (after(x, j), src.add(2 * GROUP));
+                let dots = dot::<Sixes, M, 0, 2>(levels, x, below::<M, 5>(x, Some(0)));
+                add_scaled(sums, dots, _mm512_mul_ps(d, signed(src)), x);
+                let dots = dot::<Sixes, M, 2, 4>(levels, x, below::<M, 5>(x, Some(1)));
+                add_scaled(sums, dots, _mm512_mul_ps(d, signed(src.add(GROUP))), x);
                 src = levels.add(Sixes::BYTES);
             }
         }

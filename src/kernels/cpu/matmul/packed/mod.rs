@@ -219,17 +219,23 @@ impl<'a> Work<'a> {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,f16c,fma")]
     unsafe fn group<F: Format, const M: usize>(&self, g: usize, row: usize) {
         let count = M.min(self.job.x.rows - row);
-        // SAFETY: rows that are not there repeat the last one.
-        let x: [*const Block; M] =
-            std::array::from_fn(|m| unsafe { self.x.add((row + m.min(count - 1)) * self.blocks) });
+        // Rows that are not there repeat the last one.
+        let mut x = [self.x; M];
+        for (m, x) in x.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            *x = unsafe { x.add((row + m.min(count - 1)) * self.blocks) };
+        }
         let mut sums = [_mm512_setzero_ps(); M];
         // SAFETY: the group lies in the copy.
         let mut from = unsafe { self.layout.copy.as_ptr().add(g * self.layout.group_bytes) };
-        for s in 0..self.layout.group_bytes / F::BYTES {
+        for _ in 0..self.layout.group_bytes / F::BYTES {
             // SAFETY: a step of the group and the blocks of `x` it belongs to.
             unsafe {
-                F::step(from, x.map(|x| x.add(s * (F::LEN / LEN))), &mut sums);
+                F::step(from, x, &mut sums);
                 from = from.add(F::BYTES);
+                for x in &mut x {
+                    *x = x.add(F::LEN / LEN);
+                }
             }
         }
         // SAFETY: the caller's.
