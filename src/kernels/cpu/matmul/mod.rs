@@ -1,7 +1,8 @@
 //! `out = x * weight^T` on the processor.
 //!
-//! Few rows (decoding) are bound by reading the weight: each of its rows is expanded in registers
-//! and multiplied with every row of `x` on the way. Many rows are bound by arithmetic: a panel of
+//! Few rows (decoding) are bound by reading the weight: with 8-bit dot products from a copy laid out
+//! for them (`packed`), or each of its rows is expanded in registers and multiplied with every row of
+//! `x` on the way. Many rows are bound by arithmetic: a panel of
 //! the weight is expanded into a buffer that stays in the cache and multiplied in tiles.
 
 #[cfg(target_arch = "x86_64")]
