@@ -9,6 +9,7 @@ use bytemuck::Pod;
 use memmap2::Mmap;
 
 use super::DType;
+use super::copies::{Copies, Slot, Source};
 use super::device::{Program, RunOptions};
 use super::error::{EngineError, Result, mib};
 use super::plan::Plan;
@@ -22,17 +23,24 @@ pub use super::team::Team;
 const MOST_THREADS: usize = 1024;
 /// Allocations above this are checked against the memory that is free.
 const LARGE_BYTES: u64 = 64 << 20;
+/// Second copies of weights may take this part of the machine's memory.
+const COPIES_SHARE: u64 = 4;
 
 /// Memory of the CPU executor: its own, or pages of a mapped model file.
 pub enum CpuBuffer {
     Owned(OwnedMemory),
-    Mapped { map: Arc<Mmap>, range: Range<usize> },
+    Mapped {
+        map: Arc<Mmap>,
+        range: Range<usize>,
+        copy: Slot,
+    },
 }
 
 /// Zeroed memory on a 64-byte boundary.
 pub struct OwnedMemory {
     lines: UnsafeCell<Vec<Line>>,
     bytes: usize,
+    copy: Slot,
 }
 
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -50,6 +58,7 @@ impl OwnedMemory {
         Some(OwnedMemory {
             lines: UnsafeCell::new(lines),
             bytes,
+            copy: Slot::new(),
         })
     }
 
@@ -67,11 +76,19 @@ impl CpuBuffer {
         }
     }
 
+    /// Where its second copy is kept, if it holds a weight.
+    fn copy(&self) -> &Slot {
+        match self {
+            CpuBuffer::Owned(memory) => &memory.copy,
+            CpuBuffer::Mapped { copy, .. } => copy,
+        }
+    }
+
     /// Start of the memory. What it points to may be written only in an `Owned` buffer.
     fn pointer(&self) -> *mut u8 {
         match self {
             CpuBuffer::Owned(memory) => memory.pointer(),
-            CpuBuffer::Mapped { map, range } => map[range.clone()].as_ptr().cast_mut(),
+            CpuBuffer::Mapped { map, range, .. } => map[range.clone()].as_ptr().cast_mut(),
         }
     }
 }
@@ -80,12 +97,18 @@ impl CpuBuffer {
 pub struct CpuCall<'a> {
     views: Vec<Option<CpuView<'a>>>,
     params: &'a [u8],
+    others: Vec<CpuCall<'a>>,
 }
 
 impl<'a> CpuCall<'a> {
     /// The kernel's own parameters.
     pub fn params<P: Pod>(&self) -> P {
         bytemuck::pod_read_unaligned(self.params)
+    }
+
+    /// Takes the launches that join this one, where the kernel asks for them.
+    pub fn take_others(&mut self) -> Vec<CpuCall<'a>> {
+        std::mem::take(&mut self.others)
     }
 
     /// Takes a binding's view; `None` where an optional one is absent.
@@ -134,6 +157,7 @@ pub struct CpuView<'a> {
     cols: usize,
     stride: usize,
     bytes: Bytes<'a>,
+    copy: Option<Source<'a>>,
 }
 
 impl<'a> CpuView<'a> {
@@ -179,6 +203,7 @@ impl<'a> CpuView<'a> {
             rows: self.rows,
             cols: self.cols,
             row_bytes,
+            copy: self.copy,
         }
     }
 }
@@ -187,6 +212,7 @@ impl<'a> CpuView<'a> {
 pub struct CpuDevice {
     pub name: String,
     team: Team,
+    copies: Copies,
     /// Held by whoever touches owned buffers.
     exclusive: Mutex<()>,
 }
@@ -204,6 +230,7 @@ impl CpuDevice {
         CpuDevice {
             name: cpu_name(team.threads()),
             team,
+            copies: Copies::new(memory_in_all() / COPIES_SHARE),
             exclusive: Mutex::new(()),
         }
     }
@@ -214,12 +241,7 @@ impl CpuDevice {
 
     /// Memory the system can still give.
     pub fn available_bytes(&self) -> u64 {
-        let mut system = sysinfo::System::new();
-        system.refresh_memory();
-        let free = system.available_memory();
-        system
-            .cgroup_limits()
-            .map_or(free, |limits| free.min(limits.free_memory))
+        memory_available()
     }
 
     pub fn alloc(&self, bytes: u64, what: &str) -> Result<Buffer> {
@@ -249,6 +271,7 @@ impl CpuDevice {
             return Ok(Buffer::Cpu(Arc::new(CpuBuffer::Mapped {
                 map: map.clone(),
                 range,
+                copy: Slot::new(),
             })));
         }
         let buffer = self.alloc(range.len() as u64, "a weight")?;
@@ -266,6 +289,7 @@ impl CpuDevice {
             offset + bytes.len() <= owned.bytes,
             "write outside the buffer"
         );
+        assert!(owned.copy.get().is_none(), "a weight in use is written");
         let _exclusive = self.exclusive.lock().unwrap_or_else(|e| e.into_inner());
         // SAFETY: in bounds by the assertion, exclusive by the lock.
         unsafe {
@@ -292,16 +316,31 @@ impl CpuDevice {
     pub fn run(&self, program: &Program, options: &RunOptions<'_>) -> Result<()> {
         let _exclusive = self.exclusive.lock().unwrap_or_else(|e| e.into_inner());
         let mut part = "";
-        for op in &program.recording.ops {
+        let ops = &program.recording.ops;
+        let mut next = 0;
+        while let Some(op) = ops.get(next) {
+            next += 1;
             options.check_cancelled()?;
             match op {
                 Op::Mark(name) => part = name,
-                Op::Copy { src, dst } => copy(program, src, dst),
+                Op::Copy { src, dst } => self.copy(program, src, dst),
                 Op::Dispatch(dispatch) => {
+                    let others = joining(program, dispatch, &ops[next..]);
+                    next += others.len();
                     let started = options.profile.map(|_| Instant::now());
-                    self.launch(program, dispatch);
+                    self.launch(program, dispatch, &others);
                     if let (Some(profile), Some(started)) = (options.profile, started) {
-                        profile.add(part, dispatch, started.elapsed().as_secs_f64());
+                        // Launches that ran as one share its time by the bytes they move.
+                        let secs = started.elapsed().as_secs_f64();
+                        let all = || std::iter::once(dispatch).chain(others.iter().copied());
+                        let bytes = all().map(|d| d.bytes).sum::<u64>().max(1);
+                        for dispatch in all() {
+                            let share = match others.len() {
+                                0 => 1.0,
+                                _ => dispatch.bytes as f64 / bytes as f64,
+                            };
+                            profile.add(part, dispatch, secs * share);
+                        }
                     }
                 }
             }
@@ -309,26 +348,100 @@ impl CpuDevice {
         Ok(())
     }
 
-    fn launch(&self, program: &Program, dispatch: &Dispatch) {
-        let views = dispatch
-            .views
-            .iter()
-            .zip(dispatch.kernel.bindings)
+    fn launch(&self, program: &Program, dispatch: &Dispatch, others: &[&Dispatch]) {
+        let mut call = self.call(program, dispatch);
+        call.others = others.iter().map(|d| self.call(program, d)).collect();
+        (dispatch.kernel.cpu)(&self.team, call);
+    }
+
+    fn call<'a>(&'a self, program: &'a Program, dispatch: &'a Dispatch) -> CpuCall<'a> {
+        let views = dispatch.views.iter().zip(dispatch.kernel.bindings);
+        let views = views
             .map(|(view, binding)| {
                 view.as_ref().map(|tensor| {
                     // SAFETY: `run` holds the executor's lock; the recording has checked that a
-                    // written view shares its place with no other view of this launch.
-                    unsafe { open(program, tensor, binding.access) }
+                    // written view shares its place with no other view of this launch, and
+                    // `joining` that it shares its memory with none of a launch that joins it.
+                    unsafe { self.open(program, tensor, binding.access) }
                 })
             })
             .collect();
-        (dispatch.kernel.cpu)(
-            &self.team,
-            CpuCall {
-                views,
-                params: &dispatch.params,
-            },
-        );
+        CpuCall {
+            views,
+            params: &dispatch.params,
+            others: Vec::new(),
+        }
+    }
+
+    /// # Safety
+    /// No other reference to the view's memory may exist unless both are read-only.
+    unsafe fn open<'a>(
+        &'a self,
+        program: &'a Program,
+        tensor: &'a Tensor,
+        access: Access,
+    ) -> CpuView<'a> {
+        let buffer = buffer_of(program, tensor);
+        let (start, len) = if tensor.dtype.is_plain() {
+            let size = tensor.dtype.block_bytes();
+            (tensor.offset * size, tensor.span() * size)
+        } else {
+            let row = tensor
+                .dtype
+                .row_bytes(tensor.stride)
+                .expect("whole blocks, checked at upload");
+            (
+                tensor.offset / tensor.stride.max(1) * row,
+                tensor.rows * row,
+            )
+        };
+        assert!(start + len <= buffer.bytes(), "view outside its buffer");
+        // SAFETY: in bounds by the assertion; exclusive where written by the caller's promise.
+        // `Mapped` memory is never opened for writing: weights are only ever bound as `Read`.
+        let bytes = unsafe {
+            let first = buffer.pointer().add(start);
+            match access {
+                Access::Read => Bytes::Shared(std::slice::from_raw_parts(first, len)),
+                Access::ReadWrite | Access::Write => {
+                    assert!(
+                        matches!(**buffer, CpuBuffer::Owned(_)),
+                        "mapped weights are read-only"
+                    );
+                    Bytes::Exclusive(std::slice::from_raw_parts_mut(first, len))
+                }
+            }
+        };
+        let copy =
+            (!tensor.dtype.is_plain() && matches!(tensor.place, Place::Buffer(_))).then(|| {
+                Source {
+                    copies: &self.copies,
+                    slot: buffer.copy(),
+                    // SAFETY: quantised weights are only ever bound as `Read`.
+                    data: unsafe { std::slice::from_raw_parts(buffer.pointer(), buffer.bytes()) },
+                    first_row: tensor.offset / tensor.stride.max(1),
+                }
+            });
+        CpuView {
+            dtype: tensor.dtype,
+            rows: tensor.rows,
+            cols: tensor.cols,
+            stride: tensor.stride,
+            bytes,
+            copy,
+        }
+    }
+
+    fn copy(&self, program: &Program, src: &Tensor, dst: &Tensor) {
+        // SAFETY: `run` holds the lock and the recording checked that the two share no memory.
+        let (src, dst) = unsafe {
+            (
+                self.open(program, src, Access::Read),
+                self.open(program, dst, Access::Write),
+            )
+        };
+        if let (Bytes::Shared(src), Bytes::Exclusive(dst)) = (src.bytes, dst.bytes) {
+            dst.copy_from_slice(src);
+        }
     }
 
     /// Gives a recording's temporaries memory.
@@ -349,6 +462,35 @@ fn own(buffer: &Buffer) -> &Arc<CpuBuffer> {
     }
 }
 
+/// Launches that follow `first` and can run together with it.
+fn joining<'a>(program: &Program, first: &'a Dispatch, ops: &'a [Op]) -> Vec<&'a Dispatch> {
+    const MOST: usize = 3;
+    let mut all = Vec::new();
+    if !first.kernel.cpu_joins {
+        return all;
+    }
+    for op in ops.iter().take(MOST) {
+        let Op::Dispatch(dispatch) = op else { break };
+        let mut before = std::iter::once(first).chain(all.iter().copied());
+        let same = std::ptr::eq(dispatch.kernel, first.kernel);
+        if !same || before.any(|other| depends(program, dispatch, other)) {
+            break;
+        }
+        all.push(dispatch);
+    }
+    all
+}
+
+/// Whether one of two launches writes memory that the other touches.
+fn depends(program: &Program, a: &Dispatch, b: &Dispatch) -> bool {
+    let touches = |dispatch: &Dispatch, written: &Tensor| {
+        let buffer = buffer_of(program, written);
+        let mut views = dispatch.views.iter().flatten();
+        views.any(|view| Arc::ptr_eq(buffer_of(program, view), buffer))
+    };
+    a.written().any(|written| touches(b, written)) || b.written().any(|written| touches(a, written))
+}
+
 fn buffer_of<'a>(program: &'a Program, tensor: &'a Tensor) -> &'a Arc<CpuBuffer> {
     match &tensor.place {
         Place::Buffer(buffer) => own(buffer),
@@ -356,59 +498,24 @@ fn buffer_of<'a>(program: &'a Program, tensor: &'a Tensor) -> &'a Arc<CpuBuffer>
     }
 }
 
-/// # Safety
-/// No other reference to the view's memory may exist unless both are read-only.
-unsafe fn open<'a>(program: &'a Program, tensor: &'a Tensor, access: Access) -> CpuView<'a> {
-    let buffer = buffer_of(program, tensor);
-    let (start, len) = if tensor.dtype.is_plain() {
-        let size = tensor.dtype.block_bytes();
-        (tensor.offset * size, tensor.span() * size)
-    } else {
-        let row = tensor
-            .dtype
-            .row_bytes(tensor.stride)
-            .expect("whole blocks, checked at upload");
-        (
-            tensor.offset / tensor.stride.max(1) * row,
-            tensor.rows * row,
-        )
-    };
-    assert!(start + len <= buffer.bytes(), "view outside its buffer");
-    // SAFETY: in bounds by the assertion; exclusive where written by the caller's promise.
-    // `Mapped` memory is never opened for writing: weights are only ever bound as `Read`.
-    let bytes = unsafe {
-        let first = buffer.pointer().add(start);
-        match access {
-            Access::Read => Bytes::Shared(std::slice::from_raw_parts(first, len)),
-            Access::ReadWrite | Access::Write => {
-                assert!(
-                    matches!(**buffer, CpuBuffer::Owned(_)),
-                    "mapped weights are read-only"
-                );
-                Bytes::Exclusive(std::slice::from_raw_parts_mut(first, len))
-            }
-        }
-    };
-    CpuView {
-        dtype: tensor.dtype,
-        rows: tensor.rows,
-        cols: tensor.cols,
-        stride: tensor.stride,
-        bytes,
-    }
+/// Memory the system can still give.
+pub fn memory_available() -> u64 {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let free = system.available_memory();
+    system
+        .cgroup_limits()
+        .map_or(free, |limits| free.min(limits.free_memory))
 }
 
-fn copy(program: &Program, src: &Tensor, dst: &Tensor) {
-    // SAFETY: `run` holds the lock and the recording checked that the two share no memory.
-    let (src, dst) = unsafe {
-        (
-            open(program, src, Access::Read),
-            open(program, dst, Access::Write),
-        )
-    };
-    if let (Bytes::Shared(src), Bytes::Exclusive(dst)) = (src.bytes, dst.bytes) {
-        dst.copy_from_slice(src);
-    }
+/// Memory of the machine, or what this process may have of it.
+fn memory_in_all() -> u64 {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let total = system.total_memory();
+    system
+        .cgroup_limits()
+        .map_or(total, |limits| total.min(limits.total_memory))
 }
 
 fn cpu_name(threads: usize) -> String {

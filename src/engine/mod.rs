@@ -1,5 +1,6 @@
 //! Tensors, recordings and the two executors that run them.
 
+pub mod copies;
 pub mod cpu;
 mod device;
 mod dtype;

@@ -37,6 +37,9 @@ pub struct Kernel {
     pub params: &'static [(&'static str, usize)],
     /// The CPU twin.
     pub cpu: fn(&Team, CpuCall<'_>),
+    /// Whether the twin takes several launches at once that do not depend on each other: the first
+    /// call then carries the others (see [`CpuCall::take_others`]).
+    pub cpu_joins: bool,
     /// Chooses the shader variant and its grid for one dispatch.
     pub gpu: fn(&Dispatch, &Tier) -> Variant,
     /// Every shader variant the kernel can choose, for validation.
@@ -264,6 +267,7 @@ pub(crate) mod test_kernel {
         }],
         params: &[],
         cpu: |_, mut call| call.mat_mut(0).row_mut(0)[0] += 1.0,
+        cpu_joins: false,
         gpu: |_, _| Variant::portable("count", [1; 3]),
         variants: Vec::new,
     };

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::DType;
+use super::copies::Source;
 
 /// A read-only matrix of plain elements.
 #[derive(Clone, Copy)]
@@ -28,6 +29,8 @@ pub struct Rows<'a> {
     pub rows: usize,
     pub cols: usize,
     pub row_bytes: usize,
+    /// How to find or make the weight's second copy, where it may have one.
+    pub copy: Option<Source<'a>>,
 }
 
 impl<'a> Rows<'a> {

@@ -46,6 +46,7 @@ pub static ATTENTION: Kernel = Kernel {
     ],
     params: AttentionParams::FIELDS,
     cpu: twin,
+    cpu_joins: false,
     gpu: attention_gpu::choose,
     variants: attention_gpu::variants,
 };

@@ -42,6 +42,7 @@ pub static ATTENTION_BACK_Q: Kernel = Kernel {
     ],
     params: AttentionParams::FIELDS,
     cpu: twin_q,
+    cpu_joins: false,
     gpu: gpu::choose_q,
     variants: gpu::variants_q,
 };
@@ -60,6 +61,7 @@ pub static ATTENTION_BACK_KV: Kernel = Kernel {
     ],
     params: AttentionParams::FIELDS,
     cpu: twin_kv,
+    cpu_joins: false,
     gpu: gpu::choose_kv,
     variants: gpu::variants_kv,
 };

@@ -37,6 +37,7 @@ pub static CROSS_ENTROPY: Kernel = Kernel {
     ],
     params: CrossEntropyParams::FIELDS,
     cpu: twin,
+    cpu_joins: false,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         Variant::portable("cross_entropy", [1, dispatch.view(0).rows as u32, 1])
     },

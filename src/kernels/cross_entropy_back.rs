@@ -29,6 +29,7 @@ pub static CROSS_ENTROPY_BACK: Kernel = Kernel {
     ],
     params: &[],
     cpu: twin,
+    cpu_joins: false,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let logits = dispatch.view(0);
         let groups = [logits.cols.div_ceil(256) as u32, logits.rows as u32, 1];

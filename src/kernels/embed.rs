@@ -29,6 +29,7 @@ pub static EMBED: Kernel = Kernel {
     ],
     params: EmbedParams::FIELDS,
     cpu: twin,
+    cpu_joins: false,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let (weight, out) = (dispatch.view(1), dispatch.view(2));
         let groups = [out.cols.div_ceil(256) as u32, out.rows as u32, 1];

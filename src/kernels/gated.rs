@@ -34,6 +34,7 @@ pub static GATED: Kernel = Kernel {
     ],
     params: GatedParams::FIELDS,
     cpu: twin,
+    cpu_joins: false,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let gate = dispatch.view(0);
         Variant::portable(
@@ -63,6 +64,7 @@ pub static GATED_INTO: Kernel = Kernel {
     ],
     params: GatedParams::FIELDS,
     cpu: twin_into,
+    cpu_joins: false,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let out = dispatch.view(2);
         let groups = [out.cols.div_ceil(256) as u32, out.rows as u32, 1];

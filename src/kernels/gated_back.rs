@@ -33,6 +33,7 @@ pub static GATED_BACK: Kernel = Kernel {
     ],
     params: GatedParams::FIELDS,
     cpu: twin,
+    cpu_joins: false,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let gate = dispatch.view(0);
         let groups = [gate.cols.div_ceil(256) as u32, gate.rows as u32, 1];

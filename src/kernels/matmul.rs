@@ -33,6 +33,7 @@ pub static MATMUL: Kernel = Kernel {
     ],
     params: MatmulParams::FIELDS,
     cpu: twin,
+    cpu_joins: true,
     gpu: matmul_gpu::choose,
     variants: matmul_gpu::variants,
 };
@@ -94,15 +95,65 @@ pub fn matmul_rows(
 }
 
 fn twin(team: &Team, mut call: CpuCall<'_>) {
-    let MatmulParams { accumulate } = call.params();
-    let (x, weight) = (call.mat::<f32>(0), call.rows(1));
-    let bias = call.take(2).map(|view| view.mat::<f32>().row(0));
-    let accumulate = accumulate != 0;
-    let job = cpu::matmul::Matmul {
-        x,
-        weight,
-        bias,
-        accumulate,
-    };
-    job.run(team, Simd::best(), &mut call.mat_mut(3));
+    let others = call.take_others();
+    let (mut jobs, mut outs) = (Vec::new(), Vec::new());
+    for mut call in std::iter::once(call).chain(others) {
+        let MatmulParams { accumulate } = call.params();
+        jobs.push(cpu::matmul::Matmul {
+            x: call.mat::<f32>(0),
+            weight: call.rows(1),
+            bias: call.take(2).map(|view| view.mat::<f32>().row(0)),
+            accumulate: accumulate != 0,
+        });
+        outs.push(call.mat_mut(3));
+    }
+    cpu::matmul::Matmul::run_all(&jobs, team, Simd::best(), &mut outs);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::cpu::CpuDevice;
+    use crate::engine::{DType, Device};
+    use crate::kernels::random::random_weight;
+
+    /// Three products of the same rows, and two that wait for them: what runs as one job gives the
+    /// bits of products run one by one.
+    #[test]
+    fn products_that_run_as_one_are_those_of_each() {
+        let device = Device::Cpu(CpuDevice::new(2));
+        let (hidden, kinds) = (256, [DType::Q4_1, DType::Q6_K, DType::F32]);
+        let values: Vec<f32> = (0..hidden).map(|i| (i as f32 * 0.37).sin()).collect();
+        let x = device.tensor_of(DType::F32, &values, "x").unwrap();
+        let weights = kinds.map(|dtype| {
+            let bytes = random_weight(dtype, hidden, hidden, dtype as u64);
+            device
+                .weight_of(&bytes, dtype, hidden, hidden, "w")
+                .unwrap()
+        });
+        let run = |together: bool| {
+            let out = || device.tensor(DType::F32, 1, hidden, "out").unwrap();
+            let outs: [Tensor; 5] = std::array::from_fn(|_| out());
+            let mut recording = Recording::new();
+            for i in 0..5 {
+                let from = if i < 3 { &x } else { &outs[i - 3] };
+                matmul(
+                    &mut recording,
+                    from,
+                    &weights[i % 3],
+                    None,
+                    &outs[i],
+                    Into::Add,
+                );
+                if !together {
+                    device.run_once(std::mem::take(&mut recording)).unwrap();
+                }
+            }
+            device.run_once(recording).unwrap();
+            outs.map(|out| device.read::<f32>(&out).unwrap())
+        };
+        let (one, each) = (run(true), run(false));
+        assert_eq!(one, each);
+        assert!(one.iter().all(|out| out.iter().any(|&v| v != 0.0)));
+    }
 }

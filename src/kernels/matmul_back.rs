@@ -33,6 +33,7 @@ pub static MATMUL_BACK: Kernel = Kernel {
     ],
     params: MatmulBackParams::FIELDS,
     cpu: twin,
+    cpu_joins: false,
     gpu: matmul_gpu::choose_back,
     variants: matmul_gpu::variants_back,
 };

@@ -30,6 +30,7 @@ pub static RMS_NORM: Kernel = Kernel {
     ],
     params: NormParams::FIELDS,
     cpu: |team, call| twin(team, call, false),
+    cpu_joins: false,
     gpu: |dispatch, tier| variant(false, tier.subgroups, dispatch.view(0).rows as u32),
     variants: || vec![variant(false, false, 1), variant(false, true, 1)],
 };
@@ -40,6 +41,7 @@ pub static RMS_NORM_ADD: Kernel = Kernel {
     bindings: RMS_NORM.bindings,
     params: NormParams::FIELDS,
     cpu: |team, call| twin(team, call, true),
+    cpu_joins: false,
     gpu: |dispatch, tier| variant(true, tier.subgroups, dispatch.view(0).rows as u32),
     variants: || vec![variant(true, false, 1), variant(true, true, 1)],
 };

@@ -33,6 +33,7 @@ pub static RMS_NORM_BACK: Kernel = Kernel {
     ],
     params: NormParams::FIELDS,
     cpu: |team, call| twin(team, call, Into::Replace),
+    cpu_joins: false,
     gpu: |dispatch, tier| variant(Into::Replace, tier.subgroups, dispatch.view(0).rows as u32),
     variants: || [false, true].map(|s| variant(Into::Replace, s, 1)).into(),
 };
@@ -43,6 +44,7 @@ pub static RMS_NORM_BACK_ADD: Kernel = Kernel {
     bindings: RMS_NORM_BACK.bindings,
     params: NormParams::FIELDS,
     cpu: |team, call| twin(team, call, Into::Add),
+    cpu_joins: false,
     gpu: |dispatch, tier| variant(Into::Add, tier.subgroups, dispatch.view(0).rows as u32),
     variants: || [false, true].map(|s| variant(Into::Add, s, 1)).into(),
 };

@@ -82,6 +82,7 @@ pub static SCALE: Kernel = Kernel {
     bindings: &[update("x")],
     params: ScaleParams::FIELDS,
     cpu: scale_twin,
+    cpu_joins: false,
     gpu: |dispatch: &Dispatch, _: &Tier| each_element("scale", dispatch),
     variants: || vec![Variant::portable("scale", [1; 3])],
 };
@@ -92,6 +93,7 @@ pub static SUM_SQUARES: Kernel = Kernel {
     bindings: &[read("x"), update("out")],
     params: &[],
     cpu: squares_twin,
+    cpu_joins: false,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         Variant::portable("sum_squares", [dispatch.view(1).cols as u32, 1, 1]).flag("SQUARES")
     },
@@ -104,6 +106,7 @@ pub static SUM: Kernel = Kernel {
     bindings: SUM_SQUARES.bindings,
     params: &[],
     cpu: sum_twin,
+    cpu_joins: false,
     gpu: |_: &Dispatch, _: &Tier| Variant::portable("sum_squares", [1; 3]),
     variants: || vec![Variant::portable("sum_squares", [1; 3])],
 };
@@ -120,6 +123,7 @@ pub static ADAMW: Kernel = Kernel {
     ],
     params: &[],
     cpu: adamw_twin,
+    cpu_joins: false,
     gpu: |dispatch: &Dispatch, _: &Tier| each_element("adamw", dispatch),
     variants: || vec![Variant::portable("adamw", [1; 3])],
 };
@@ -129,6 +133,7 @@ pub static SGD: Kernel = Kernel {
     bindings: &[update("param"), read("grad"), read("norm2"), read("hyper")],
     params: &[],
     cpu: sgd_twin,
+    cpu_joins: false,
     gpu: |dispatch: &Dispatch, _: &Tier| each_element("sgd", dispatch),
     variants: || vec![Variant::portable("sgd", [1; 3])],
 };

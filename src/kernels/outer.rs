@@ -30,6 +30,7 @@ pub static OUTER: Kernel = Kernel {
     ],
     params: OuterParams::FIELDS,
     cpu: twin,
+    cpu_joins: false,
     gpu: choose,
     variants,
 };

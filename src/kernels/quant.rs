@@ -7,6 +7,12 @@ use crate::engine::DType;
 
 /// Expands one row. `out` is a whole number of blocks and `bytes` holds exactly them.
 pub fn dequantize_row(dtype: DType, bytes: &[u8], out: &mut [f32]) {
+    dequantize_row_inline(dtype, bytes, out);
+}
+
+/// [`dequantize_row`] for functions compiled for more instructions than every processor has.
+#[inline(always)]
+pub fn dequantize_row_inline(dtype: DType, bytes: &[u8], out: &mut [f32]) {
     debug_assert_eq!(dtype.row_bytes(out.len()), Some(bytes.len()));
     let blocks = bytes.chunks_exact(dtype.block_bytes());
     let outs = out.chunks_exact_mut(dtype.block_len());
@@ -46,11 +52,13 @@ pub fn dequantize_row(dtype: DType, bytes: &[u8], out: &mut [f32]) {
     }
 }
 
+#[inline(always)]
 fn half_at(b: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([b[at], b[at + 1]]).to_f32()
 }
 
 /// Low nibbles are the block's first half, high nibbles its second.
+#[inline(always)]
 fn nibbles(packed: &[u8], out: &mut [f32], value: impl Fn(u8) -> f32) {
     let (low, high) = out.split_at_mut(16);
     for ((&byte, low), high) in packed.iter().zip(low).zip(high) {
@@ -62,6 +70,7 @@ fn nibbles(packed: &[u8], out: &mut [f32], value: impl Fn(u8) -> f32) {
 // Levels are unpacked into bytes first and turned into floats after: either loop is then simple
 // enough for the compiler's vectors, which is worth a factor of four to eight.
 
+#[inline(always)]
 fn expand(levels: &[u8], out: &mut [f32], value: impl Fn(f32) -> f32) {
     for (out, level) in out.iter_mut().zip(levels) {
         *out = value(f32::from(*level));
@@ -69,6 +78,7 @@ fn expand(levels: &[u8], out: &mut [f32], value: impl Fn(f32) -> f32) {
 }
 
 /// Nibbles as in [`nibbles`] with a fifth bit for each, from the lowest bit of `high` on.
+#[inline(always)]
 fn five_bits(high: &[u8], packed: &[u8]) -> [u8; 32] {
     let mut levels = [0; 32];
     let (first, second) = levels.split_at_mut(16);
@@ -85,16 +95,55 @@ fn five_bits(high: &[u8], packed: &[u8]) -> [u8; 32] {
 }
 
 /// Scale and minimum of sub-block `j`, six bits each, packed into 12 bytes.
-fn scale_and_min(packed: &[u8], j: usize) -> (f32, f32) {
-    let (scale, min) = if j < 4 {
+#[inline(always)]
+fn scale_and_min(packed: &[u8], j: usize) -> (u8, u8) {
+    if j < 4 {
         (packed[j] & 63, packed[j + 4] & 63)
     } else {
         (
             packed[j + 4] & 15 | packed[j - 4] >> 6 << 4,
             packed[j + 4] >> 4 | packed[j] >> 6 << 4,
         )
-    };
-    (f32::from(scale), f32::from(min))
+    }
+}
+
+/// The levels of a block's weights `32 j` to `32 j + 31` as unsigned numbers; the signed ones of
+/// Q8_0 plus 128.
+pub fn block_levels(dtype: DType, b: &[u8], j: usize) -> [u8; 32] {
+    let mut levels = [0; 32];
+    match dtype {
+        DType::Q8_0 => expand_bytes(&b[2..], &mut levels, |q| q ^ 0x80),
+        DType::Q4_0 => nibble_levels(&b[2..], &mut levels),
+        DType::Q4_1 => nibble_levels(&b[4..], &mut levels),
+        DType::Q5_0 => levels = five_bits(&b[2..6], &b[6..]),
+        DType::Q5_1 => levels = five_bits(&b[4..8], &b[8..]),
+        DType::Q4_K => levels = k_levels(None, &b[16..], j),
+        DType::Q5_K => levels = k_levels(Some(&b[16..48]), &b[48..], j),
+        DType::Q6_K => levels = q6_k_levels(b, j),
+        DType::F32 | DType::F16 | DType::BF16 | DType::U32 => {
+            unreachable!("plain elements have no levels")
+        }
+    }
+    levels
+}
+
+fn expand_bytes(from: &[u8], to: &mut [u8], value: impl Fn(u8) -> u8) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = value(from);
+    }
+}
+
+/// Low nibbles first, then the high ones.
+fn nibble_levels(packed: &[u8], levels: &mut [u8; 32]) {
+    let (first, second) = levels.split_at_mut(16);
+    expand_bytes(packed, first, |q| q & 15);
+    expand_bytes(packed, second, |q| q >> 4);
+}
+
+/// What the scale and the minimum of a K block are multiplied by for each 32 weights.
+pub fn k_scales_and_mins(packed: &[u8]) -> ([u8; 8], [u8; 8]) {
+    let both: [(u8, u8); 8] = std::array::from_fn(|j| scale_and_min(packed, j));
+    (both.map(|(scale, _)| scale), both.map(|(_, min)| min))
 }
 
 /// Q4_K, and Q5_K where `high` holds the fifth bits.
@@ -103,37 +152,49 @@ fn k_block(b: &[u8], high: Option<&[u8]>, packed: &[u8], out: &mut [f32]) {
     let (d, dmin) = (half_at(b, 0), half_at(b, 2));
     for (j, out) in out.chunks_exact_mut(32).enumerate() {
         let (scale, min) = scale_and_min(&b[4..16], j);
-        let (d, m) = (d * scale, dmin * min);
-        let mut levels = [0u8; 32];
-        for (level, byte) in levels.iter_mut().zip(&packed[j / 2 * 32..]) {
-            *level = byte >> (j % 2 * 4) & 15;
-        }
-        if let Some(high) = high {
-            for (level, high) in levels.iter_mut().zip(high) {
-                *level |= (high >> j & 1) << 4;
-            }
-        }
-        expand(&levels, out, |q| d * q - m);
+        let (d, m) = (d * f32::from(scale), dmin * f32::from(min));
+        expand(&k_levels(high, packed, j), out, |q| d * q - m);
     }
 }
 
-fn q6_k_block(b: &[u8], out: &mut [f32]) {
-    let (low, high, scales, d) = (&b[..128], &b[128..192], &b[192..208], half_at(b, 208));
-    for (n, out) in out.chunks_exact_mut(32).enumerate() {
-        let (half, quarter) = (n / 4, n % 4);
-        let low = &low[half * 64 + quarter % 2 * 32..];
-        let high = &high[half * 32..];
-        let mut levels = [0u8; 32];
-        for ((level, low), high) in levels.iter_mut().zip(low).zip(high) {
-            let top = high >> (2 * quarter) & 3;
-            *level = low >> (quarter / 2 * 4) & 15 | top << 4;
+#[inline(always)]
+fn k_levels(high: Option<&[u8]>, packed: &[u8], j: usize) -> [u8; 32] {
+    let mut levels = [0u8; 32];
+    for (level, byte) in levels.iter_mut().zip(&packed[j / 2 * 32..]) {
+        *level = byte >> (j % 2 * 4) & 15;
+    }
+    if let Some(high) = high {
+        for (level, high) in levels.iter_mut().zip(high) {
+            *level |= (high >> j & 1) << 4;
         }
+    }
+    levels
+}
+
+#[inline(always)]
+fn q6_k_block(b: &[u8], out: &mut [f32]) {
+    let (scales, d) = (&b[192..208], half_at(b, 208));
+    for (n, out) in out.chunks_exact_mut(32).enumerate() {
+        let levels = q6_k_levels(b, n);
         let halves = levels.chunks_exact(16).zip(out.chunks_exact_mut(16));
         for ((levels, out), scale) in halves.zip(&scales[2 * n..]) {
             let d = d * f32::from(*scale as i8);
             expand(levels, out, |q| d * (q - 32.0));
         }
     }
+}
+
+#[inline(always)]
+fn q6_k_levels(b: &[u8], n: usize) -> [u8; 32] {
+    let (half, quarter) = (n / 4, n % 4);
+    let low = &b[..128][half * 64 + quarter % 2 * 32..];
+    let high = &b[128..192][half * 32..];
+    let mut levels = [0u8; 32];
+    for ((level, low), high) in levels.iter_mut().zip(low).zip(high) {
+        let top = high >> (2 * quarter) & 3;
+        *level = low >> (quarter / 2 * 4) & 15 | top << 4;
+    }
+    levels
 }
 
 /// Packs one row, rounding to the nearest value a block can hold. `values` is a whole number of

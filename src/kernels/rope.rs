@@ -48,6 +48,7 @@ pub static ROPE: Kernel = Kernel {
     ],
     params: RopeParams::FIELDS,
     cpu: rope_twin,
+    cpu_joins: false,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let params: RopeParams = dispatch.params();
         Variant::portable("rope", [params.heads, dispatch.view(0).rows as u32, 1])
@@ -74,6 +75,7 @@ pub static SCATTER_ROWS: Kernel = Kernel {
     ],
     params: &[],
     cpu: scatter_twin,
+    cpu_joins: false,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let x = dispatch.view(0);
         Variant::portable(

@@ -50,6 +50,7 @@ pub static ROPE_BACK: Kernel = Kernel {
     ],
     params: RopeBackParams::FIELDS,
     cpu: twin,
+    cpu_joins: false,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let params: RopeBackParams = dispatch.params();
         Variant::portable("rope_back", [params.heads, dispatch.view(4).rows as u32, 1])

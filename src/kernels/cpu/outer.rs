@@ -43,7 +43,7 @@ impl Outer<'_> {
                 amx::run(self, team, out)
             }
             #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 | Simd::Amx => tiled::run(self, team, out),
+            Simd::Avx512 | Simd::Vnni | Simd::Amx => tiled::run(self, team, out),
             _ => {
                 let grain = out.cols.div_ceil(2 * team.threads()).next_multiple_of(32);
                 let (cols, parts) = (out.cols, out.parts());

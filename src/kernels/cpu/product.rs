@@ -53,7 +53,7 @@ impl Product<'_> {
         match simd {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the extents are checked; the level says what the processor has.
-            Simd::Avx512 | Simd::Amx => unsafe { wide::run(self) },
+            Simd::Avx512 | Simd::Vnni | Simd::Amx => unsafe { wide::run(self) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Simd::Avx2 => unsafe { narrow::run(self) },

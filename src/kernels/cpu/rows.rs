@@ -22,7 +22,7 @@ macro_rules! for_each_level {
             match simd {
                 // SAFETY: the level says that the processor has these instructions.
                 #[cfg(target_arch = "x86_64")]
-                Simd::Avx512 | Simd::Amx => unsafe { avx512($($arg),*) },
+                Simd::Avx512 | Simd::Vnni | Simd::Amx => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
                 Simd::Avx2 => unsafe { avx2($($arg),*) },

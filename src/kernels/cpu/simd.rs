@@ -13,21 +13,30 @@ pub enum Simd {
     Avx2,
     /// 16 lanes (x86-64).
     Avx512,
+    /// Those with dot products of bytes, for few rows of quantised weights (x86-64).
+    Vnni,
     /// Those and the tile unit, for large multiplications (x86-64, Linux).
     Amx,
 }
 
 impl Simd {
-    const ALL: [Simd; 4] = [Simd::Portable, Simd::Avx2, Simd::Avx512, Simd::Amx];
+    const ALL: [Simd; 5] = [
+        Simd::Portable,
+        Simd::Avx2,
+        Simd::Avx512,
+        Simd::Vnni,
+        Simd::Amx,
+    ];
 
     /// The best level of this processor, or less where `INSCRIBE_SIMD` asks for less
-    /// (`scalar`, `avx2`, `avx512`, `amx`).
+    /// (`scalar`, `avx2`, `avx512`, `vnni`, `amx`).
     pub fn best() -> Simd {
         *BEST.get_or_init(|| {
             Simd::up_to(match std::env::var("INSCRIBE_SIMD").as_deref() {
                 Ok("scalar") => Simd::Portable,
                 Ok("avx2") => Simd::Avx2,
                 Ok("avx512") => Simd::Avx512,
+                Ok("vnni") => Simd::Vnni,
                 _ => Simd::Amx,
             })
         })
@@ -58,6 +67,7 @@ impl Simd {
             Simd::Portable => true,
             Simd::Avx2 => has_avx2(),
             Simd::Avx512 => has_avx512(),
+            Simd::Vnni => has_vnni(),
             Simd::Amx => has_amx(),
         }
     }
@@ -79,6 +89,16 @@ fn has_avx512() -> bool {
         && is_x86_feature_detected!("avx512vl")
 }
 
+#[cfg(target_arch = "x86_64")]
+fn has_vnni() -> bool {
+    has_avx512() && is_x86_feature_detected!("avx512vnni")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_vnni() -> bool {
+    false
+}
+
 #[cfg(not(target_arch = "x86_64"))]
 fn has_avx2() -> bool {
     false
@@ -97,7 +117,7 @@ fn has_amx() -> bool {
         // Leaf 7: bit 22 of EDX says `bf16` products, bit 24 tiles.
         const TILES_AND_BF16: u32 = 1 << 22 | 1 << 24;
         let leaves = std::arch::x86_64::__cpuid(0).eax;
-        has_avx512()
+        has_vnni()
             && is_x86_feature_detected!("avx512bf16")
             && leaves >= 7
             && std::arch::x86_64::__cpuid_count(7, 0).edx & TILES_AND_BF16 == TILES_AND_BF16

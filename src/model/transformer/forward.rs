@@ -187,6 +187,8 @@ impl Transformer {
             Into::Replace,
             &mut lora,
         );
+        // Right after the queries: the processor multiplies the same rows as one job.
+        let (k, keys, values) = self.keys_and_values(rec, place, &normed, &mut lora);
         let rotated = rec.temp(DType::F32, rows, q_width);
         let (angles, at) = (inputs.attend.angles().of(index), inputs.positions);
         let q_norm = layer.q_norm.as_ref();
@@ -200,7 +202,6 @@ impl Transformer {
             self.rope_shape(c.heads),
             false,
         );
-        let (k, keys, values) = self.keys_and_values(rec, place, &normed, &mut lora);
         let attended = rec.temp(DType::F32, rows, q_width);
         let shape = self.attention_shape(index);
         let expected = inputs.expected_keys;

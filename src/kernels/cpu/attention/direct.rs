@@ -14,13 +14,30 @@ pub struct Rows {
     pub dim: usize,
 }
 
-/// `scores[j] = query . row j`
+/// Fetches into the cache rows of a tile some way after row `j`, and as many of the tile of `values`
+/// that is read next: rows lie apart, which the hardware does not foresee.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn fetch(keys: Rows, values: Rows, j: usize, rows: usize) {
+    const AHEAD: usize = 16;
+    const LINE: usize = 16;
+    for i in j..j + rows {
+        for d in (0..keys.dim).step_by(LINE) {
+            let key = keys.data.wrapping_add((i + AHEAD) * keys.stride + d);
+            let value = values.data.wrapping_add(i * values.stride + d);
+            _mm_prefetch::<_MM_HINT_T0>(key.cast());
+            _mm_prefetch::<_MM_HINT_T0>(value.cast());
+        }
+    }
+}
+
+/// `scores[j] = query . row j`; the first query of a tile of keys names the values that follow.
 ///
 /// # Safety
 /// The rows must be there, `query` and `scores` as long as they say, and the processor must have
 /// AVX-512 F.
 #[target_feature(enable = "avx512f,fma")]
-pub unsafe fn scores(query: &[f32], rows: Rows, scores: &mut [f32]) {
+pub unsafe fn scores(query: &[f32], rows: Rows, values: Option<Rows>, scores: &mut [f32]) {
     assert!(query.len() >= rows.dim && scores.len() >= rows.count);
     const AT_ONCE: usize = 4;
     let mut j = 0;
@@ -28,6 +45,9 @@ pub unsafe fn scores(query: &[f32], rows: Rows, scores: &mut [f32]) {
         // The last few rows are done again rather than one at a time.
         let start = j.min(rows.count.saturating_sub(AT_ONCE));
         let last = rows.count - 1;
+        if let Some(values) = values {
+            fetch(rows, values, start, AT_ONCE);
+        }
         let mut sums = [_mm512_setzero_ps(); AT_ONCE];
         for d in (0..rows.dim).step_by(16) {
             let mask = first((rows.dim - d).min(16));

@@ -48,7 +48,7 @@ impl Attention<'_> {
         }
         match simd {
             #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 | Simd::Amx => tiled::run(self, team, out),
+            Simd::Avx512 | Simd::Vnni | Simd::Amx => tiled::run(self, team, out),
             _ => plain::run(self, team, out),
         }
     }

@@ -158,10 +158,11 @@ impl Block<'_> {
                 unsafe {
                     if direct {
                         let keys = self.rows_of(&job.keys, &tile);
-                        for (query, scores) in queries.chunks(width).zip(scores.chunks_mut(KEYS)) {
-                            direct::scores(query, keys, scores);
-                        }
                         let values = self.rows_of(&job.values, &tile);
+                        let mut fetched = Some(values);
+                        for (query, scores) in queries.chunks(width).zip(scores.chunks_mut(KEYS)) {
+                            direct::scores(query, keys, fetched.take(), scores);
+                        }
                         self.shares(tile, scores, largest, total, sums);
                         for (shares, sums) in scores.chunks(KEYS).zip(sums.chunks_mut(width)) {
                             direct::add_shares(shares, values, sums);

@@ -1,7 +1,8 @@
 //! `out = x * weight^T` on the processor.
 //!
-//! Few rows (decoding) are bound by reading the weight: each of its rows is expanded in registers
-//! and multiplied with every row of `x` on the way. Many rows are bound by arithmetic: a panel of
+//! Few rows (decoding) are bound by reading the weight: with 8-bit dot products from a copy laid out
+//! for them (`packed`), or each of its rows is expanded in registers and multiplied with every row of
+//! `x` on the way. Many rows are bound by arithmetic: a panel of
 //! the weight is expanded into a buffer that stays in the cache and multiplied in tiles.
 
 #[cfg(target_arch = "x86_64")]
@@ -10,9 +11,13 @@ mod amx;
 mod few;
 #[cfg(target_arch = "x86_64")]
 mod many;
+#[cfg(target_arch = "x86_64")]
+mod packed;
 mod portable;
 #[cfg(test)]
 pub(crate) mod tests;
+
+use std::slice;
 
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut, Rows};
@@ -40,6 +45,56 @@ pub struct Matmul<'a> {
 impl Matmul<'_> {
     /// Multiplies with the best code of `simd`.
     pub fn run(&self, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
+        self.check(out);
+        if out.rows == 0 || out.cols == 0 {
+            return;
+        }
+        match simd {
+            _ if self.x.cols == 0 => portable::few(self, team, simd, out),
+            #[cfg(target_arch = "x86_64")]
+            _ if self.suits_packed(simd, out)
+                && packed::run(slice::from_ref(self), team, slice::from_mut(out)) => {}
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 | Simd::Vnni | Simd::Amx if out.rows <= FEW_ROWS => {
+                few::run(self, team, out)
+            }
+            _ if out.rows > FEW_ROWS && out.cols <= narrow::MOST_COLS => self.narrow(team, out),
+            #[cfg(target_arch = "x86_64")]
+            Simd::Amx if out.rows >= amx::LEAST_ROWS => amx::run(self, team, out),
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 | Simd::Vnni | Simd::Amx => many::run(self, team, out),
+            _ if out.rows <= FEW_ROWS => portable::few(self, team, simd, out),
+            _ => portable::many(self, team, simd, out),
+        }
+    }
+
+    /// Multiplications that do not depend on each other, as one job where that pays.
+    pub fn run_all(jobs: &[Matmul<'_>], team: &Team, simd: Simd, outs: &mut [MatMut<'_>]) {
+        #[cfg(target_arch = "x86_64")]
+        if jobs
+            .iter()
+            .zip(&*outs)
+            .all(|(job, out)| job.suits_packed(simd, out))
+        {
+            jobs.iter()
+                .zip(&*outs)
+                .for_each(|(job, out)| job.check(out));
+            if packed::run(jobs, team, outs) {
+                return;
+            }
+        }
+        for (job, out) in jobs.iter().zip(outs) {
+            job.run(team, simd, out);
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn suits_packed(&self, simd: Simd, out: &MatMut<'_>) -> bool {
+        simd >= Simd::Vnni && (1..=FEW_ROWS).contains(&out.rows) && out.cols > 0 && self.x.cols > 0
+    }
+
+    /// Holds the shapes against each other: what the unsafe code relies on.
+    fn check(&self, out: &MatMut<'_>) {
         assert_eq!((out.rows, out.cols), (self.x.rows, self.weight.rows));
         assert_eq!(self.x.cols, self.weight.cols);
         assert!(self.bias.is_none_or(|bias| bias.len() == out.cols));
@@ -50,28 +105,12 @@ impl Matmul<'_> {
                 (rows - 1) * stride + len
             }
         };
-        // What the unsafe code below relies on.
         assert!(reach(self.x.rows, self.x.stride, self.x.cols) <= self.x.data.len());
         assert_eq!(
             Some(self.weight.row_bytes),
             self.weight.dtype.row_bytes(self.weight.cols)
         );
         assert!(self.weight.rows * self.weight.row_bytes <= self.weight.data.len());
-        if out.rows == 0 || out.cols == 0 {
-            return;
-        }
-        match simd {
-            _ if self.x.cols == 0 => portable::few(self, team, simd, out),
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 | Simd::Amx if out.rows <= FEW_ROWS => few::run(self, team, out),
-            _ if out.rows > FEW_ROWS && out.cols <= narrow::MOST_COLS => self.narrow(team, out),
-            #[cfg(target_arch = "x86_64")]
-            Simd::Amx if out.rows >= amx::LEAST_ROWS => amx::run(self, team, out),
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 | Simd::Amx => many::run(self, team, out),
-            _ if out.rows <= FEW_ROWS => portable::few(self, team, simd, out),
-            _ => portable::many(self, team, out),
-        }
     }
 
     /// Few columns: the weight is expanded whole.

@@ -1,11 +1,12 @@
 //! Paths for processors without AVX-512.
 
 use super::{Matmul, few_grain};
+use crate::engine::DType;
 use crate::engine::cpu::Team;
 use crate::engine::view::MatMut;
 use crate::kernels::cpu::Simd;
 use crate::kernels::cpu::scratch::with_scratch;
-use crate::kernels::quant::dequantize_row;
+use crate::kernels::quant::{dequantize_row, dequantize_row_inline};
 
 /// One to eight rows: each row of the weight is expanded into the first-level cache.
 pub fn few(job: &Matmul<'_>, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
@@ -15,7 +16,7 @@ pub fn few(job: &Matmul<'_>, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
     team.ranges(weight.rows, grain, |range| {
         with_scratch(weight.cols, |dense| {
             for n in range {
-                dequantize_row(weight.dtype, weight.row(n), dense);
+                expand(simd, weight.dtype, weight.row(n), dense);
                 for r in 0..job.x.rows {
                     let dot = dot(simd, job.x.row(r), dense);
                     // SAFETY: each column belongs to one range.
@@ -28,11 +29,29 @@ pub fn few(job: &Matmul<'_>, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
     });
 }
 
+/// [`dequantize_row`] with the vectors that the processor has.
+fn expand(simd: Simd, dtype: DType, row: &[u8], out: &mut [f32]) {
+    match simd {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level says that the processor has these instructions.
+        Simd::Avx2 | Simd::Avx512 | Simd::Vnni | Simd::Amx => unsafe {
+            expand_avx2(dtype, row, out);
+        },
+        _ => dequantize_row(dtype, row, out),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn expand_avx2(dtype: DType, row: &[u8], out: &mut [f32]) {
+    dequantize_row_inline(dtype, row, out);
+}
+
 fn dot(simd: Simd, a: &[f32], b: &[f32]) -> f32 {
     match simd {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level says that the processor has these instructions.
-        Simd::Avx2 | Simd::Avx512 | Simd::Amx => unsafe { dot_avx2(a, b) },
+        Simd::Avx2 | Simd::Avx512 | Simd::Vnni | Simd::Amx => unsafe { dot_avx2(a, b) },
         _ => lanes(a, b, |a, b, sum| a * b + sum),
     }
 }
@@ -62,7 +81,7 @@ fn lanes(a: &[f32], b: &[f32], fma: impl Fn(f32, f32, f32) -> f32) -> f32 {
 }
 
 /// Many rows: a panel of the weight is expanded and given to the `gemm` crate.
-pub fn many(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>) {
+pub fn many(job: &Matmul<'_>, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
     const PANEL: usize = 64;
     let (x, weight) = (&job.x, &job.weight);
     let rows = out.rows;
@@ -76,7 +95,7 @@ pub fn many(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>) {
                     .clone()
                     .zip(dense.chunks_exact_mut(weight.cols.max(1)))
                 {
-                    dequantize_row(weight.dtype, weight.row(n), dense);
+                    expand(simd, weight.dtype, weight.row(n), dense);
                 }
                 for r in 0..rows {
                     // SAFETY: each column belongs to one range.

@@ -102,6 +102,7 @@ fn check(simd: Simd, dtype: DType, shape: (usize, usize, usize), gap: usize, fla
             rows: n,
             cols: k,
             row_bytes: dtype.row_bytes(k).expect("whole blocks"),
+            copy: None,
         },
         bias: (flags & 1 != 0).then_some(&bias[..]),
         accumulate: flags & 2 != 0,

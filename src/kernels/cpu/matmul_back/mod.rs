@@ -53,7 +53,7 @@ impl MatmulBack<'_> {
             #[cfg(target_arch = "x86_64")]
             Simd::Amx if dx.rows >= amx::LEAST_ROWS => amx::run(self, team, dx),
             #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 | Simd::Amx => many::run(self, team, dx),
+            Simd::Avx512 | Simd::Vnni | Simd::Amx => many::run(self, team, dx),
             _ => portable::run(self, team, dx),
         }
     }

@@ -31,6 +31,7 @@ fn check(simd: Simd, case: &Case) {
         rows: n,
         cols: k,
         row_bytes: case.dtype.row_bytes(k).expect("whole blocks"),
+        copy: None,
     };
     let dy = Mat {
         data: &dy,
@@ -143,6 +144,7 @@ fn the_same_product_has_the_same_bits() {
             rows: n,
             cols: k,
             row_bytes: DType::Q4_K.row_bytes(k).expect("whole blocks"),
+            copy: None,
         },
         accumulate: false,
     };
