@@ -73,6 +73,7 @@ pub static ADD: Kernel = Kernel {
     bindings: &[update("sum"), read("x")],
     params: &[],
     cpu: add_twin,
+    cpu_joins: false,
     gpu: |dispatch: &Dispatch, _: &Tier| each_element("add", dispatch),
     variants: || vec![Variant::portable("add", [1; 3])],
 };
