@@ -3,6 +3,7 @@
 //!
 //! Nothing else names a colour or a font size.
 
+mod icons;
 mod legend;
 mod palette;
 mod style;
@@ -11,7 +12,8 @@ mod widgets;
 use eframe::egui::{self, Color32, RichText, TextStyle};
 use inscribe::write::figure::colour;
 
-pub use legend::{ColourScale, Map, Mark, draw_mark, hatch, keys, legend};
+pub use icons::{Icon, icon_button};
+pub use legend::{ColourScale, Map, Mark, draw_mark, hatch, keys, keys_at, legend};
 pub use palette::Palette;
 pub use style::install;
 pub use widgets::{card, empty, number, primary_button, section, segmented};

@@ -197,24 +197,60 @@ pub fn hatch(painter: &Painter, area: Rect, colour: Color32) {
     }
 }
 
+/// Height of a line of keys.
+const KEY: f32 = 18.0;
+
 /// Marks with what they stand for, in a row that wraps.
 pub fn keys(ui: &mut Ui, entries: &[(Mark, Color32, &str)]) {
-    let theme = Theme::of(ui);
-    let font: FontId = TextStyle::Small.resolve(ui.style());
-    ui.horizontal_wrapped(|ui| {
+    ui.scope(|ui| {
+        ui.spacing_mut().interact_size.y = KEY;
         ui.spacing_mut().item_spacing = vec2(space::L, space::XS);
-        for (mark, colour, label) in entries {
-            let text =
-                ui.painter()
-                    .layout_no_wrap((*label).to_owned(), font.clone(), theme.palette.muted);
-            let size = vec2(20.0 + text.size().x, 18.0);
-            let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
-            let at = pos2(rect.left() + 7.0, rect.center().y);
-            draw_mark(ui.painter(), *mark, at, 4.5, *colour);
-            let text_at = Align2::LEFT_CENTER
-                .align_size_within_rect(text.size(), rect.with_min_x(rect.left() + 20.0));
-            ui.painter().galley(text_at.min, text, theme.palette.muted);
-            response.widget_info(|| WidgetInfo::labeled(Role::Label, true, *label));
-        }
+        ui.horizontal_wrapped(|ui| {
+            for entry in entries {
+                let width = key_width(ui, entry.2);
+                let (rect, response) = ui.allocate_exact_size(vec2(width, KEY), Sense::hover());
+                key(ui, rect, *entry, &response);
+            }
+        });
     });
+}
+
+/// Marks with what they stand for on one line that ends at a point; returns its width.
+pub fn keys_at(ui: &Ui, right_middle: Pos2, entries: &[(Mark, Color32, &str)]) -> f32 {
+    let widths: Vec<f32> = entries
+        .iter()
+        .map(|(.., label)| key_width(ui, label))
+        .collect();
+    let gaps = space::L * entries.len().saturating_sub(1) as f32;
+    let all = widths.iter().sum::<f32>() + gaps;
+    let mut left = right_middle.x - all;
+    for (entry, width) in entries.iter().zip(widths) {
+        let middle = pos2(left + width / 2.0, right_middle.y);
+        let rect = Rect::from_center_size(middle, vec2(width, KEY));
+        let id = ui
+            .scope_id()
+            .with(("key", entry.2, left as i32, middle.y as i32));
+        let response = ui.interact(rect, id, Sense::hover());
+        key(ui, rect, *entry, &response);
+        left += width + space::L;
+    }
+    all
+}
+
+fn key_width(ui: &Ui, label: &str) -> f32 {
+    let font: FontId = TextStyle::Small.resolve(ui.style());
+    let muted = Theme::of(ui).palette.muted;
+    let text = ui.painter().layout_no_wrap(label.to_owned(), font, muted);
+    18.0 + text.size().x
+}
+
+fn key(ui: &Ui, rect: Rect, (mark, colour, label): (Mark, Color32, &str), response: &Response) {
+    let muted = Theme::of(ui).palette.muted;
+    let font: FontId = TextStyle::Small.resolve(ui.style());
+    let at = pos2(rect.left() + 6.0, rect.center().y);
+    draw_mark(ui.painter(), mark, at, 4.5, colour);
+    let text = pos2(rect.left() + 18.0, rect.center().y);
+    ui.painter()
+        .text(text, Align2::LEFT_CENTER, label, font, muted);
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, label));
 }

@@ -1,0 +1,335 @@
+//! What the views of a run draw, worked out of its record once per change.
+
+use egui_plot::PlotPoint;
+use inscribe::write::event::{ChunkSteps, StepKind};
+use inscribe::write::figure::format;
+use inscribe::write::run::{ChunkRecord, RunRecord, SegmentRecord};
+
+use crate::action::Selection;
+
+/// More steps than a plot has pixels are drawn by the lowest and the highest of each part.
+const MOST_POINTS: usize = 4096;
+
+/// A chunk on the axis of the whole document.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cell {
+    pub segment: usize,
+    /// Within its segment.
+    pub chunk: usize,
+    /// Tokens of the whole document.
+    pub from: usize,
+    pub to: usize,
+    pub record: ChunkRecord,
+    /// What it is called in the text of the views: `Chunk 3`.
+    pub name: String,
+    /// All of it in a sentence, for screen readers and tests.
+    pub label: String,
+}
+
+impl Cell {
+    pub fn tokens(&self) -> usize {
+        self.to - self.from
+    }
+
+    /// How much its loss fell; negative where it rose.
+    pub fn gain(&self) -> Option<f64> {
+        Some(self.record.loss_before? - self.record.loss_after?)
+    }
+}
+
+/// Steps of one kind as points, and which steps they are.
+#[derive(Clone, Debug, Default)]
+pub struct StepPoints {
+    pub points: Vec<PlotPoint>,
+    pub steps: Vec<usize>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    pub cells: Vec<Cell>,
+    pub tokens: usize,
+    /// First token of each segment.
+    pub segment_starts: Vec<usize>,
+    /// Lowest and highest utility.
+    pub utility: Option<(f64, f64)>,
+    /// The largest distance of a signed utility from zero.
+    pub signed: Option<f64>,
+    /// The most steps that any chunk was planned or got.
+    pub most_steps: u32,
+    /// Lowest and highest loss of a chunk, before or after.
+    pub losses: Option<(f64, f64)>,
+    /// Whether any chunk keeps tokens out of its steps.
+    pub held_out: bool,
+    pub coverage: StepPoints,
+    pub by_utility: StepPoints,
+    pub smoothed: Vec<PlotPoint>,
+    /// For each cell, its steps in order (places in the record's list).
+    pub steps_of: Vec<Vec<usize>>,
+}
+
+impl Figures {
+    pub fn of(record: &RunRecord) -> Figures {
+        let mut figures = Figures {
+            cells: cells(record),
+            ..Figures::default()
+        };
+        let mut start = 0;
+        for segment in &record.segments {
+            figures.segment_starts.push(start);
+            start += document_tokens(segment);
+        }
+        figures.tokens = match record.segments.iter().all(|s| !s.chunks.is_empty()) {
+            true => start,
+            false => record.tokens().max(start),
+        };
+        figures.ranges(record);
+        figures.step_points(record);
+        figures
+    }
+
+    /// The place of the chosen chunk among the cells.
+    pub fn selected(&self, selection: &Selection) -> Option<usize> {
+        self.place(selection.segment, selection.chunk?)
+    }
+
+    /// The place of a chunk among the cells: they stand in the order of the document.
+    pub fn place(&self, segment: usize, chunk: usize) -> Option<usize> {
+        let key = |cell: &Cell| (cell.segment, cell.chunk);
+        self.cells.binary_search_by_key(&(segment, chunk), key).ok()
+    }
+
+    fn ranges(&mut self, record: &RunRecord) {
+        let chunks = || self.cells.iter().map(|cell| &cell.record);
+        let measured = chunks().any(|c| c.utility.is_some());
+        self.utility = record.utility_range().filter(|_| measured);
+        let signed = chunks().filter_map(|c| c.signed).filter(|s| s.is_finite());
+        self.signed = signed.map(f64::abs).reduce(f64::max);
+        let steps = chunks().map(|c| c.planned.total().max(c.taken.total()));
+        self.most_steps = steps.max().unwrap_or(0);
+        self.held_out = chunks().any(|c| c.held_out_before.or(c.held_out_after).is_some());
+        let all = chunks().flat_map(|c| {
+            [
+                c.loss_before,
+                c.loss_after,
+                c.held_out_before,
+                c.held_out_after,
+            ]
+        });
+        self.losses = range(all.flatten());
+    }
+
+    fn step_points(&mut self, record: &RunRecord) {
+        self.steps_of = vec![Vec::new(); self.cells.len()];
+        let mut kinds = [Vec::new(), Vec::new()];
+        for (at, step) in record.steps.iter().enumerate() {
+            let step = &step.step;
+            let place = step.chunk.and_then(|chunk| self.place(step.segment, chunk));
+            if let Some(steps) = place.and_then(|place| self.steps_of.get_mut(place)) {
+                steps.push(at);
+            }
+            kinds[usize::from(step.kind == StepKind::Utility)].push(at);
+        }
+        let loss = |at: usize| record.steps[at].step.loss;
+        let point = |at: usize, y: f64| PlotPoint::new(record.steps[at].step.step as f64, y);
+        let points = |steps: Vec<usize>| {
+            let steps = thinned(steps, loss);
+            StepPoints {
+                points: steps.iter().map(|&at| point(at, loss(at))).collect(),
+                steps,
+            }
+        };
+        let [coverage, by_utility] = kinds;
+        (self.coverage, self.by_utility) = (points(coverage), points(by_utility));
+        let smooth = |at: usize| record.steps[at].smoothed;
+        let line = thinned((0..record.steps.len()).collect(), smooth);
+        self.smoothed = line.into_iter().map(|at| point(at, smooth(at))).collect();
+    }
+}
+
+/// Tokens of the document in a segment: its own count also has what opens and closes the document
+/// for the model.
+fn document_tokens(segment: &SegmentRecord) -> usize {
+    let ends = segment.chunks.iter().map(|chunk| chunk.tokens.end);
+    ends.max().filter(|&end| end > 0).unwrap_or(segment.tokens)
+}
+
+/// Lowest and highest of what is finite.
+pub fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    values.filter(|v| v.is_finite()).fold(None, |range, v| {
+        let (low, high) = range.unwrap_or((v, v));
+        Some((v.min(low), v.max(high)))
+    })
+}
+
+/// Round values from `low` to `high` with their labels, all with as many decimals.
+pub fn tick_labels(low: f64, high: f64, most: usize) -> Vec<(f64, String)> {
+    let ticks = format::ticks(low, high, most);
+    let step = match ticks.as_slice() {
+        [a, b, ..] => b - a,
+        _ => 0.1,
+    };
+    let label = |value: f64| tick_label(value, step);
+    ticks.iter().map(|&value| (value, label(value))).collect()
+}
+
+/// A value with as many decimals as a step between ticks needs.
+pub fn tick_label(value: f64, step: f64) -> String {
+    let decimals = (0..4).find(|&d| {
+        let scaled = step * 10f64.powi(d);
+        (scaled - scaled.round()).abs() < 1e-6 * scaled.abs().max(1e-9)
+    });
+    let decimals = decimals.unwrap_or(4) as usize;
+    let text = format!("{value:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(rest) if rest.chars().all(|c| matches!(c, '0' | '.')) => rest.to_owned(),
+        Some(rest) => format!("−{rest}"),
+        None => text,
+    }
+}
+
+/// All steps, or of each part the lowest and the highest, in order.
+fn thinned(steps: Vec<usize>, value: impl Fn(usize) -> f64) -> Vec<usize> {
+    if steps.len() <= MOST_POINTS {
+        return steps;
+    }
+    let part = (2 * steps.len()).div_ceil(MOST_POINTS);
+    let mut kept = Vec::with_capacity(MOST_POINTS + 2);
+    for part in steps.chunks(part) {
+        let by_value = |a: &&usize, b: &&usize| value(**a).total_cmp(&value(**b));
+        let low = part.iter().min_by(by_value).copied();
+        let high = part.iter().max_by(by_value).copied();
+        let mut both: Vec<usize> = low.into_iter().chain(high).collect();
+        both.sort_unstable();
+        both.dedup();
+        kept.extend(both);
+    }
+    kept
+}
+
+fn cells(record: &RunRecord) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    let several = record.segments.len() > 1;
+    let size = record.settings.as_ref().map_or(1024, |s| s.chunk.max(1));
+    let mut start = 0;
+    for (segment, part) in record.segments.iter().enumerate() {
+        // Without a local pass the utilities told are zeros that nobody measured.
+        let measured = part.local_surprisal.iter().any(Option::is_some);
+        for (chunk, own) in part.chunks.iter().enumerate() {
+            let mut own = own.clone();
+            if !measured {
+                (own.utility, own.signed) = (None, None);
+            }
+            let tokens = match own.tokens.is_empty() {
+                false => own.tokens.clone(),
+                // Not known yet: chunks of the size that the settings name.
+                true => {
+                    let from = chunk.saturating_mul(size).min(part.tokens);
+                    from..from.saturating_add(size).min(part.tokens)
+                }
+            };
+            let name = match several {
+                true => format!("Chunk {} of part {}", chunk + 1, segment + 1),
+                false => format!("Chunk {}", chunk + 1),
+            };
+            cells.push(Cell {
+                segment,
+                chunk,
+                from: start + tokens.start,
+                to: start + tokens.end.max(tokens.start),
+                label: label(&name, &own),
+                record: own,
+                name,
+            });
+        }
+        start += document_tokens(part);
+    }
+    cells
+}
+
+fn label(name: &str, chunk: &ChunkRecord) -> String {
+    let mut parts = vec![match &chunk.title {
+        Some(title) => format!("{name}: {title}"),
+        None => name.to_owned(),
+    }];
+    if let Some(utility) = chunk.utility {
+        parts.push(format!("utility {}", format::number(utility)));
+    }
+    if chunk.planned.total() > 0 {
+        parts.push(steps_in_words(chunk.taken, chunk.planned));
+    }
+    if let (Some(before), Some(after)) = (chunk.loss_before, chunk.loss_after) {
+        let (before, after) = (format::number(before), format::number(after));
+        parts.push(format!("loss {before} to {after}"));
+    }
+    parts.join(", ")
+}
+
+/// `3 of 5 steps`.
+pub fn steps_in_words(taken: ChunkSteps, planned: ChunkSteps) -> String {
+    format!("{} of {} steps", taken.total(), planned.total())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use inscribe::write::synthetic::{Invented, events};
+
+    fn invented(run: Invented) -> Figures {
+        Figures::of(&RunRecord::from_events(&events(&run)))
+    }
+
+    #[test]
+    fn cells_stand_end_to_end_over_all_segments() {
+        let figures = invented(Invented {
+            tokens: 9000,
+            context: 4000,
+            ..Invented::default()
+        });
+        assert_eq!(figures.segment_starts, [0, 4000, 8000]);
+        let mut at = 0;
+        for cell in &figures.cells {
+            assert_eq!(cell.from, at);
+            at = cell.to;
+        }
+        assert_eq!((at, figures.tokens), (9000, 9000));
+        let last = figures.cells.last().unwrap();
+        assert_eq!(
+            figures.place(last.segment, last.chunk),
+            Some(figures.cells.len() - 1)
+        );
+        assert_eq!(figures.place(0, 99), None);
+    }
+
+    #[test]
+    fn every_step_is_a_point_of_its_kind_and_chunk() {
+        let figures = invented(Invented::default());
+        let (coverage, utility) = (&figures.coverage, &figures.by_utility);
+        assert_eq!(coverage.points.len() + utility.points.len(), 48);
+        assert_eq!(coverage.points.len(), figures.cells.len());
+        for (cell, steps) in figures.cells.iter().zip(&figures.steps_of) {
+            assert_eq!(cell.record.taken.total() as usize, steps.len());
+        }
+    }
+
+    #[test]
+    fn ticks_have_as_many_decimals_as_they_need() {
+        let labels = |low, high| -> Vec<String> {
+            tick_labels(low, high, 4)
+                .into_iter()
+                .map(|(_, label)| label)
+                .collect()
+        };
+        assert_eq!(labels(0.0, 10.0), ["0.0", "2.5", "5.0", "7.5", "10.0"]);
+        assert_eq!(labels(0.0, 4.0), ["0", "1", "2", "3", "4"]);
+        assert_eq!(labels(-0.2, 0.2), ["−0.2", "−0.1", "0.0", "0.1", "0.2"]);
+    }
+
+    #[test]
+    fn many_steps_keep_their_extremes() {
+        let value = |at: usize| if at == 77_777 { 9.0 } else { (at % 7) as f64 };
+        let kept = thinned((0..100_000).collect(), value);
+        assert!(kept.len() <= MOST_POINTS + 2, "{}", kept.len());
+        assert!(kept.contains(&77_777));
+        assert!(kept.windows(2).all(|w| w[0] < w[1]));
+    }
+}

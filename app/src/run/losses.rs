@@ -1,0 +1,242 @@
+//! The loss of every step as it came, coverage and utility steps told apart, with their smoothed
+//! course.
+
+use eframe::egui::{Color32, TextStyle, Ui};
+use egui_plot::{
+    AxisHints, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints, Points,
+    VLine,
+};
+use inscribe::write::event::StepKind;
+use inscribe::write::figure::format;
+use inscribe::write::run::RunRecord;
+
+use super::figures::{Figures, StepPoints, tick_label};
+use crate::action::Selection;
+use crate::theme::{Mark, Theme, empty, keys};
+
+const COVERAGE: &str = "coverage";
+const UTILITY: &str = "by utility";
+
+/// What the marks of the plot mean.
+pub fn loss_keys(ui: &mut Ui, other: Option<&str>) {
+    let p = Theme::of(ui).palette;
+    let mut entries = vec![
+        (Mark::Diamond, p.coverage, "coverage step"),
+        (Mark::Dot, p.utility, "utility step"),
+        (Mark::Line, p.ink, "smoothed"),
+    ];
+    if let Some(other) = other {
+        entries.push((Mark::Dashes, p.accent, other));
+    }
+    keys(ui, &entries);
+}
+
+pub struct LossPlot<'a> {
+    id: &'a str,
+    height: f32,
+    /// Lowest and highest loss and the last step, where axes are shared.
+    bounds: Option<(f64, f64, usize)>,
+    /// A second run, drawn as its smoothed course alone.
+    other: Option<&'a Figures>,
+}
+
+impl<'a> LossPlot<'a> {
+    pub fn new(id: &'a str, height: f32) -> LossPlot<'a> {
+        LossPlot {
+            id,
+            height: height.max(80.0),
+            bounds: None,
+            other: None,
+        }
+    }
+
+    pub fn bounds(mut self, bounds: (f64, f64, usize)) -> Self {
+        self.bounds = Some(bounds);
+        self
+    }
+
+    pub fn other(mut self, figures: &'a Figures) -> Self {
+        self.other = Some(figures);
+        self
+    }
+
+    pub fn show(self, ui: &mut Ui, figures: &Figures, record: &RunRecord, selection: &Selection) {
+        if record.steps.is_empty() && self.other.is_none() {
+            empty(
+                ui,
+                "No step yet",
+                "Each gradient step appears here as it is taken.",
+            );
+            return;
+        }
+        let p = Theme::of(ui).palette;
+        let chosen = figures.selected(selection);
+        let fade = |colour: Color32| match chosen.is_some() {
+            true => colour.gamma_multiply(0.4),
+            false => colour,
+        };
+        let radius = match record.steps.len() {
+            0..200 => 4.0,
+            200..800 => 3.0,
+            _ => 2.2,
+        };
+        let marks = [
+            points(COVERAGE, &figures.coverage, MarkerShape::Diamond)
+                .color(fade(p.coverage))
+                .filled(false)
+                .radius(radius + 0.5),
+            points(UTILITY, &figures.by_utility, MarkerShape::Circle)
+                .color(fade(p.utility))
+                .radius(radius - 0.5),
+        ];
+        self.plot(ui, figures, record).show(ui, |plot| {
+            for marks in marks {
+                plot.points(marks);
+            }
+            let line = PlotPoints::Borrowed(&figures.smoothed);
+            let ink = if chosen.is_some() { p.muted } else { p.ink };
+            plot.line(Line::new("", line).color(ink).width(2.0).allow_hover(false));
+            if let Some(other) = self.other {
+                let line = PlotPoints::Borrowed(&other.smoothed);
+                let style = LineStyle::dashed_dense();
+                plot.line(
+                    Line::new("", line)
+                        .color(p.accent)
+                        .width(1.5)
+                        .style(style)
+                        .allow_hover(false),
+                );
+            }
+            if let Some(place) = chosen {
+                for marks in own_points(figures, record, place, radius, p.coverage, p.utility) {
+                    plot.points(marks);
+                }
+            }
+            if let Some(saved) = record.checkpointed.filter(|&s| s < record.steps.len()) {
+                let line = VLine::new("", saved as f64).color(p.faint).width(1.0);
+                plot.vline(line.style(LineStyle::dotted_dense()).allow_hover(false));
+            }
+        });
+    }
+
+    fn plot<'b>(&self, ui: &Ui, figures: &'b Figures, record: &'b RunRecord) -> Plot<'b> {
+        let p = Theme::of(ui).palette;
+        let all = record.steps_to_take().max(2) as f64;
+        let font = TextStyle::Small.resolve(ui.style());
+        let axis =
+            |axis: AxisHints<'b>| axis.tick_label_font(font.clone()).tick_label_color(p.muted);
+        let x_axis = axis(AxisHints::new_x()).formatter(|mark, _| {
+            let whole = mark.value.fract().abs() < 1e-6 && mark.value > 0.0;
+            if whole {
+                format::count(mark.value as usize)
+            } else {
+                String::new()
+            }
+        });
+        let y_axis = axis(AxisHints::new_y())
+            .min_thickness(36.0)
+            .formatter(|mark, _| tick_label(mark.value, mark.step_size));
+        let mut plot = Plot::new(self.id)
+            .height(self.height)
+            .show_background(false)
+            .show_crosshair(false)
+            .allow_scroll(false)
+            .allow_boxed_zoom(false)
+            .grid_color(p.grid)
+            .grid_fade(0.0)
+            .include_x(0.0)
+            .include_x(all + 0.5)
+            .custom_x_axes(vec![x_axis])
+            .custom_y_axes(vec![y_axis])
+            .x_grid_spacer(|input| marks(input.bounds, 10, true))
+            .y_grid_spacer(|input| marks(input.bounds, 5, false))
+            .label_formatter(move |at| hover_text(at, figures, record));
+        if let Some((low, high, last)) = self.bounds {
+            let margin = (high - low).max(0.1) * 0.08;
+            plot = plot
+                .default_x_bounds(0.0, last as f64 + 0.5)
+                .default_y_bounds(low - margin, high + margin);
+        }
+        plot
+    }
+}
+
+/// Round places for grid lines.
+fn marks(bounds: (f64, f64), most: usize, whole: bool) -> Vec<egui_plot::GridMark> {
+    let ticks = format::ticks(bounds.0, bounds.1, most);
+    let step = match ticks.as_slice() {
+        [a, b, ..] => b - a,
+        _ => 1.0,
+    };
+    let kept = ticks
+        .into_iter()
+        .filter(|t| !whole || t.fract().abs() < 1e-6);
+    kept.map(|value| egui_plot::GridMark {
+        value,
+        step_size: step,
+    })
+    .collect()
+}
+
+fn points<'a>(name: &str, of: &'a StepPoints, shape: MarkerShape) -> Points<'a> {
+    Points::new(name, PlotPoints::Borrowed(&of.points)).shape(shape)
+}
+
+/// The steps of the chosen chunk, drawn over the others.
+fn own_points(
+    figures: &Figures,
+    record: &RunRecord,
+    place: usize,
+    radius: f32,
+    coverage: Color32,
+    utility: Color32,
+) -> [Points<'static>; 2] {
+    let steps = figures.steps_of.get(place).map_or(&[][..], Vec::as_slice);
+    let of = |kind: StepKind| -> Vec<PlotPoint> {
+        let steps = steps.iter().filter_map(|&at| record.steps.get(at));
+        let own = steps.filter(|s| s.step.kind == kind);
+        own.map(|s| PlotPoint::new(s.step.step as f64, s.step.loss))
+            .collect()
+    };
+    let make = |kind, shape, colour| {
+        Points::new("", PlotPoints::Owned(of(kind)))
+            .shape(shape)
+            .color(colour)
+            .filled(kind == StepKind::Utility)
+            .radius(radius + 2.0)
+            .allow_hover(false)
+    };
+    [
+        make(StepKind::Coverage, MarkerShape::Diamond, coverage),
+        make(StepKind::Utility, MarkerShape::Circle, utility),
+    ]
+}
+
+fn hover_text(at: &HoverPosition<'_>, figures: &Figures, record: &RunRecord) -> Option<String> {
+    let HoverPosition::NearDataPoint {
+        plot_name, index, ..
+    } = at
+    else {
+        return None;
+    };
+    let of = match *plot_name {
+        COVERAGE => &figures.coverage,
+        UTILITY => &figures.by_utility,
+        _ => return None,
+    };
+    let step = &record.steps.get(*of.steps.get(*index)?)?.step;
+    let place = step
+        .chunk
+        .and_then(|chunk| figures.place(step.segment, chunk));
+    let name = match place.and_then(|place| figures.cells.get(place)) {
+        Some(cell) => cell.name.clone(),
+        None => "Whole document".to_owned(),
+    };
+    Some(format!(
+        "Step {} · {name} · {plot_name}\nloss {} nats a token\ngradient norm {}, {}",
+        format::count(step.step),
+        format::number(step.loss),
+        format::number(step.grad_norm),
+        format::duration(step.seconds),
+    ))
+}
