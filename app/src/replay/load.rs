@@ -1,0 +1,91 @@
+//! Reading a saved run, away from the thread that draws.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::thread;
+
+use inscribe::write::event::Event;
+use inscribe::write::run::read_events;
+
+/// The sample document written by utility, and with the same steps spread evenly.
+const SAMPLE: &str = include_str!("../../../assets/sample-run.jsonl");
+const SAMPLE_EVENLY: &str = include_str!("../../../assets/sample-run-uniform.jsonl");
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The run that the program ships.
+    Sample,
+    /// The same document and budget, steps spread evenly.
+    SampleEvenly,
+    /// An events file or a memory's folder.
+    Path(PathBuf),
+}
+
+/// A run read from its file.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub name: String,
+    pub events: Vec<Event>,
+}
+
+/// A run being read.
+#[derive(Debug)]
+pub struct Loading(Receiver<Result<Loaded, String>>);
+
+impl Loading {
+    /// The run, once it is there.
+    pub fn ready(&self) -> Option<Result<Loaded, String>> {
+        match self.0.try_recv() {
+            Ok(loaded) => Some(loaded),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err("reading the run was cut off".to_owned())),
+        }
+    }
+}
+
+/// Reads a run in the background; `wake` is called when it is there.
+pub fn load(source: Source, wake: impl FnOnce() + Send + 'static) -> Loading {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        // Nobody waits for it any more if this fails.
+        let _ = sender.send(read(&source));
+        wake();
+    });
+    Loading(receiver)
+}
+
+/// Reads a run; for the thread that draws, see [`load`].
+pub fn read(source: &Source) -> Result<Loaded, String> {
+    match source {
+        Source::Sample => shipped("Sample: steps by utility", SAMPLE),
+        Source::SampleEvenly => shipped("Sample: steps spread evenly", SAMPLE_EVENLY),
+        Source::Path(path) => {
+            let file =
+                read_events(path).map_err(|error| match std::error::Error::source(&error) {
+                    Some(cause) => format!("{error}: {cause}"),
+                    None => error.to_string(),
+                })?;
+            let named = match file.path.parent().and_then(|p| p.file_name()) {
+                // `events.jsonl` says less than the memory's folder does.
+                Some(folder) if file.path.file_name().is_some_and(|n| n == "events.jsonl") => {
+                    folder
+                }
+                _ => file.path.file_name().unwrap_or_default(),
+            };
+            let name = named.to_string_lossy().into_owned();
+            Ok(Loaded {
+                name,
+                events: file.events,
+            })
+        }
+    }
+}
+
+fn shipped(name: &str, lines: &str) -> Result<Loaded, String> {
+    let lines = lines.lines().filter(|line| !line.trim().is_empty());
+    let events: Result<Vec<Event>, _> = lines.map(serde_json::from_str).collect();
+    Ok(Loaded {
+        name: name.to_owned(),
+        events: events.map_err(|error| error.to_string())?,
+    })
+}
