@@ -3,11 +3,15 @@
 pub mod action;
 pub mod app;
 pub mod carry;
+pub mod compare;
 pub mod dialogs;
 pub mod engine;
+pub mod replay;
 pub mod reports;
+pub mod run;
 pub mod screens;
 pub mod state;
+pub mod teach;
 pub mod theme;
 pub mod trouble;
 
