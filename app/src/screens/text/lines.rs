@@ -149,8 +149,9 @@ mod tests {
 
     fn rows_of(text: &str, width: f32) -> Vec<String> {
         let document = document(text);
-        let mut a = Widths::new(|_: char| 1.0);
-        let mut b = Widths::new(|_: char| 1.0);
+        let one = |_: char| 1.0;
+        let mut a = Widths::new(one);
+        let mut b = Widths::new(one);
         let rows = wrap(&document, width, &mut a, &mut b);
         let words = rows.iter().map(|row| document.text[row.bytes()].to_owned());
         words.collect()
@@ -174,8 +175,9 @@ mod tests {
     #[test]
     fn headings_are_known_and_bytes_are_found() {
         let document = document("# Head\n\nWords here.\n");
-        let mut a = Widths::new(|_: char| 1.0);
-        let mut b = Widths::new(|_: char| 1.0);
+        let one = |_: char| 1.0;
+        let mut a = Widths::new(one);
+        let mut b = Widths::new(one);
         let rows = wrap(&document, 100.0, &mut a, &mut b);
         assert!(rows[0].heading && !rows[1].heading && !rows[2].heading);
         for (at, row) in rows.iter().enumerate() {
