@@ -444,7 +444,7 @@ fn arms_are_compared_over_seeds() {
         );
     }
     // An arm may have settings of its own.
-    let arms = "gradmem:init=surprising:prefix=3:lr=0.1,uniform@2:rank=2";
+    let arms = "gradmem:init=surprising:prefix=3:lr=0.1,uniform@2:lora.rank=2";
     let own = [
         &args[..4],
         &more,

@@ -28,6 +28,7 @@ const SHARED: &[(&str, &str)] = sources![
 /// A file for each kernel family.
 const SHADERS: &[(&str, &str)] = sources![
     "adamw",
+    "add",
     "attention",
     "attention_back_kv",
     "attention_back_kv_tile",
