@@ -337,6 +337,7 @@ fn a_shader_that_fails_is_an_error_that_names_it() {
         }],
         params: &[],
         cpu: |_, _| {},
+        cpu_joins: false,
         // Four bindings where the kernel declares one.
         gpu: |_, _| Variant::portable("gated", [1; 3]),
         variants: Vec::new,
