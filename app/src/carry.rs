@@ -94,12 +94,13 @@ impl InscribeApp {
             task,
             since: Instant::now(),
             cancelling: false,
+            orphaned: false,
         };
         self.state.jobs.insert(id, job);
         id
     }
 
-    fn cancel(&mut self) {
+    pub(crate) fn cancel(&mut self) {
         for (&id, job) in &mut self.state.jobs {
             job.cancelling = true;
             self.engine.control.cancel(id);

@@ -17,6 +17,18 @@ use crate::trouble::Remedy;
 impl InscribeApp {
     pub(crate) fn take_in(&mut self, report: Report) {
         let state = &mut self.state;
+        let of_a_closed_document = matches!(
+            report,
+            Report::Event(_)
+                | Report::Reading { .. }
+                | Report::Answering(_)
+                | Report::Text(_)
+                | Report::Answered(_)
+                | Report::Scored { .. }
+        ) && state.is_orphaned();
+        if of_a_closed_document {
+            return;
+        }
         match report {
             Report::Fetch(fetch) => state.model = ModelState::Fetching(fetch),
             Report::Loading { done, total } => state.model = ModelState::Loading { done, total },
@@ -59,9 +71,13 @@ impl InscribeApp {
 
     fn end(&mut self, id: JobId, end: End) {
         let state = &mut self.state;
-        let Some(Job { task, .. }) = state.jobs.remove(&id) else {
+        let Some(Job { task, orphaned, .. }) = state.jobs.remove(&id) else {
             return;
         };
+        if orphaned {
+            self.engine.control.pause(false);
+            return self.survey();
+        }
         if task == Task::Load && !matches!(end, End::Done) {
             state.model = ModelState::None;
         }
@@ -188,6 +204,7 @@ impl InscribeApp {
         document: Arc<inscribe::write::document::Document>,
         path: Option<PathBuf>,
     ) {
+        self.cancel_for_another_document();
         let state = &mut self.state;
         let version = state.document.as_ref().map_or(1, |open| open.version + 1);
         state.document = Some(OpenDocument {
@@ -205,6 +222,18 @@ impl InscribeApp {
         state.memory_written = false;
         state.ask.reset(Vec::new());
         self.tokenize();
+    }
+
+    /// Ends what goes on for the document that was open; a model that is being loaded serves the
+    /// next one as well.
+    fn cancel_for_another_document(&mut self) {
+        for (&id, job) in &mut self.state.jobs {
+            if job.task != Task::Load {
+                job.orphaned = true;
+                job.cancelling = true;
+                self.engine.control.cancel(id);
+            }
+        }
     }
 
     fn take_memory(&mut self, memory: OpenedMemory) {

@@ -148,7 +148,11 @@ impl RunRecord {
                 surprisal,
             } => {
                 let part = self.segment(*segment);
-                part.tokens = *tokens;
+                // What opens the text was read, too, and is no part of the segment.
+                part.tokens = match surprisal.len() {
+                    0 => *tokens,
+                    own => own,
+                };
                 part.prefill_secs = *seconds;
                 part.surprisal = surprisal.clone();
             }

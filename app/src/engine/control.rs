@@ -1,5 +1,6 @@
 //! Cancelling and pausing, from the window's thread.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,8 +21,8 @@ pub struct Control {
 #[derive(Debug, Default)]
 struct Jobs {
     running: JobId,
-    /// Every job up to this one is to end.
-    cancelled: JobId,
+    /// Jobs that are to end, or not to begin.
+    cancelled: BTreeSet<JobId>,
 }
 
 impl Control {
@@ -32,18 +33,19 @@ impl Control {
     /// Ends a job, also one that has not begun.
     pub fn cancel(&self, job: JobId) {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.cancelled = jobs.cancelled.max(job);
-        if jobs.running <= job {
+        jobs.cancelled.insert(job);
+        if jobs.running == job {
             self.cancel.cancel();
+            self.pause(false);
         }
-        self.pause(false);
     }
 
     /// A job begins; it ends at its first look at the token if it was cancelled before.
     pub fn begin(&self, job: JobId) {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         jobs.running = job;
-        let cancelled = jobs.cancelled >= job;
+        jobs.cancelled = jobs.cancelled.split_off(&job);
+        let cancelled = jobs.cancelled.contains(&job);
         self.cancel.flag().store(cancelled, Ordering::Relaxed);
     }
 
@@ -65,6 +67,7 @@ mod tests {
         let control = Control::default();
         control.begin(1);
         control.cancel(2);
+        assert!(!control.token().is_cancelled(), "1 goes on");
         control.begin(2);
         assert!(control.token().is_cancelled());
         control.begin(3);

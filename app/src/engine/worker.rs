@@ -7,7 +7,7 @@ use inscribe::write::writer::{Known, Tokens};
 
 use super::control::Control;
 use super::load::{Loaded, load};
-use super::message::{Command, End, Report, Work};
+use super::message::{Command, End, Report, Work, WriteRequest};
 use super::{Outbox, ask, write};
 use crate::trouble::{Failure, Trouble};
 
@@ -59,7 +59,7 @@ pub fn run(inbox: &Receiver<Command>, out: &Outbox, control: &Control) {
 
 /// What stays between pieces of work on one model.
 struct Desk<'m> {
-    /// What was read of the document with this hash.
+    /// What was read of the document with this hash (and chunks, where only some of it was).
     known: Option<(String, Known)>,
     asker: Option<ask::Opened<'m>>,
 }
@@ -71,9 +71,13 @@ fn serve(loaded: &Loaded, inbox: &Receiver<Command>, out: &Outbox, control: &Con
     };
     while let Ok(command) = inbox.recv() {
         let Command { job, work } = command;
-        control.begin(job);
         if matches!(work, Work::Load(_)) {
             return Leave::Next(Command { job, work });
+        }
+        control.begin(job);
+        if control.token().is_cancelled() {
+            end(out, job, Err(Failure::Cancelled));
+            continue;
         }
         let unload = matches!(work, Work::Unload);
         let done = guarded(|| one(work, loaded, &mut desk, out, control));
@@ -105,12 +109,12 @@ fn one<'m>(
         }
         Work::Measure(request) => {
             desk.asker = None;
-            let known = known_of(&mut desk.known, &request.document.sha256);
+            let known = known_of(&mut desk.known, &request);
             write::measure(&request, loaded, known, out, control)
         }
         Work::Write(request) => {
             desk.asker = None;
-            let known = known_of(&mut desk.known, &request.document.sha256);
+            let known = known_of(&mut desk.known, &request);
             write::write(&request, loaded, known, out, control)
         }
         Work::Ask(request) => {
@@ -140,12 +144,17 @@ fn one<'m>(
 }
 
 /// What is known of this document; what was known of another is let go.
-fn known_of<'k>(known: &'k mut Option<(String, Known)>, sha256: &str) -> &'k mut Known {
-    if known.as_ref().is_none_or(|(of, _)| of != sha256) {
+fn known_of<'k>(known: &'k mut Option<(String, Known)>, request: &WriteRequest) -> &'k mut Known {
+    let settings = &request.settings;
+    let mut of = request.document.sha256.clone();
+    if settings.utility_sample < 1.0 {
+        // Which blocks are read then depends on where chunks lie.
+        of += &format!(" {} {:?}", settings.chunk, settings.chunking);
+    }
+    if known.as_ref().is_none_or(|(last, _)| *last != of) {
         *known = None;
     }
-    let fresh = || (sha256.to_owned(), Known::default());
-    &mut known.get_or_insert_with(fresh).1
+    &mut known.get_or_insert_with(|| (of, Known::default())).1
 }
 
 /// A panic of a driver or of the program ends its piece of work, never the thread.

@@ -1,19 +1,88 @@
 //! The document and its run: the text on one side, on the other what is measured and learned.
 
-use eframe::egui::{Panel, Ui};
+use eframe::egui::{Align, Layout, ScrollArea, Ui, vec2};
+use inscribe::write::figure::format::count;
 
-use crate::action::Action;
+use crate::action::{Action, Selection};
 use crate::app::Views;
 use crate::state::State;
 use crate::theme::{card, segmented, space, text};
 
 use super::text::legend;
 
-pub fn show(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec<Action>) {
-    document(ui, state, views, actions);
+/// Below this width the text and the run take turns.
+const BESIDE: f32 = 800.0;
+
+/// Which of the two is shown where there is no room for both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    Text,
+    #[default]
+    Run,
 }
 
-fn document(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec<Action>) {
+pub fn show(ui: &mut Ui, state: &mut State, views: &mut Views, _actions: &mut Vec<Action>) {
+    let before = state.selection;
+    let size = ui.available_size();
+    let has_run = state.run.record.document.is_some();
+    if !has_run {
+        document(ui, state, views, false);
+    } else if size.x < BESIDE {
+        match views.side {
+            Side::Text => document(ui, state, views, true),
+            Side::Run => {
+                sides(ui, views);
+                run(ui, state, views);
+            }
+        }
+    } else {
+        let gap = space::M;
+        let left = (size.x * 0.42).clamp(340.0, 800.0);
+        ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing.x = gap;
+            let top_down = Layout::top_down(Align::Min);
+            ui.allocate_ui_with_layout(vec2(left, size.y), top_down, |ui| {
+                document(ui, state, views, false);
+            });
+            let right = vec2(size.x - left - gap, size.y);
+            ui.allocate_ui_with_layout(right, top_down, |ui| run(ui, state, views));
+        });
+    }
+    if state.selection != before {
+        follow(state);
+    }
+}
+
+/// The text goes where the chosen chunk begins.
+fn follow(state: &mut State) {
+    let Selection { segment, chunk, token } = state.selection;
+    let segment = state.run.record.segments.get(segment);
+    let chunk = chunk.and_then(|chunk| segment?.chunks.get(chunk));
+    if let (Some(chunk), None) = (chunk, token) {
+        state.scroll_to = Some(chunk.text.start);
+    }
+}
+
+fn sides(ui: &mut Ui, views: &mut Views) {
+    let choices = [(Side::Text, "Text"), (Side::Run, "Run")];
+    segmented(ui, &mut views.side, &choices);
+}
+
+/// What was measured and learned, in one column.
+fn run(ui: &mut Ui, state: &mut State, views: &mut Views) {
+    let running = state.is_running();
+    let record = &state.run.record;
+    let as_planned = record.settings.as_ref() == Some(&state.prefs.settings);
+    let differs = !running && !as_planned && !state.preview.steps.is_empty();
+    let preview = differs.then_some(&state.preview.steps);
+    let (version, selection) = (state.run.version, &mut state.selection);
+    ScrollArea::vertical()
+        .id_salt("run")
+        .auto_shrink([false, false])
+        .show(ui, |ui| views.run.show(ui, record, version, preview, selection));
+}
+
+fn document(ui: &mut Ui, state: &mut State, views: &mut Views, with_sides: bool) {
     let Some(open) = &state.document else {
         return;
     };
@@ -25,41 +94,58 @@ fn document(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec
         ui.horizontal(|ui| {
             ui.label(text::heading(&name));
             ui.label(text::caption(facts));
-        });
-        ui.horizontal(|ui| {
-            if views.text.shades().is_known() {
-                let choices = [(0, "Plain"), (1, "Size"), (2, "Signed")];
-                let mut chosen = match (state.prefs.shading, state.prefs.signed) {
-                    (false, _) => 0,
-                    (true, false) => 1,
-                    (true, true) => 2,
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let label = match state.prefs.controls_open {
+                    true => "Hide settings",
+                    false => "Settings",
                 };
-                if segmented(ui, &mut chosen, &choices) {
-                    state.prefs.shading = chosen > 0;
-                    state.prefs.signed = chosen == 2;
+                if ui.button(label).clicked() {
+                    state.prefs.controls_open = !state.prefs.controls_open;
                 }
-                ui.add_space(space::S);
-                legend(ui, views.text.shades(), state.prefs.signed);
-            } else {
-                let words = "Read and measure it to see which words need distant context.";
-                ui.label(text::muted(words));
-            }
+            });
         });
+        if with_sides {
+            sides(ui, views);
+        }
+        shading(ui, state, views);
         ui.add_space(space::XS);
         views.text.show(ui, state);
     });
-    let _ = (actions, Panel::left("text"));
+}
+
+fn shading(ui: &mut Ui, state: &mut State, views: &Views) {
+    if !views.text.shades().is_known() {
+        let words = match state.is_running() {
+            true => "It is being read.",
+            false => "Read and measure it to see which words need distant context.",
+        };
+        ui.label(text::muted(words));
+        return;
+    }
+    ui.horizontal_wrapped(|ui| {
+        let choices = [(0, "Plain"), (1, "Size"), (2, "Signed")];
+        let mut chosen = match (state.prefs.shading, state.prefs.signed) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => 2,
+        };
+        if segmented(ui, &mut chosen, &choices) {
+            state.prefs.shading = chosen > 0;
+            state.prefs.signed = chosen == 2;
+        }
+        if state.prefs.shading {
+            legend(ui, views.text.shades(), state.prefs.signed);
+        }
+    });
 }
 
 fn facts(state: &State) -> String {
-    use inscribe::write::figure::format::count;
     let Some(open) = &state.document else {
         return String::new();
     };
-    let mut parts = vec![open.document.format.name().to_owned()];
-    parts.push(match &open.tokens {
+    let size = match &open.tokens {
         Some(tokens) => format!("{} tokens", count(tokens.len())),
         None => format!("{} characters", count(open.document.text.len())),
-    });
-    parts.join("  ·  ")
+    };
+    format!("{}  ·  {size}", open.document.format.name())
 }

@@ -122,6 +122,8 @@ pub struct Job {
     pub task: Task,
     pub since: Instant,
     pub cancelling: bool,
+    /// Its document was closed: what it still tells is not shown.
+    pub orphaned: bool,
 }
 
 /// What stands over everything else.
@@ -187,11 +189,18 @@ impl State {
     }
 
     pub fn is_busy_with(&self, task: Task) -> bool {
-        self.jobs.values().any(|job| job.task == task)
+        let mut jobs = self.jobs.values();
+        jobs.any(|job| job.task == task && !job.orphaned)
     }
 
     pub fn current_job(&self) -> Option<(JobId, Job)> {
         self.jobs.iter().next().map(|(&id, &job)| (id, job))
+    }
+
+    /// Whether what the engine tells now belongs to a document that was closed. Work is done in
+    /// order, so everything before such a job's end is its own.
+    pub fn is_orphaned(&self) -> bool {
+        self.jobs.values().any(|job| job.orphaned)
     }
 
     /// Whether a run goes on whose end the person waits for.

@@ -1,0 +1,113 @@
+//! What goes wrong is said in place, and the window lives on.
+
+use eframe::egui::{ViewportEvent, ViewportId};
+use egui_kittest::kittest::Queryable;
+use inscribe_app::action::Screen;
+use inscribe_app::state::{Dialog, Task};
+
+use crate::desk::{Desk, prefs, tiny_model};
+
+#[test]
+fn a_bad_model_is_named_and_another_can_be_chosen() {
+    let mut wrong = prefs();
+    wrong.model = "/nowhere/model.gguf".to_owned();
+    let mut desk = Desk::with(wrong, [1280.0, 800.0].into());
+    desk.open_text(100);
+    desk.click("Write into memory");
+    desk.wait("the message", |state| !state.troubles.is_empty() && Desk::is_idle(state));
+    assert!(desk.sees("There is no such model"));
+    desk.shot("no-model");
+    // One that is damaged.
+    let path = desk.place("damaged.gguf");
+    std::fs::write(&path, b"GGUF\x03\0\0\0 and nothing that follows").expect("room");
+    desk.drop_file(&path);
+    desk.click("Write into memory");
+    desk.wait("the message", |state| state.troubles.len() > 1 && Desk::is_idle(state));
+    assert!(desk.sees("The model cannot be used"));
+    // And a good one after them.
+    desk.window.state_mut().state.prefs.model = tiny_model();
+    desk.click("Write into memory");
+    desk.wait("the memory", |state| state.memory_written);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_said_in_place() {
+    let mut desk = Desk::new();
+    std::fs::write(desk.place("memories"), "a file where the folder should be").expect("room");
+    desk.open_text(100);
+    desk.click("Write into memory");
+    desk.wait("the message", |state| !state.troubles.is_empty() && Desk::is_idle(state));
+    assert!(!desk.state().memory_written);
+    // The figure of what was read is refused as well where there is no folder.
+    desk.will_pick(desk.place("no folder/here/figure.svg"));
+    desk.click("File");
+    desk.shot("menu");
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused_before_anything_runs() {
+    let mut odd = prefs();
+    odd.settings.lora.targets.clear();
+    let mut desk = Desk::with(odd, [1280.0, 800.0].into());
+    desk.open_text(100);
+    assert!(desk.sees("The list of projections names no projection"));
+    desk.click("Write into memory");
+    assert!(desk.state().jobs.is_empty());
+}
+
+#[test]
+fn quitting_during_a_write_asks() {
+    let mut long = prefs();
+    long.settings.budget = 2000;
+    let mut desk = Desk::with(long, [1280.0, 800.0].into());
+    desk.open_text(200);
+    desk.click("Write into memory");
+    desk.wait("some steps", |state| state.run.record.steps.len() > 2);
+    close(&mut desk);
+    assert_eq!(desk.state().dialog, Dialog::Quit);
+    desk.shot("quit");
+    desk.click("Keep writing");
+    assert!(desk.state().is_busy_with(Task::Write));
+    let steps = desk.state().run.record.steps.len();
+    desk.wait("more steps", |state| state.run.record.steps.len() > steps);
+    close(&mut desk);
+    desk.click("Stop and quit");
+    desk.wait("the end", |state| state.may_quit);
+    assert!(Desk::is_idle(desk.state()));
+}
+
+fn close(desk: &mut Desk) {
+    let viewports = &mut desk.window.input_mut().viewports;
+    let root = viewports.entry(ViewportId::ROOT).or_default();
+    root.events.push(ViewportEvent::Close);
+    desk.window.step();
+    let viewports = &mut desk.window.input_mut().viewports;
+    viewports.entry(ViewportId::ROOT).or_default().events.clear();
+    desk.window.run_ok();
+}
+
+#[test]
+fn opening_another_document_during_a_write_asks() {
+    let mut long = prefs();
+    long.settings.budget = 2000;
+    let mut desk = Desk::with(long, [1280.0, 800.0].into());
+    desk.open_text(200);
+    desk.click("Write into memory");
+    desk.wait("some steps", |state| state.run.record.steps.len() > 2);
+    let other = desk.place("other.txt");
+    std::fs::write(&other, "Another text, for something else.").expect("room");
+    desk.drop_file(&other);
+    desk.window.run_ok();
+    assert!(desk.sees("Open another document?"));
+    desk.click("Stay");
+    assert!(desk.state().is_busy_with(Task::Write));
+    desk.drop_file(&other);
+    desk.window.run_ok();
+    desk.click("Stop and open");
+    desk.wait("the other one", |state| {
+        Desk::is_idle(state)
+            && state.document.as_ref().is_some_and(|d| d.document.name == "other.txt")
+    });
+    assert_eq!(desk.state().screen, Screen::Write);
+    assert!(desk.state().run.record.steps.is_empty(), "the old run is shown");
+}
