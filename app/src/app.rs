@@ -7,11 +7,15 @@ use std::time::{Duration, Instant};
 use eframe::egui;
 
 use crate::action::Action;
+use crate::compare::Compare;
 use crate::dialogs::Picker;
 use crate::engine::{Engine, FileWork};
+use crate::replay::Replay;
+use crate::run::RunView;
 use crate::screens::{self, text::TextView};
 use crate::state::prefs::ThemeChoice;
 use crate::state::{Dialog, Prefs, State, Task};
+use crate::teach::Teach;
 use crate::theme;
 
 /// The name that preferences are kept under.
@@ -44,6 +48,8 @@ pub struct InscribeApp {
     actions: Vec<Action>,
     /// Seconds of work of the latest frames, the newest last.
     pub frame_secs: Vec<f32>,
+    /// To wake the window from where there is none at hand.
+    pub(crate) ctx: egui::Context,
 }
 
 /// What views keep between frames beside the state: layouts and the like.
@@ -51,6 +57,11 @@ pub struct InscribeApp {
 pub struct Views {
     pub text: TextView,
     pub controls: screens::controls::Controls,
+    pub side: screens::write::Side,
+    pub run: RunView,
+    pub compare: Compare,
+    pub teach: Teach,
+    pub replay: Replay,
 }
 
 impl InscribeApp {
@@ -76,6 +87,7 @@ impl InscribeApp {
             views: Views::default(),
             actions: Vec::new(),
             frame_secs: Vec::new(),
+            ctx: context.egui_ctx.clone(),
         };
         app.apply_look(&context.egui_ctx);
         app.survey();
@@ -169,13 +181,17 @@ impl eframe::App for InscribeApp {
         while let Some(report) = self.engine.next_report() {
             self.take_in(report);
         }
-        self.take_drops(ctx);
         self.watch_close(ctx);
         self.fade_note(ctx);
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         let started = Instant::now();
+        // Here and not in `logic`, which sees the last frame's drops again while nothing is drawn.
+        if ui.ctx().current_pass_index() == 0 {
+            let ctx = ui.ctx().clone();
+            self.take_drops(&ctx);
+        }
         let state = &mut self.state;
         let settings = &state.prefs.settings;
         state

@@ -282,12 +282,11 @@ impl InscribeApp {
             "document".clone_into(&mut stem);
         }
         let parent = self.memories();
+        // What a run left that never reached a checkpoint is cleared away by the next.
         let taken = |path: &Path| {
-            let writing = path.with_file_name(format!(
-                "{}.writing",
-                path.file_name().unwrap_or_default().to_string_lossy()
-            ));
-            path.exists() || writing.exists()
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let writing = path.with_file_name(format!("{name}.writing"));
+            path.exists() || writing.join("checkpoint.bin").exists()
         };
         let first = parent.join(format!("{stem}.memory"));
         if !taken(&first) {

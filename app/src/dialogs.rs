@@ -40,6 +40,12 @@ pub fn pick(purpose: Purpose, name: &str, picker: Option<&Picker>, out: &Outbox)
             let dialog = dialog.set_title("Open a memory (its folder)");
             wait(purpose, dialog.pick_folder(), out);
         }
+        Purpose::ReplayRun | Purpose::CompareRun(_) => {
+            let dialog = dialog
+                .set_title("Open a run (events.jsonl, also in a memory's folder)")
+                .add_filter("Events", &["jsonl"]);
+            wait(purpose, dialog.pick_file(), out);
+        }
         Purpose::ModelFile => {
             let dialog = dialog
                 .set_title("Choose a model file")

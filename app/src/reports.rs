@@ -11,6 +11,8 @@ use crate::engine::{
     Answered, End, FileReport, FileWork, JobId, OpenedMemory, Purpose, Report, UnfinishedWrite,
     Work,
 };
+use crate::replay::load::Source;
+use crate::run::fresh_version;
 use crate::state::{Job, ModelState, OpenDocument, Run, State, Task, estimate};
 use crate::trouble::Remedy;
 
@@ -213,10 +215,7 @@ impl InscribeApp {
             tokens: None,
             version,
         });
-        state.run = Run {
-            version: state.run.version + 1,
-            ..Run::default()
-        };
+        state.run = Run::empty();
         state.selection = Selection::default();
         state.memory = None;
         state.memory_written = false;
@@ -240,7 +239,7 @@ impl InscribeApp {
         let source = self.state.prefs.sources.get(&memory.folder).cloned();
         self.set_document(memory.document, source);
         let state = &mut self.state;
-        state.run = Run::of_events(memory.events, state.run.version + 1);
+        state.run = Run::of_events(memory.events);
         state.prefs.settings = memory.settings;
         state.prefs.remember(&memory.folder, true);
         state.memory = Some(memory.folder);
@@ -254,7 +253,7 @@ impl InscribeApp {
         let source = self.state.prefs.sources.get(&run.folder).cloned();
         self.set_document(Arc::clone(&run.document), source);
         let state = &mut self.state;
-        state.run = Run::of_events(run.events, state.run.version + 1);
+        state.run = Run::of_events(run.events);
         state.run.record.status = Status::Paused;
         state.prefs.settings = run.settings;
         state.memory = Some(run.folder.clone());
@@ -277,6 +276,10 @@ impl InscribeApp {
             Purpose::OpenMemory => self.open_memory(path),
             Purpose::ModelFile => self.pick_model(path.display().to_string()),
             Purpose::WriteTo => self.write(path, false),
+            Purpose::ReplayRun => self.views.replay.open(&self.ctx, Source::Path(path)),
+            Purpose::CompareRun(side) => {
+                self.views.compare.open(&self.ctx, side, Source::Path(path));
+            }
             Purpose::SaveMemoryAs => {
                 if let Some(from) = self.state.memory.clone() {
                     self.engine
@@ -316,5 +319,5 @@ fn stop(state: &mut State) {
         record.status = Status::Paused;
     }
     record.progress = None;
-    state.run.version += 1;
+    state.run.version = fresh_version();
 }

@@ -148,11 +148,7 @@ impl RunRecord {
                 surprisal,
             } => {
                 let part = self.segment(*segment);
-                // What opens the text was read, too, and is no part of the segment.
-                part.tokens = match surprisal.len() {
-                    0 => *tokens,
-                    own => own,
-                };
+                part.tokens = *tokens;
                 part.prefill_secs = *seconds;
                 part.surprisal = surprisal.clone();
             }

@@ -14,6 +14,7 @@ use inscribe::write::run::RunRecord;
 use inscribe::write::settings::WriteSettings;
 
 use super::control::JobId;
+use crate::compare::Side;
 use crate::trouble::Trouble;
 
 /// What the engine is asked to do.

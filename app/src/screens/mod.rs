@@ -14,9 +14,13 @@ pub mod welcome;
 pub mod write;
 
 use eframe::egui::{CentralPanel, Frame, Margin, Ui};
+use inscribe::write::run::RunRecord;
+
 
 use crate::action::{Action, Screen};
 use crate::app::Views;
+use crate::engine::Purpose;
+use crate::replay;
 use crate::state::State;
 use crate::theme::{Theme, space};
 
@@ -40,7 +44,35 @@ pub fn show(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec
         .show(ui, |ui| match state.screen {
             Screen::Write if state.document.is_some() => write::show(ui, state, views, actions),
             Screen::Ask if state.document.is_some() => ask::show(ui, state, actions),
+            Screen::Compare => compare(ui, state, views, actions),
+            Screen::Learn => learn(ui, state, views),
+            Screen::Replay => {
+                let ask = views.replay.show(ui, &mut state.selection);
+                if let Some(replay::Ask::OpenRun) = ask {
+                    actions.push(Action::Pick(Purpose::ReplayRun));
+                }
+            }
             _ => welcome::show(ui, state, actions),
         });
     overlays::show(ui, state, actions);
+}
+
+/// The run of the open document, if there is one worth showing elsewhere.
+fn current(state: &State) -> Option<(&RunRecord, u64)> {
+    let run = &state.run;
+    (!run.record.is_empty()).then_some((&run.record, run.version))
+}
+
+fn compare(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec<Action>) {
+    let mut selection = state.selection;
+    let ask = views.compare.show(ui, current(state), &mut selection);
+    state.selection = selection;
+    if let Some(crate::compare::Ask::OpenRun(side)) = ask {
+        actions.push(Action::Pick(Purpose::CompareRun(side)));
+    }
+}
+
+fn learn(ui: &mut Ui, state: &State, views: &mut Views) {
+    let run = current(state).filter(|_| state.run.is_measured());
+    views.teach.show(ui, run, &state.selection);
 }

@@ -1,7 +1,7 @@
 //! The bar at the bottom: what a run will take, how far it is, and the one thing to do next.
 
 use eframe::egui::{
-    Align, Button, CornerRadius, Frame, Layout, Margin, Panel, Rect, Role, Sense, Stroke, Ui,
+    Align, Button, CornerRadius, Frame, Label, Layout, Margin, Panel, Rect, Role, Sense, Stroke, Ui,
     WidgetInfo, vec2,
 };
 use inscribe::write::event::Phase;
@@ -47,12 +47,9 @@ fn ready(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 ui.label(text::strong(first));
                 let warns = estimate::estimate(state, None, None).is_some_and(|e| !e.fits());
                 let p = Theme::of(ui).palette;
-                let second = text::caption(second);
-                ui.label(if warns {
-                    second.color(p.danger)
-                } else {
-                    second
-                });
+                let words = text::caption(&second);
+                let words = if warns { words.color(p.danger) } else { words };
+                ui.add(Label::new(words).truncate()).on_hover_text(second);
             });
         });
     });
@@ -208,7 +205,7 @@ fn working(ui: &mut Ui, state: &State, job: Job, actions: &mut Vec<Action>) {
             ui.spacing_mut().item_spacing.y = 5.0;
             ui.horizontal(|ui| {
                 ui.label(text::strong(&shown.what));
-                ui.label(text::caption(&shown.detail));
+                ui.add(Label::new(text::caption(&shown.detail)).truncate());
             });
             bar(ui, shown.part, &shown.what);
         });

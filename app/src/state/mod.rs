@@ -19,6 +19,7 @@ use inscribe::write::settings::WriteSettings;
 
 use crate::action::{Screen, Selection};
 use crate::engine::{Fetch, JobId, LoadedModel, Survey};
+use crate::run::fresh_version;
 use crate::trouble::Trouble;
 
 pub use ask::AskState;
@@ -36,17 +37,25 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn of_events(events: Arc<Vec<Event>>, version: u64) -> Run {
+    pub fn of_events(events: Arc<Vec<Event>>) -> Run {
         Run {
             record: RunRecord::from_events(events.iter()),
-            version,
+            version: fresh_version(),
             events,
+        }
+    }
+
+    /// Nothing yet, and different from everything before.
+    pub fn empty() -> Run {
+        Run {
+            version: fresh_version(),
+            ..Run::default()
         }
     }
 
     pub fn fold(&mut self, event: Event) {
         self.record.fold(&event);
-        self.version += 1;
+        self.version = fresh_version();
         if matches!(event, Event::Progress { .. }) {
             return;
         }

@@ -116,6 +116,20 @@ impl Desk {
         self.window.run_ok();
     }
 
+    /// A button, where a tab or another thing has the same name.
+    pub fn click_button(&mut self, label: &str) {
+        self.window.get_by_role_and_label(egui::accesskit::Role::Button, label).click();
+        self.window.run_ok();
+    }
+
+    /// Types into a field.
+    pub fn write_in(&mut self, field: &str, words: &str) {
+        self.window.get_by_label(field).focus();
+        self.window.run_ok();
+        self.window.get_by_label(field).type_text(words);
+        self.window.run_ok();
+    }
+
     pub fn sees(&self, label: &str) -> bool {
         self.window
             .query_all_by_label_contains(label)

@@ -1,6 +1,5 @@
 //! Opening documents, good ones and garbage.
 
-use egui_kittest::kittest::Queryable;
 use inscribe_app::action::Screen;
 
 use crate::desk::Desk;
@@ -27,8 +26,7 @@ fn a_document_is_opened_in_every_way() {
     });
     desk.click("Home");
     desk.click("Paste text");
-    desk.window.get_by_label("Text").type_text("Pasted words.");
-    desk.window.run_ok();
+    desk.write_in("Text", "Pasted words.");
     desk.click("Open this text");
     desk.wait("the pasted text", |state| {
         state
@@ -44,7 +42,7 @@ fn a_document_is_opened_in_every_way() {
 fn garbage_is_refused_in_place_and_harms_nothing() {
     let mut desk = Desk::new();
     let binary: Vec<u8> = (0..4096u32)
-        .map(|i| (i * 2_654_435_761 >> 13) as u8)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
     let cases: [(&str, &[u8]); 6] = [
         ("binary.txt", &binary),

@@ -76,7 +76,7 @@ fn text_of_a_hundred_thousand_tokens_scrolls_smoothly() {
     };
     let tokens = (0..run.tokens).map(|t| boundary(t)..boundary(t + 1)).collect();
     let state = &mut desk.window.state_mut().state;
-    state.run = Run::of_events(Arc::new(events(&run)), 77);
+    state.run = Run::of_events(Arc::new(events(&run)));
     state.document = Some(OpenDocument {
         tokens: Some(Arc::new(tokens)),
         document: Arc::new(document),

@@ -4,5 +4,6 @@ mod controls;
 mod desk;
 mod documents;
 mod frames;
+mod keep;
 mod trouble;
 mod writing;

@@ -1,6 +1,6 @@
 //! Measuring, writing, pausing, stopping and going on.
 
-use egui_kittest::kittest::Queryable;
+use eframe::egui::Key;
 use inscribe::write::run::Status;
 use inscribe_app::state::Task;
 
@@ -20,6 +20,9 @@ fn a_document_is_measured_written_and_asked() {
     );
     assert_eq!(desk.state().preview.total(), 12);
     assert!(desk.sees("12 steps over"));
+    desk.window.key_press(Key::ArrowRight);
+    desk.window.run_ok();
+    assert_eq!(desk.state().selection.chunk, Some(0), "the arrow chooses a chunk");
     desk.shot("measured");
     desk.click("Write 12 steps");
     desk.wait("the write", Desk::is_idle);
