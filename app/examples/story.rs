@@ -31,7 +31,11 @@ fn main() {
     let theme = text(3, "light");
     let mut prefs = Prefs {
         device: "cpu".to_owned(),
-        theme: if theme == "dark" { ThemeChoice::Dark } else { ThemeChoice::Light },
+        theme: if theme == "dark" {
+            ThemeChoice::Dark
+        } else {
+            ThemeChoice::Light
+        },
         max_tokens: 32,
         ..Prefs::default()
     };
@@ -55,6 +59,7 @@ impl Story {
         let window = Harness::builder()
             .with_size(size)
             .with_max_steps(64)
+            .allow_missing_glyphs()
             .build_eframe(|context| InscribeApp::new(context, options).expect("threads"));
         Story {
             window,
@@ -102,7 +107,11 @@ impl Story {
         self.shot("2-opened");
         self.click("Read and measure");
         self.wait("half read", |state| {
-            state.run.record.progress.is_some_and(|p| p.done * 2 > p.total)
+            state
+                .run
+                .record
+                .progress
+                .is_some_and(|p| p.done * 2 > p.total)
         });
         self.shot("3-reading");
         self.wait("measured", |state| state.jobs.is_empty());
@@ -110,7 +119,9 @@ impl Story {
         self.window.state_mut().state.selection = Selection::chunk(0, 2);
         let budget = self.state().prefs.settings.budget;
         self.click(&format!("Write {budget} steps"));
-        self.wait("half written", |state| state.run.record.steps.len() * 2 > budget);
+        self.wait("half written", |state| {
+            state.run.record.steps.len() * 2 > budget
+        });
         self.shot("5-writing");
         self.wait("written", |state| state.jobs.is_empty());
         self.window.state_mut().state.note = None;
@@ -123,7 +134,9 @@ impl Story {
         self.window.get_by_label("Question").type_text(question);
         self.window.run_ok();
         self.click("Side by side");
-        self.window.get_by_role_and_label(Role::Button, "Ask").click();
+        self.window
+            .get_by_role_and_label(Role::Button, "Ask")
+            .click();
         self.window.run_ok();
         self.wait("answers", |state| state.jobs.is_empty());
         self.shot("7-asked");

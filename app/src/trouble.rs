@@ -168,7 +168,7 @@ impl Trouble {
             Failure::Write(WriteError::NotANumber { .. }) => trouble(
                 "Learning ran away",
                 detail,
-                "Choose a smaller learning rate and write again. The memory as it was before is kept.",
+                "Choose a smaller learning rate and go on.",
                 Some(Remedy::Settings),
             ),
             Failure::Write(WriteError::NothingToLearn) => trouble(
@@ -308,6 +308,10 @@ pub fn in_a_window(text: &str) -> String {
         ("run the same command again", "try again"),
         ("run it again", "try again"),
         ("go on with --resume", "go on"),
+        (
+            "Go on from there with --resume and a smaller --lr",
+            "Go on from there with a smaller learning rate",
+        ),
         (
             "go on with `inscribe write --resume`",
             "go on with it at the start of the program",

@@ -158,6 +158,9 @@ pub enum Purpose {
     Events {
         csv: bool,
     },
+    /// A run to play: an events file or a memory's folder.
+    ReplayRun,
+    CompareRun(Side),
 }
 
 /// How a job ended.

@@ -291,7 +291,7 @@ fn token_detail(ui: &mut Ui, turn: &Turn, answer: usize, answered: &Answered, to
     frame.show(ui, |ui| {
         ui.set_width(ui.available_width());
         let piece = answered.pieces.get(token).map_or("", String::as_str);
-        let shown = piece.trim().replace('\n', "⏎");
+        let shown = piece.trim().replace('\n', "¶");
         ui.label(text::strong(format!(
             "Surprisal of “{shown}” in the answer of {}",
             view_name(answered.view).to_lowercase()

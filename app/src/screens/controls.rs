@@ -125,7 +125,9 @@ fn shares(ui: &mut Ui, state: &State, settings: &mut WriteSettings) {
             ui,
             "Temperature tau",
             "Small gives all to the highest utility, large the same to all.",
-            Slider::new(&mut settings.tau, 0.02..=20.0).logarithmic(true),
+            Slider::new(&mut settings.tau, 0.02..=20.0)
+                .logarithmic(true)
+                .max_decimals(2),
         );
     });
     ui.label(text::caption("Who gets the rest"));
@@ -352,9 +354,7 @@ fn group(ui: &mut Ui, name: &str) {
 fn slider(ui: &mut Ui, name: &str, words: &str, slider: Slider<'_>) {
     let label = ui.label(name);
     ui.spacing_mut().slider_width = (ui.available_width() - 76.0).max(80.0);
-    ui.add(slider.max_decimals(2))
-        .labelled_by(label.id)
-        .on_hover_text(words);
+    ui.add(slider).labelled_by(label.id).on_hover_text(words);
     ui.label(text::caption(words));
 }
 

@@ -126,8 +126,9 @@ fn chips(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 /// A model's name: of a path its last part.
 pub fn model_label(model: &str) -> String {
     let path = std::path::Path::new(model);
+    let is_path = path.is_absolute() || model.starts_with('.') || model.ends_with(".gguf");
     match path.file_name() {
-        Some(name) if model.ends_with(".gguf") => name.to_string_lossy().into_owned(),
+        Some(name) if is_path => name.to_string_lossy().into_owned(),
         _ => model.to_owned(),
     }
 }

@@ -16,7 +16,6 @@ pub mod write;
 use eframe::egui::{CentralPanel, Frame, Margin, Ui};
 use inscribe::write::run::RunRecord;
 
-
 use crate::action::{Action, Screen};
 use crate::app::Views;
 use crate::engine::Purpose;

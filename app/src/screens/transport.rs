@@ -1,8 +1,8 @@
 //! The bar at the bottom: what a run will take, how far it is, and the one thing to do next.
 
 use eframe::egui::{
-    Align, Button, CornerRadius, Frame, Label, Layout, Margin, Panel, Rect, Role, Sense, Stroke, Ui,
-    WidgetInfo, vec2,
+    Align, Button, CornerRadius, Frame, Label, Layout, Margin, Panel, Rect, Role, Sense, Stroke,
+    Ui, WidgetInfo, vec2,
 };
 use inscribe::write::event::Phase;
 use inscribe::write::figure::format::count;
@@ -146,10 +146,13 @@ pub fn costs(estimate: &Estimate, measured: bool) -> String {
     if let Some(bytes) = estimate.fetch_bytes {
         parts.push(format!("fetches the model first ({})", bytes_words(bytes)));
     }
-    if !measured {
+    let known = estimate.read_secs.is_finite();
+    if known && !measured {
         parts.push(format!("reading {}", time_words(estimate.read_secs)));
     }
-    parts.push(format!("steps {}", time_words(estimate.steps_secs)));
+    if known {
+        parts.push(format!("steps {}", time_words(estimate.steps_secs)));
+    }
     if let Some(bytes) = estimate.memory_bytes {
         let of = match estimate.available_bytes {
             Some(there) if !estimate.fits() => {
@@ -160,11 +163,15 @@ pub fn costs(estimate: &Estimate, measured: bool) -> String {
         };
         parts.push(format!("about {} of memory{of}", bytes_words(bytes)));
     }
-    let basis = match estimate.timed {
-        true => "",
-        false => "  ·  times are a first guess until this model has run here",
+    let basis = match (estimate.timed, known) {
+        (true, _) => "",
+        (false, false) => "times are known once this model has run here",
+        (false, true) => "times are a first guess until this model has run here",
     };
-    let mut text = parts.join("  ·  ") + basis;
+    if !basis.is_empty() {
+        parts.push(basis.to_owned());
+    }
+    let mut text = parts.join("  ·  ");
     if let Some(first) = text.get(..1).map(str::to_uppercase) {
         text.replace_range(..1, &first);
     }

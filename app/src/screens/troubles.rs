@@ -59,7 +59,7 @@ fn message(ui: &mut Ui, index: usize, trouble: &Trouble, actions: &mut Vec<Actio
                 });
             });
             ui.with_layout(Layout::right_to_left(Align::Min), |ui| {
-                let close = ui.add(Button::new("✕").frame(false));
+                let close = ui.add(Button::new("×").frame(false));
                 close.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Dismiss"));
                 if close.clicked() {
                     actions.push(Action::Dismiss(index));

@@ -56,6 +56,8 @@ fn column(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     ui.add_space(space::L);
     ui.vertical_centered(|ui| {
         ui.horizontal(|ui| {
+            let row = 472.0;
+            ui.add_space(((ui.available_width() - row) / 2.0).max(0.0));
             let words = "New to this?";
             ui.label(text::muted(words));
             if ui.link("Learn how it works, step by step").clicked() {
@@ -99,7 +101,7 @@ fn drop_zone(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             ));
             ui.add_space(space::M);
             ui.horizontal(|ui| {
-                let buttons = 368.0;
+                let buttons = 396.0;
                 ui.add_space(((ui.available_width() - buttons) / 2.0).max(0.0));
                 if primary_button(ui, "Open a document").clicked() {
                     actions.push(Action::Pick(Purpose::OpenDocument));
@@ -183,7 +185,7 @@ fn recent(ui: &mut Ui, recent: &[Recent], actions: &mut Vec<Action>) {
             }
             ui.label(text::caption(kind));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let forget = ui.add(Button::new(text::caption("✕")).frame(false));
+                let forget = ui.add(Button::new(text::caption("×")).frame(false));
                 let label = format!("Forget {}", entry.name());
                 forget.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
                 if forget.on_hover_text("Take it off this list").clicked() {

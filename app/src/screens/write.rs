@@ -55,7 +55,11 @@ pub fn show(ui: &mut Ui, state: &mut State, views: &mut Views, _actions: &mut Ve
 
 /// The text goes where the chosen chunk begins.
 fn follow(state: &mut State) {
-    let Selection { segment, chunk, token } = state.selection;
+    let Selection {
+        segment,
+        chunk,
+        token,
+    } = state.selection;
     let segment = state.run.record.segments.get(segment);
     let chunk = chunk.and_then(|chunk| segment?.chunks.get(chunk));
     if let (Some(chunk), None) = (chunk, token) {
@@ -79,7 +83,9 @@ fn run(ui: &mut Ui, state: &mut State, views: &mut Views) {
     ScrollArea::vertical()
         .id_salt("run")
         .auto_shrink([false, false])
-        .show(ui, |ui| views.run.show(ui, record, version, preview, selection));
+        .show(ui, |ui| {
+            views.run.show(ui, record, version, preview, selection)
+        });
 }
 
 fn document(ui: &mut Ui, state: &mut State, views: &mut Views, with_sides: bool) {
@@ -122,18 +128,29 @@ fn shading(ui: &mut Ui, state: &mut State, views: &Views) {
         ui.label(text::muted(words));
         return;
     }
-    ui.horizontal_wrapped(|ui| {
-        let choices = [(0, "Plain"), (1, "Size"), (2, "Signed")];
-        let mut chosen = match (state.prefs.shading, state.prefs.signed) {
-            (false, _) => 0,
-            (true, false) => 1,
-            (true, true) => 2,
-        };
-        if segmented(ui, &mut chosen, &choices) {
-            state.prefs.shading = chosen > 0;
-            state.prefs.signed = chosen == 2;
+    let choices = [(0, "Plain"), (1, "Size"), (2, "Signed")];
+    let mut chosen = match (state.prefs.shading, state.prefs.signed) {
+        (false, _) => 0,
+        (true, false) => 1,
+        (true, true) => 2,
+    };
+    let row = |ui: &mut Ui, state: &mut State, chosen: &mut i32| {
+        if segmented(ui, chosen, &choices) {
+            state.prefs.shading = *chosen > 0;
+            state.prefs.signed = *chosen == 2;
         }
+    };
+    if ui.available_width() < 560.0 {
+        row(ui, state, &mut chosen);
         if state.prefs.shading {
+            legend(ui, views.text.shades(), state.prefs.signed);
+        }
+        return;
+    }
+    ui.horizontal(|ui| {
+        row(ui, state, &mut chosen);
+        if state.prefs.shading {
+            ui.add_space(space::S);
             legend(ui, views.text.shades(), state.prefs.signed);
         }
     });

@@ -129,7 +129,7 @@ pub fn estimate(
             },
             ..known
         },
-        None => guessed?,
+        None => guessed,
     };
     let context = loaded.map(|l| l.context);
     let segments = context.map_or(0, |context| {
@@ -180,23 +180,24 @@ fn times(settings: &WriteSettings, tokens: usize, speeds: &Speeds) -> (f64, f64)
 
 /// From the multiplications of a pass: twice the parameters a token forwards, as many again for
 /// each of the two ways back.
-fn guess(parameters: f64, device: Option<&DeviceInfo>, threads: usize) -> Option<Speeds> {
-    if parameters <= 0.0 {
-        return None;
-    }
+fn guess(parameters: f64, device: Option<&DeviceInfo>, threads: usize) -> Speeds {
     let flops = match device {
         Some(d) if d.is_software => FLOPS_SOFTWARE,
         Some(d) if d.kind.starts_with("discrete") => FLOPS_DISCRETE,
         Some(d) if d.is_gpu => FLOPS_INTEGRATED,
         _ => FLOPS_PER_THREAD * threads as f64,
     };
-    let prefill = flops / (2.0 * parameters);
-    Some(Speeds {
+    let prefill = match parameters > 0.0 {
+        true => flops / (2.0 * parameters),
+        // Nothing is known of a model that was named by its path.
+        false => f64::NAN,
+    };
+    Speeds {
         prefill,
         local: prefill / 2.0,
         step: prefill / 3.0,
         peak_bytes: 0,
-    })
+    }
 }
 
 fn find_speeds(

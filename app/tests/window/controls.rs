@@ -1,6 +1,5 @@
 //! Settings: presets, sliders that redraw the shares at once, methods and baselines.
 
-use egui_kittest::kittest::Queryable;
 use inscribe::write::settings::{Allocate, Method};
 
 use crate::desk::{Desk, prefs};
@@ -17,21 +16,21 @@ fn sliders_share_the_steps_anew_without_running_anything() {
     desk.click("Read and measure");
     desk.wait("the measuring", Desk::is_idle);
     assert_eq!(desk.state().preview.total(), 12);
-    desk.window.get_by_label("Budget K").set_value_accesskit(100.0);
-    desk.window.run_ok();
+    desk.slide("Budget K", 100.0);
     assert_eq!(desk.state().settings().budget, 100);
     assert_eq!(desk.state().preview.total(), 100);
-    desk.window.get_by_label("Temperature tau").set_value_accesskit(0.02);
-    desk.window.run_ok();
+    desk.slide("Temperature tau", 0.02);
     let sharp = most(&desk);
-    desk.window.get_by_label("Temperature tau").set_value_accesskit(20.0);
-    desk.window.run_ok();
+    desk.slide("Temperature tau", 20.0);
     let flat = most(&desk);
     assert!(sharp > flat, "{sharp} {flat}");
-    desk.window.get_by_label("Coverage k_min").set_value_accesskit(4.0);
-    desk.window.run_ok();
+    desk.slide("Coverage k_min", 4.0);
     let steps = desk.state().preview.steps.iter().flatten();
-    assert!(steps.clone().all(|s| s.coverage == 4), "{:?}", steps.collect::<Vec<_>>());
+    assert!(
+        steps.clone().all(|s| s.coverage == 4),
+        "{:?}",
+        steps.collect::<Vec<_>>()
+    );
     assert!(desk.state().jobs.is_empty(), "something ran");
     desk.shot("controls");
 }
@@ -47,7 +46,11 @@ fn presets_methods_and_baselines_are_chosen() {
     assert_eq!((settings.method, settings.lr), (Method::Gradmem, 0.05));
     desk.click("Fast");
     assert_eq!(desk.state().settings().budget, 16);
-    assert_eq!(desk.state().settings().method, Method::Gradmem, "the method stays");
+    assert_eq!(
+        desk.state().settings().method,
+        Method::Gradmem,
+        "the method stays"
+    );
     desk.click("GDWM");
     desk.click("Allocation: By utility");
     desk.click("Uniform");
@@ -65,15 +68,15 @@ fn models_and_devices_are_chosen_with_what_they_take() {
     desk.click("Device: Processor");
     assert!(desk.sees("uses the computer’s memory"));
     desk.shot("devices");
-    desk.window.get_by_label("Automatic").click();
-    desk.window.run_ok();
+    desk.choose("Automatic");
     assert_eq!(desk.state().prefs.device, "auto");
-    let chip = format!("Model: {}", crate::desk::tiny_model());
-    desk.click(&chip);
-    assert!(desk.sees("98 MB to fetch"), "the default is not in this cache");
+    desk.click("Model: llama");
+    assert!(
+        desk.sees("98 MB to fetch"),
+        "the default is not in this cache"
+    );
     desk.shot("models");
-    desk.window.get_by_label("smollm2-135m-instruct").click();
-    desk.window.run_ok();
+    desk.choose("smollm2-135m-instruct");
     assert_eq!(desk.state().prefs.model, "smollm2-135m-instruct");
     assert!(desk.sees("Fetches the model first (98 MB)"));
 }

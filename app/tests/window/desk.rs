@@ -75,6 +75,7 @@ impl Desk {
         let window = Harness::builder()
             .with_size(size)
             .with_max_steps(64)
+            .allow_missing_glyphs()
             .build_eframe(|context| InscribeApp::new(context, options).expect("threads"));
         let mut desk = Desk {
             window,
@@ -118,7 +119,23 @@ impl Desk {
 
     /// A button, where a tab or another thing has the same name.
     pub fn click_button(&mut self, label: &str) {
-        self.window.get_by_role_and_label(egui::accesskit::Role::Button, label).click();
+        self.window
+            .get_by_role_and_label(egui::accesskit::Role::Button, label)
+            .click();
+        self.window.run_ok();
+    }
+
+    /// One of several choices.
+    pub fn choose(&mut self, label: &str) {
+        let role = egui::accesskit::Role::RadioButton;
+        self.window.get_by_role_and_label(role, label).click();
+        self.window.run_ok();
+    }
+
+    pub fn slide(&mut self, label: &str, value: f64) {
+        let role = egui::accesskit::Role::Slider;
+        let slider = self.window.get_by_role_and_label(role, label);
+        slider.set_value_accesskit(value);
         self.window.run_ok();
     }
 

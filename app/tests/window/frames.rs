@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use eframe::egui::{Event, MouseWheelUnit, TouchPhase, Vec2};
+use eframe::egui::{Event, MouseWheelSource, MouseWheelUnit, TouchPhase, Vec2};
 use inscribe::write::document::{Document, ReadOptions};
 use inscribe::write::synthetic::{Invented, events};
 use inscribe_app::action::Screen;
@@ -72,9 +72,13 @@ fn text_of_a_hundred_thousand_tokens_scrolls_smoothly() {
     let length = document.text.len();
     let boundary = |at: usize| {
         let byte = (at as u128 * length as u128 / run.tokens as u128) as usize;
-        (byte..=length).find(|&b| document.text.is_char_boundary(b)).unwrap_or(length)
+        (byte..=length)
+            .find(|&b| document.text.is_char_boundary(b))
+            .unwrap_or(length)
     };
-    let tokens = (0..run.tokens).map(|t| boundary(t)..boundary(t + 1)).collect();
+    let tokens = (0..run.tokens)
+        .map(|t| boundary(t)..boundary(t + 1))
+        .collect();
     let state = &mut desk.window.state_mut().state;
     state.run = Run::of_events(Arc::new(events(&run)));
     state.document = Some(OpenDocument {
@@ -94,6 +98,7 @@ fn text_of_a_hundred_thousand_tokens_scrolls_smoothly() {
                 unit: MouseWheelUnit::Point,
                 delta: Vec2::new(0.0, -900.0),
                 phase: TouchPhase::Move,
+                source: MouseWheelSource::Unknown,
                 modifiers: Default::default(),
             });
             let started = Instant::now();

@@ -15,7 +15,11 @@ fn through_the_menu(desk: &mut Desk, entry: &str, to: &Path) {
     desk.wait(entry, |state| {
         Desk::is_idle(state) && (state.note != notes || !state.troubles.is_empty())
     });
-    assert!(desk.state().troubles.is_empty(), "{entry}: {:?}", desk.state().troubles);
+    assert!(
+        desk.state().troubles.is_empty(),
+        "{entry}: {:?}",
+        desk.state().troubles
+    );
 }
 
 #[test]
@@ -38,13 +42,21 @@ fn what_was_written_is_saved_exported_and_opened_again() {
     assert_eq!(&std::fs::read(&gguf).expect("an adapter")[..4], b"GGUF");
     for (entry, name, start) in [
         ("Save the figure as SVG…", "figure.svg", "<svg"),
-        ("Save the events (JSONL)…", "events.jsonl", "{\"event\":\"started\""),
+        (
+            "Save the events (JSONL)…",
+            "events.jsonl",
+            "{\"event\":\"started\"",
+        ),
         ("Save the steps (CSV)…", "steps.csv", "step,of,"),
     ] {
         let path = desk.place(name);
         through_the_menu(&mut desk, entry, &path);
         let written = std::fs::read_to_string(&path).expect("a file");
-        assert!(written.starts_with(start), "{name}: {}", &written[..60.min(written.len())]);
+        assert!(
+            written.starts_with(start),
+            "{name}: {}",
+            &written[..60.min(written.len())]
+        );
     }
     let png = desk.place("figure.png");
     through_the_menu(&mut desk, "Save the figure as PNG…", &png);
@@ -77,7 +89,12 @@ fn ask(desk: &mut Desk, question: &str) {
     desk.write_in("Question", question);
     desk.click_button("Ask");
     desk.wait("the answer", |state| {
-        Desk::is_idle(state) && state.ask.turns.last().is_some_and(|t| !t.answers.is_empty())
+        Desk::is_idle(state)
+            && state
+                .ask
+                .turns
+                .last()
+                .is_some_and(|t| !t.answers.is_empty())
     });
 }
 
@@ -103,7 +120,11 @@ fn tokens_of_an_answer_are_weighed_in_every_view() {
     let turn = &desk.state().ask.turns[0];
     let scores = &turn.scores[&0];
     assert_eq!(scores.len(), 3);
-    assert!(scores.iter().all(|(_, s)| s.len() == turn.answers[0].ids.len()));
+    assert!(
+        scores
+            .iter()
+            .all(|(_, s)| s.len() == turn.answers[0].ids.len())
+    );
     desk.shot("token");
 }
 

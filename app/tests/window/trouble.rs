@@ -1,7 +1,6 @@
 //! What goes wrong is said in place, and the window lives on.
 
 use eframe::egui::{ViewportEvent, ViewportId};
-use egui_kittest::kittest::Queryable;
 use inscribe_app::action::Screen;
 use inscribe_app::state::{Dialog, Task};
 
@@ -14,7 +13,9 @@ fn a_bad_model_is_named_and_another_can_be_chosen() {
     let mut desk = Desk::with(wrong, [1280.0, 800.0].into());
     desk.open_text(100);
     desk.click("Write into memory");
-    desk.wait("the message", |state| !state.troubles.is_empty() && Desk::is_idle(state));
+    desk.wait("the message", |state| {
+        !state.troubles.is_empty() && Desk::is_idle(state)
+    });
     assert!(desk.sees("There is no such model"));
     desk.shot("no-model");
     // One that is damaged.
@@ -22,7 +23,9 @@ fn a_bad_model_is_named_and_another_can_be_chosen() {
     std::fs::write(&path, b"GGUF\x03\0\0\0 and nothing that follows").expect("room");
     desk.drop_file(&path);
     desk.click("Write into memory");
-    desk.wait("the message", |state| state.troubles.len() > 1 && Desk::is_idle(state));
+    desk.wait("the message", |state| {
+        state.troubles.len() > 1 && Desk::is_idle(state)
+    });
     assert!(desk.sees("The model cannot be used"));
     // And a good one after them.
     desk.window.state_mut().state.prefs.model = tiny_model();
@@ -36,7 +39,9 @@ fn a_folder_that_cannot_be_written_is_said_in_place() {
     std::fs::write(desk.place("memories"), "a file where the folder should be").expect("room");
     desk.open_text(100);
     desk.click("Write into memory");
-    desk.wait("the message", |state| !state.troubles.is_empty() && Desk::is_idle(state));
+    desk.wait("the message", |state| {
+        !state.troubles.is_empty() && Desk::is_idle(state)
+    });
     assert!(!desk.state().memory_written);
     // The figure of what was read is refused as well where there is no folder.
     desk.will_pick(desk.place("no folder/here/figure.svg"));
@@ -82,7 +87,11 @@ fn close(desk: &mut Desk) {
     root.events.push(ViewportEvent::Close);
     desk.window.step();
     let viewports = &mut desk.window.input_mut().viewports;
-    viewports.entry(ViewportId::ROOT).or_default().events.clear();
+    viewports
+        .entry(ViewportId::ROOT)
+        .or_default()
+        .events
+        .clear();
     desk.window.run_ok();
 }
 
@@ -106,8 +115,14 @@ fn opening_another_document_during_a_write_asks() {
     desk.click("Stop and open");
     desk.wait("the other one", |state| {
         Desk::is_idle(state)
-            && state.document.as_ref().is_some_and(|d| d.document.name == "other.txt")
+            && state
+                .document
+                .as_ref()
+                .is_some_and(|d| d.document.name == "other.txt")
     });
     assert_eq!(desk.state().screen, Screen::Write);
-    assert!(desk.state().run.record.steps.is_empty(), "the old run is shown");
+    assert!(
+        desk.state().run.record.steps.is_empty(),
+        "the old run is shown"
+    );
 }

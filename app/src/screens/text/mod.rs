@@ -405,7 +405,7 @@ fn tell(ui: &Ui, state: &State, open: &OpenDocument, shades: &Shades, hovered: &
     let tooltip = egui::Tooltip::always_open(ui.ctx().clone(), layer, id, hovered.rect);
     tooltip.gap(6.0).show(|ui| {
         ui.set_max_width(320.0);
-        let shown = words.unwrap_or("").replace('\n', "⏎");
+        let shown = words.unwrap_or("").replace('\n', "¶");
         ui.label(text::strong(format!("“{shown}”")));
         egui::Grid::new("token numbers")
             .num_columns(2)
