@@ -95,7 +95,10 @@ fn picture(
     Ok(())
 }
 
-fn screens() -> Vec<(&'static str, fn() -> Draw)> {
+/// A screen's name, and what draws it.
+type Screen = (&'static str, fn() -> Draw);
+
+fn screens() -> Vec<Screen> {
     vec![
         ("run", || run_of(Invented::default(), Some(4))),
         ("run-nothing-chosen", || run_of(Invented::default(), None)),

@@ -135,14 +135,11 @@ fn every_run_is_drawn_whatever_it_lacks() {
     }
 }
 
+/// A value that a harness and its test share.
+type Shared<T> = Rc<RefCell<T>>;
+
 /// A player's screen, and what it asked for.
-fn replay_harness(
-    screen: Replay,
-) -> (
-    Harness<'static>,
-    Rc<RefCell<Replay>>,
-    Rc<RefCell<Option<Ask>>>,
-) {
+fn replay_harness(screen: Replay) -> (Harness<'static>, Shared<Replay>, Shared<Option<Ask>>) {
     let screen = Rc::new(RefCell::new(screen));
     let asked = Rc::new(RefCell::new(None));
     let (shown, heard) = (screen.clone(), asked.clone());

@@ -16,7 +16,7 @@ enum Leave {
     /// The window is gone.
     End,
     /// Another model is asked for.
-    Next(Command),
+    Next(Box<Command>),
     /// The device is of no more use.
     Lost,
 }
@@ -51,7 +51,7 @@ pub fn run(inbox: &Receiver<Command>, out: &Outbox, control: &Control) {
         out.tell(Report::Unloaded);
         match leave {
             Leave::End => return,
-            Leave::Next(command) => next = Some(command),
+            Leave::Next(command) => next = Some(*command),
             Leave::Lost => {}
         }
     }
@@ -72,7 +72,7 @@ fn serve(loaded: &Loaded, inbox: &Receiver<Command>, out: &Outbox, control: &Con
     while let Ok(command) = inbox.recv() {
         let Command { job, work } = command;
         if matches!(work, Work::Load(_)) {
-            return Leave::Next(Command { job, work });
+            return Leave::Next(Box::new(Command { job, work }));
         }
         control.begin(job);
         if control.token().is_cancelled() {

@@ -97,7 +97,7 @@ pub fn legend(ui: &mut Ui, scale: &ColourScale<'_>) -> Response {
 /// Two significant decimals for small values, one for large.
 fn short(value: f64) -> String {
     match value.abs() {
-        v if v == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         v if v < 10.0 => format!("{value:.2}"),
         v if v < 1000.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),

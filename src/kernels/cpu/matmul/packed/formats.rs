@@ -156,7 +156,10 @@ unsafe fn fetch(src: *const u8, bytes: usize) {
 /// from `start` on. Exact up to the last conversion.
 ///
 /// Loops rather than `map`: closures that the compiler does not inline pass vectors through memory.
-#[allow(clippy::needless_range_loop, reason = "the loops over parts are unrolled as they stand")]
+#[allow(
+    clippy::needless_range_loop,
+    reason = "the loops over parts are unrolled as they stand"
+)]
 #[inline(always)]
 unsafe fn dot<Q: Quants, const M: usize, const FROM: usize, const TO: usize>(
     src: *const u8,
@@ -191,7 +194,10 @@ unsafe fn dot<Q: Quants, const M: usize, const FROM: usize, const TO: usize>(
 
 /// Minus the sums of the parts of each block, times `2^LOG_ZERO`: where sums start if levels are
 /// that much too high. `half` chooses one half of the block.
-#[allow(clippy::needless_range_loop, reason = "the loops over parts are unrolled as they stand")]
+#[allow(
+    clippy::needless_range_loop,
+    reason = "the loops over parts are unrolled as they stand"
+)]
 #[inline(always)]
 unsafe fn below<const M: usize, const LOG_ZERO: u32>(
     x: [*const Block; M],
