@@ -50,6 +50,8 @@ pub struct Figures {
     pub tokens: usize,
     /// First token of each segment.
     pub segment_starts: Vec<usize>,
+    /// How the steps beyond coverage were shared out.
+    pub rule: Option<&'static str>,
     /// Lowest and highest utility.
     pub utility: Option<(f64, f64)>,
     /// The largest distance of a signed utility from zero.
@@ -71,6 +73,10 @@ impl Figures {
     pub fn of(record: &RunRecord) -> Figures {
         let mut figures = Figures {
             cells: cells(record),
+            rule: record
+                .settings
+                .as_ref()
+                .map(|s| super::header::rule(s.allocate)),
             ..Figures::default()
         };
         let mut start = 0;

@@ -121,7 +121,11 @@ impl Row {
             Row::Steps => {
                 let mut entries = vec![
                     (Mark::Hatch, p.coverage, "coverage"),
-                    (Mark::Fill, p.utility, "by utility"),
+                    (
+                        Mark::Fill,
+                        p.utility,
+                        drawn.figures.rule.unwrap_or("by utility"),
+                    ),
                     (Mark::Frame, p.faint, "planned"),
                 ];
                 if drawn.preview.is_some() {
