@@ -354,7 +354,9 @@ fn group(ui: &mut Ui, name: &str) {
 fn slider(ui: &mut Ui, name: &str, words: &str, slider: Slider<'_>) {
     let label = ui.label(name);
     ui.spacing_mut().slider_width = (ui.available_width() - 76.0).max(80.0);
-    ui.add(slider).labelled_by(label.id).on_hover_text(words);
+    ui.add(slider.clamping(egui::SliderClamping::Edits))
+        .labelled_by(label.id)
+        .on_hover_text(words);
     ui.label(text::caption(words));
 }
 
@@ -362,7 +364,9 @@ fn number(ui: &mut Ui, name: &str, words: &str, value: DragValue<'_>) {
     ui.horizontal(|ui| {
         let label = ui.label(name);
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            ui.add(value).labelled_by(label.id).on_hover_text(words);
+            ui.add(value.clamp_existing_to_range(false))
+                .labelled_by(label.id)
+                .on_hover_text(words);
         });
     });
     ui.label(text::caption(words));

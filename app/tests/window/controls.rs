@@ -24,10 +24,10 @@ fn sliders_share_the_steps_anew_without_running_anything() {
     desk.slide("Temperature tau", 20.0);
     let flat = most(&desk);
     assert!(sharp > flat, "{sharp} {flat}");
-    desk.slide("Coverage k_min", 4.0);
+    desk.slide("Coverage k_min", 2.0);
     let steps = desk.state().preview.steps.iter().flatten();
     assert!(
-        steps.clone().all(|s| s.coverage == 4),
+        steps.clone().all(|s| s.coverage == 2),
         "{:?}",
         steps.collect::<Vec<_>>()
     );
