@@ -96,7 +96,7 @@ fn text_of_a_hundred_thousand_tokens_scrolls_smoothly() {
             desk.window.event(Event::PointerMoved(pos));
             desk.window.event(Event::MouseWheel {
                 unit: MouseWheelUnit::Point,
-                delta: Vec2::new(0.0, -900.0),
+                delta: Vec2::new(0.0, -400.0),
                 phase: TouchPhase::Move,
                 source: MouseWheelSource::Unknown,
                 modifiers: Default::default(),
