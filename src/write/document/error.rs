@@ -90,7 +90,12 @@ impl DocumentProblem {
     pub(super) fn damaged(format: super::Format, detail: impl ToString) -> DocumentProblem {
         DocumentProblem::Damaged {
             format: format.name(),
-            detail: detail.to_string(),
+            // A parser quotes what it found, line ends and all.
+            detail: detail
+                .to_string()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" "),
         }
     }
 }

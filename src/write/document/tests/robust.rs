@@ -38,6 +38,12 @@ fn survive(name: &str, bytes: &[u8]) {
     }
 }
 
+#[test]
+fn a_problem_is_told_in_one_line() {
+    let problem = DocumentProblem::damaged(Format::Docx, "expected `</w:p>`, found `</w:p\nr>`");
+    assert!(!problem.to_string().contains('\n'), "{problem}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
