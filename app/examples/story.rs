@@ -58,6 +58,10 @@ impl Story {
         };
         let window = Harness::builder()
             .with_size(size)
+            .with_theme(match theme {
+                "dark" => eframe::egui::Theme::Dark,
+                _ => eframe::egui::Theme::Light,
+            })
             .with_max_steps(64)
             .allow_missing_glyphs()
             .build_eframe(|context| InscribeApp::new(context, options).expect("threads"));

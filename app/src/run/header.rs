@@ -198,8 +198,8 @@ fn state(record: &RunRecord) -> (String, f64) {
     let (done, total) = (format::count(now.done), format::count(now.total));
     let words = match now.phase {
         Phase::Prefill => format!("Reading the document: {done} of {total} tokens"),
-        Phase::Local => format!("Reading with local context only: {done} of {total} tokens"),
-        Phase::Evaluate => format!("Measuring the loss: {done} of {total} tokens"),
+        Phase::Local => format!("Reading with local context only: {done} of {total} blocks"),
+        Phase::Evaluate => format!("Measuring the loss: {done} of {total} chunks"),
         Phase::Steps => format!("Step {done} of {total}"),
         Phase::Save => "Saving".to_owned(),
     };

@@ -151,7 +151,7 @@ impl Row {
             Row::Signed => {
                 let most = drawn.scales.signed.unwrap_or(0.0);
                 ColourScale {
-                    title: "misleads (−) or helps (+)",
+                    title: "− misleads, + helps",
                     unit: "nats a token",
                     low: -most,
                     high: most,
