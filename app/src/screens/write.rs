@@ -1,6 +1,6 @@
 //! The document and its run: the text on one side, on the other what is measured and learned.
 
-use eframe::egui::{Align, Layout, ScrollArea, Ui, vec2};
+use eframe::egui::{Align, Label, Layout, ScrollArea, Ui, vec2};
 use inscribe::write::figure::format::count;
 
 use crate::action::{Action, Selection};
@@ -98,8 +98,6 @@ fn document(ui: &mut Ui, state: &mut State, views: &mut Views, with_sides: bool)
     card(ui, |ui| {
         ui.set_min_height(height - 2.0 * space::L - 2.0);
         ui.horizontal(|ui| {
-            ui.label(text::heading(&name));
-            ui.label(text::caption(facts));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let label = match state.prefs.controls_open {
                     true => "Hide settings",
@@ -108,6 +106,10 @@ fn document(ui: &mut Ui, state: &mut State, views: &mut Views, with_sides: bool)
                 if ui.button(label).clicked() {
                     state.prefs.controls_open = !state.prefs.controls_open;
                 }
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                    ui.add(Label::new(text::heading(&name)).truncate());
+                    ui.add(Label::new(text::caption(facts)).truncate());
+                });
             });
         });
         if with_sides {

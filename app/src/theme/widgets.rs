@@ -1,8 +1,8 @@
 //! Small things that every screen shares.
 
 use eframe::egui::{
-    self, Button, CornerRadius, Frame, InnerResponse, Margin, Response, RichText, Role, Stroke, Ui,
-    WidgetInfo,
+    self, Align, Button, CornerRadius, Frame, InnerResponse, Label, Layout, Margin, Response,
+    RichText, Role, Stroke, TextStyle, TextWrapMode, Ui, WidgetInfo, WidgetText,
 };
 
 use super::{Theme, space, text};
@@ -34,10 +34,21 @@ pub fn section(ui: &mut Ui, heading: &str, explanation: &str) {
 
 /// A figure over what it counts.
 pub fn number(ui: &mut Ui, value: &str, label: &str) -> Response {
-    let inner = ui.vertical(|ui| {
+    let (value, label) = (text::number(value), text::caption(label));
+    let size = |words: &RichText| {
+        let words = WidgetText::from(words.clone());
+        let unbroken = Some(TextWrapMode::Extend);
+        let galley = words.into_galley(ui, unbroken, f32::INFINITY, TextStyle::Body);
+        galley.size()
+    };
+    // As wide as its words, so that a row of numbers breaks between them and not within one.
+    let (above, below) = (size(&value), size(&label));
+    let room = egui::vec2(above.x.max(below.x).ceil(), above.y + below.y);
+    let layout = Layout::top_down(Align::Min);
+    let inner = ui.allocate_ui_with_layout(room, layout, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
-        ui.label(text::number(value));
-        ui.label(text::caption(label));
+        ui.add(Label::new(value).extend());
+        ui.add(Label::new(label).extend());
     });
     inner.response
 }
