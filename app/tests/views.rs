@@ -138,6 +138,11 @@ fn every_run_is_drawn_whatever_it_lacks() {
 /// A value that a harness and its test share.
 type Shared<T> = Rc<RefCell<T>>;
 
+fn steps_shown(screen: &Shared<Replay>) -> usize {
+    let screen = screen.borrow();
+    screen.player.as_ref().unwrap().record().steps.len()
+}
+
 /// A player's screen, and what it asked for.
 fn replay_harness(screen: Replay) -> (Harness<'static>, Shared<Replay>, Shared<Option<Ask>>) {
     let screen = Rc::new(RefCell::new(screen));
@@ -195,40 +200,13 @@ fn the_sample_run_plays_with_no_model() {
         "{} of {length}",
         clock()
     );
-    let steps = screen
-        .borrow()
-        .player
-        .as_ref()
-        .unwrap()
-        .record()
-        .steps
-        .len();
+    let steps = steps_shown(&screen);
     harness.get_by_label("Step on").click();
     harness.run_steps(3);
-    assert_eq!(
-        screen
-            .borrow()
-            .player
-            .as_ref()
-            .unwrap()
-            .record()
-            .steps
-            .len(),
-        steps + 1
-    );
+    assert_eq!(steps_shown(&screen), steps + 1);
     harness.get_by_label("Step back").click();
     harness.run_steps(3);
-    assert_eq!(
-        screen
-            .borrow()
-            .player
-            .as_ref()
-            .unwrap()
-            .record()
-            .steps
-            .len(),
-        steps
-    );
+    assert_eq!(steps_shown(&screen), steps);
     harness.get_by_label("Play").click();
     harness.step();
     until(&mut harness, || {
