@@ -5,12 +5,13 @@ mod lines;
 mod minimap;
 mod shades;
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
 use eframe::egui::{
-    self, Color32, CornerRadius, FontId, Galley, Pos2, Rect, Role, Sense, TextStyle, Ui,
+    self, Color32, CornerRadius, FontId, Galley, Mesh, Pos2, Rect, Role, Sense, TextStyle, Ui,
     WidgetInfo, epaint::text::cursor::CCursor, pos2, vec2,
 };
 use inscribe::write::run::RunRecord;
@@ -30,6 +31,8 @@ const GUTTER: f32 = 22.0;
 const MINIMAP: f32 = 68.0;
 /// Rows kept laid out.
 const KEPT: usize = 600;
+/// What egui draws where no font has a character.
+const BOX: char = '◻';
 /// Texts longer than this are wrapped anew only once the width stays.
 const LONG: usize = 2 << 20;
 
@@ -44,6 +47,8 @@ pub struct TextView {
     minimap: minimap::Minimap,
     chunks: ChunkMap,
     offset: f32,
+    /// Of which scripts the document has characters that no font draws.
+    boxes: BTreeSet<&'static str>,
     /// Counts changes of the shades.
     shaded: u64,
     last_width: f32,
@@ -74,6 +79,18 @@ impl TextView {
         &self.shades
     }
 
+    /// What to do where characters show as boxes.
+    pub fn advice(&self) -> Option<String> {
+        let scripts: Vec<&str> = self.boxes.iter().copied().collect();
+        let scripts = scripts.join(" and ");
+        (!scripts.is_empty()).then(|| {
+            format!(
+                "No font on this computer draws {scripts}: boxes stand in their place. Install \
+                 one, such as a Noto font, and start the program again."
+            )
+        })
+    }
+
     pub fn show(&mut self, ui: &mut Ui, state: &mut State) {
         let Some(open) = state.document.clone() else {
             return;
@@ -83,9 +100,14 @@ impl TextView {
         }
         let area = ui.available_rect_before_wrap();
         let text_width = (area.width() - GUTTER - MINIMAP - space::L).clamp(120.0, 760.0);
+        let spare = (area.width() - MINIMAP - GUTTER - text_width - space::L).max(0.0);
         self.wrap(ui, &open, text_width);
         self.follow(state, &open, area.height());
-        let body = Rect::from_min_max(area.min, pos2(area.max.x - MINIMAP, area.max.y));
+        let left = area.min.x + spare / 2.0;
+        let body = Rect::from_min_max(
+            pos2(left, area.min.y),
+            pos2(area.max.x - MINIMAP - spare / 2.0, area.max.y),
+        );
         let map = Rect::from_min_max(pos2(area.max.x - MINIMAP + space::S, area.min.y), area.max);
         let mut child = ui.new_child(egui::UiBuilder::new().max_rect(body));
         self.show_rows(&mut child, state, &open);
@@ -131,14 +153,24 @@ impl TextView {
             .map(|row| row.start);
         let (plain, strong) = fonts(ui);
         let ctx = ui.ctx().clone();
+        let boxes = RefCell::new(BTreeSet::new());
         let of = |font: FontId| {
-            let ctx = ctx.clone();
-            Box::new(move |c: char| ctx.fonts_mut(|fonts| fonts.glyph_width(&font, c)))
-                as Box<dyn FnMut(char) -> f32>
+            let (ctx, boxes) = (&ctx, &boxes);
+            move |c: char| {
+                ctx.fonts_mut(|fonts| {
+                    if c.is_control() || fonts.has_glyph(&font, c) {
+                        return fonts.glyph_width(&font, c);
+                    }
+                    boxes.borrow_mut().insert(script_of(c));
+                    fonts.glyph_width(&font, BOX)
+                })
+            }
         };
         let (mut plain, mut strong) = (Widths::new(of(plain)), Widths::new(of(strong)));
         // Shaping may add a little to the sum of widths.
         self.rows = wrap(&open.document, width - 4.0, &mut plain, &mut strong);
+        drop((plain, strong));
+        self.boxes = boxes.into_inner();
         self.laid_out.clear();
         if let Some(top) = top.filter(|_| same) {
             self.offset = row_of(&self.rows, top) as f32 * ROW;
@@ -196,6 +228,9 @@ impl TextView {
         self.chunks.refresh(&state.run.record, state.run.version);
         let mut hovered = None;
         let mut clicked = None;
+        // Everything behind the words is one shape: there are hundreds of tokens in sight.
+        let behind = ui.painter().add(egui::Shape::Noop);
+        let mut grounds = Mesh::default();
         for index in range {
             let row = self.rows[index];
             let top = origin.y + index as f32 * ROW;
@@ -207,13 +242,12 @@ impl TextView {
             let words = open.document.text.get(row.bytes()).unwrap_or("");
             response.widget_info(|| WidgetInfo::labeled(Role::Label, true, words));
             if let Some(part) = self.chunks.find(row.start).and_then(|chunk| chunk.part) {
-                band(ui, theme, rect, part);
+                grounds.add_colored_rect(band(rect), theme.sequential(part));
             }
             let inside = |s: &Range<usize>| s.start <= row.start && row.start < s.end;
             if selected.as_ref().is_some_and(inside) {
                 let ground = theme.palette.selected.gamma_multiply(0.45);
-                let wide = rect.with_min_x(rect.min.x + GUTTER - 6.0);
-                ui.painter().rect_filled(wide, CornerRadius::ZERO, ground);
+                grounds.add_colored_rect(rect.with_min_x(rect.min.x + GUTTER - 6.0), ground);
             }
             let laid_out = self
                 .laid_out
@@ -224,15 +258,12 @@ impl TextView {
                 top + (ROW - laid_out.galley.size().y) / 2.0,
             );
             if state.prefs.shading {
-                shade(
-                    ui,
-                    theme,
-                    &self.shades,
-                    state.prefs.signed,
-                    laid_out,
-                    at,
-                    top,
-                );
+                let signed = state.prefs.signed;
+                for &(token, from, to) in &laid_out.tokens {
+                    if let Some(colour) = ground(theme, self.shades.part(token), signed) {
+                        grounds.add_colored_rect(token_rect(at, top, from, to), colour);
+                    }
+                }
             }
             let ink = theme.palette.ink;
             ui.painter().galley(at, Arc::clone(&laid_out.galley), ink);
@@ -244,6 +275,7 @@ impl TextView {
                 clicked = Some((row.start, token));
             }
         }
+        ui.painter().set(behind, egui::Shape::mesh(grounds));
         if let Some((byte, token)) = clicked {
             let token = token.and_then(|token| self.shades.place(token));
             if let Some(place) = self.chunks.find(byte).map(|chunk| chunk.place) {
@@ -267,6 +299,22 @@ impl TextView {
     }
 }
 
+/// What the writing that a character is of is called.
+fn script_of(c: char) -> &'static str {
+    match u32::from(c) {
+        0x0590..=0x05ff => "Hebrew text",
+        0x0600..=0x06ff | 0x0750..=0x077f => "Arabic text",
+        0x0900..=0x0dff => "text in Indian scripts",
+        0x0e00..=0x0e7f => "Thai text",
+        0x2e80..=0xa4cf
+        | 0xac00..=0xd7af
+        | 0xf900..=0xfaff
+        | 0xff00..=0xffef
+        | 0x20000..=0x3ffff => "Chinese, Japanese or Korean text",
+        _ => "some characters",
+    }
+}
+
 fn fonts(ui: &Ui) -> (FontId, FontId) {
     let plain = TextStyle::Body.resolve(ui.style());
     let strong = text::strong_style().resolve(ui.style());
@@ -285,33 +333,29 @@ fn lay_out(ui: &Ui, open: &OpenDocument, row: Row) -> LaidOut {
         .layout_no_wrap(words.to_owned(), font, Color32::PLACEHOLDER);
     let all = open.tokens.as_deref().map_or(&[][..], Vec::as_slice);
     let first = all.partition_point(|token| token.end <= row.start);
-    let mut tokens = Vec::new();
-    for (offset, token) in all[first..].iter().enumerate() {
-        if token.start >= row.end {
-            break;
+    // Tokens follow one another, so characters are counted once.
+    let (mut at, mut chars) = (0, 0);
+    let mut x = |byte: usize| {
+        let byte = byte.clamp(row.start, row.end) - row.start;
+        // A token may end within a character: it is drawn as far as the character before.
+        if let Some(part) = words.get(at..byte) {
+            chars += part.chars().count();
+            at = byte;
         }
-        let x = |byte: usize| {
-            let byte = byte.clamp(row.start, row.end) - row.start;
-            let chars = words
-                .char_indices()
-                .take_while(|(at, _)| *at < byte)
-                .count();
-            galley.pos_from_cursor(CCursor::new(chars)).min.x
-        };
-        tokens.push((first + offset, x(token.start), x(token.end)));
-    }
+        galley.pos_from_cursor(CCursor::new(chars)).min.x
+    };
+    let seen = all[first..].iter().take_while(|t| t.start < row.end);
+    let tokens = seen
+        .enumerate()
+        .map(|(offset, token)| (first + offset, x(token.start), x(token.end)))
+        .collect();
     LaidOut { galley, tokens }
 }
 
-fn shade(ui: &Ui, theme: Theme, shades: &Shades, signed: bool, row: &LaidOut, at: Pos2, top: f32) {
-    for &(token, from, to) in &row.tokens {
-        let Some(colour) = ground(theme, shades.part(token), signed) else {
-            continue;
-        };
-        let rect = Rect::from_x_y_ranges(at.x + from..=at.x + to, top + 1.5..=top + ROW - 1.5);
-        ui.painter()
-            .rect_filled(rect, CornerRadius::same(2), colour);
-    }
+/// Where a token's ground stands; a hair is left between two.
+fn token_rect(at: Pos2, top: f32, from: f32, to: f32) -> Rect {
+    let (left, right) = (at.x + from, at.x + to - 0.5);
+    Rect::from_x_y_ranges(left..=right.max(left), top + 1.5..=top + ROW - 1.5)
 }
 
 fn token_at(row: &LaidOut, at: Pos2, top: f32, pos: Pos2) -> Option<Hovered> {
@@ -322,15 +366,13 @@ fn token_at(row: &LaidOut, at: Pos2, top: f32, pos: Pos2) -> Option<Hovered> {
         .find(|(_, from, to)| (*from..*to).contains(&x));
     found.map(|&(token, from, to)| Hovered {
         token,
-        rect: Rect::from_x_y_ranges(at.x + from..=at.x + to, top + 1.5..=top + ROW - 1.5),
+        rect: token_rect(at, top, from, to),
     })
 }
 
 /// The band that says which chunk a row is of, in the colour of its utility.
-fn band(ui: &Ui, theme: Theme, row: Rect, part: f64) {
-    let rect = Rect::from_x_y_ranges(row.min.x + 4.0..=row.min.x + 9.0, row.y_range());
-    ui.painter()
-        .rect_filled(rect, CornerRadius::ZERO, theme.sequential(part));
+fn band(row: Rect) -> Rect {
+    Rect::from_x_y_ranges(row.min.x + 4.0..=row.min.x + 9.0, row.y_range())
 }
 
 fn selected_bytes(record: &RunRecord, selection: &Selection) -> Option<Range<usize>> {
