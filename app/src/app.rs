@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use eframe::egui;
+use inscribe::model::hub;
 
 use crate::action::Action;
 use crate::compare::Compare;
 use crate::dialogs::Picker;
-use crate::engine::{Engine, FileWork};
+use crate::engine::{Engine, FileWork, Outbox};
 use crate::replay::Replay;
 use crate::run::RunView;
 use crate::screens::{self, text::TextView};
@@ -36,6 +37,8 @@ pub struct Options {
     pub prefs: Option<Prefs>,
     /// In place of the system's dialogs.
     pub picker: Option<Picker>,
+    /// Where models are fetched from; as the environment says where `None`.
+    pub hub: Option<hub::Setup>,
     /// A document or memory to open at once.
     pub open: Option<PathBuf>,
 }
@@ -44,7 +47,7 @@ pub struct InscribeApp {
     pub state: State,
     pub(crate) engine: Engine,
     pub(crate) options: Options,
-    pub(crate) views: Views,
+    pub views: Views,
     actions: Vec<Action>,
     /// Seconds of work of the latest frames, the newest last.
     pub frame_secs: Vec<f32>,
@@ -71,7 +74,8 @@ impl InscribeApp {
     ) -> std::io::Result<InscribeApp> {
         theme::install(&context.egui_ctx);
         let ctx = context.egui_ctx.clone();
-        let engine = Engine::start(move || ctx.request_repaint_after(FRAME))?;
+        let hub = options.hub.clone().unwrap_or_else(hub::Setup::from_env);
+        let engine = Engine::start(hub, move || ctx.request_repaint_after(FRAME))?;
         let kept = || {
             let text = context.storage?.get_string(PREFS)?;
             Some(Prefs::from_text(&text))
@@ -97,11 +101,17 @@ impl InscribeApp {
         Ok(app)
     }
 
+    /// For what works beside the engine and reports as it does.
+    pub fn outbox(&self) -> Outbox {
+        self.engine.outbox()
+    }
+
     /// Looks again at which devices, models and stopped writes there are.
     pub(crate) fn survey(&self) {
         self.engine.send_file(FileWork::Survey {
             memories: self.memories(),
             cache: self.options.cache.clone(),
+            model: self.state.prefs.model.clone(),
         });
     }
 

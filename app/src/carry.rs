@@ -36,6 +36,7 @@ impl InscribeApp {
                 self.state.prefs.preset = Preset::of(&settings);
                 self.state.prefs.settings = *settings;
             }
+            Action::Controls(open) => self.state.prefs.controls_open = open,
             Action::Theme(theme) => {
                 self.state.prefs.theme = theme;
                 self.apply_look(ctx);
@@ -181,6 +182,7 @@ impl InscribeApp {
         if self.state.prefs.model != model {
             self.state.prefs.model = model;
             self.forget_model();
+            self.survey();
         }
     }
 

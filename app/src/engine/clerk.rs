@@ -49,9 +49,11 @@ fn one(work: FileWork) -> Result<FileReport, Failure> {
             path: None,
         },
         FileWork::OpenMemory(folder) => FileReport::Memory(Box::new(open_memory(&folder)?)),
-        FileWork::Survey { memories, cache } => {
-            FileReport::Survey(survey::survey(&memories, cache.as_deref()))
-        }
+        FileWork::Survey {
+            memories,
+            cache,
+            model,
+        } => FileReport::Survey(survey::survey(&memories, cache.as_deref(), &model)),
         FileWork::Figure {
             run,
             kind,

@@ -17,6 +17,7 @@ use inscribe::model::transformer::{Cache as KeyValueCache, Transformer};
 use super::Outbox;
 use super::control::Control;
 use super::message::{Fetch, LoadRequest, LoadedModel, Report};
+use super::shape::Shape;
 use crate::trouble::Failure;
 
 /// A model on a device.
@@ -27,9 +28,14 @@ pub struct Loaded {
     pub transformer: Transformer,
 }
 
-pub fn load(request: &LoadRequest, out: &Outbox, control: &Control) -> Result<Loaded, Failure> {
+pub fn load(
+    request: &LoadRequest,
+    hub: &Setup,
+    out: &Outbox,
+    control: &Control,
+) -> Result<Loaded, Failure> {
     let cache = cache_of(request)?;
-    let path = obtain(request, &cache, out, control)?;
+    let path = obtain(request, &cache, hub, out, control)?;
     let model = Model::open(&path)?;
     let print = fingerprint(&model.file)?;
     let opened = select::open(&SelectOptions {
@@ -53,15 +59,9 @@ pub fn load(request: &LoadRequest, out: &Outbox, control: &Control) -> Result<Lo
         name: model.name.clone(),
         path,
         fingerprint: print,
-        parameters: config.parameters(),
         weight_bytes: total,
-        cache_bytes_per_token: KeyValueCache::bytes(config, 1),
         activation_bytes: reading_bytes(&transformer, READ) - KeyValueCache::bytes(config, READ),
-        context: config.context,
-        hidden: config.hidden,
-        ffn: config.ffn,
-        layers: config.layers,
-        vocab: config.vocab,
+        shape: Shape::of(config),
         device: device.name().to_owned(),
         is_gpu: device.is_gpu(),
         why: opened.why,
@@ -85,13 +85,14 @@ fn cache_of(request: &LoadRequest) -> Result<Cache, PullError> {
 fn obtain(
     request: &LoadRequest,
     cache: &Cache,
+    hub: &Setup,
     out: &Outbox,
     control: &Control,
 ) -> Result<PathBuf, Failure> {
     let spec = locate::resolve(&request.model, Some(cache))?;
     let puller = Puller {
         cache: cache.clone(),
-        setup: Setup::from_env(),
+        setup: hub.clone(),
         source: Source::Auto,
         force: false,
     };

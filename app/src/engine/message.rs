@@ -14,6 +14,7 @@ use inscribe::write::run::RunRecord;
 use inscribe::write::settings::WriteSettings;
 
 use super::control::JobId;
+use super::shape::Shape;
 use crate::compare::Side;
 use crate::trouble::Trouble;
 
@@ -196,17 +197,10 @@ pub struct LoadedModel {
     pub name: String,
     pub path: PathBuf,
     pub fingerprint: String,
-    pub parameters: u64,
     pub weight_bytes: u64,
-    /// Bytes of keys and values a token.
-    pub cache_bytes_per_token: u64,
     /// Bytes that reading takes beside weights, keys and values.
     pub activation_bytes: u64,
-    pub context: usize,
-    pub hidden: usize,
-    pub ffn: usize,
-    pub layers: usize,
-    pub vocab: usize,
+    pub shape: Shape,
     pub device: String,
     pub is_gpu: bool,
     /// Why this device.
@@ -240,6 +234,8 @@ pub enum FileWork {
     Survey {
         memories: PathBuf,
         cache: Option<PathBuf>,
+        /// The model in use, which may stand anywhere.
+        model: String,
     },
     Figure {
         run: Box<RunRecord>,
@@ -349,4 +345,6 @@ pub struct ModelEntry {
     pub licence_url: Option<&'static str>,
     pub bytes: u64,
     pub here: bool,
+    /// Its sizes, where they are known before it is loaded.
+    pub shape: Option<Shape>,
 }

@@ -7,6 +7,7 @@ mod control;
 mod documents;
 mod load;
 mod message;
+mod shape;
 mod survey;
 mod worker;
 mod write;
@@ -15,8 +16,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
+use inscribe::model::hub::Setup;
+
 pub use control::{Control, JobId};
 pub use message::*;
+pub use shape::Shape;
 
 /// Hands reports to the window and wakes it.
 #[derive(Clone)]
@@ -44,8 +48,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts the threads; `wake` is called with every report.
-    pub fn start(wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Engine> {
+    /// Starts the threads; models are fetched from `hub`, and `wake` is called with every report.
+    pub fn start(hub: Setup, wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Engine> {
         let (commands, inbox) = mpsc::channel();
         let (files, file_inbox) = mpsc::channel();
         let (sender, reports) = mpsc::channel();
@@ -57,7 +61,7 @@ impl Engine {
         let (theirs, controlled) = (outbox.clone(), control.clone());
         thread::Builder::new()
             .name("engine".to_owned())
-            .spawn(move || worker::run(&inbox, &theirs, &controlled))?;
+            .spawn(move || worker::run(&inbox, &theirs, &controlled, &hub))?;
         let theirs = outbox.clone();
         thread::Builder::new()
             .name("clerk".to_owned())

@@ -9,11 +9,14 @@ use inscribe::engine::gpu::{AdapterKind, list_adapters};
 use inscribe::engine::select::DeviceChoice;
 use inscribe::memory::store::Unfinished;
 use inscribe::model::hub::{Cache, KNOWN};
+use inscribe::model::locate::{self, ModelSpec};
+use inscribe::model::weights::WeightFile;
 use inscribe::write::event::Event;
 
 use super::message::{DeviceInfo, ModelEntry, Survey, UnfinishedInfo};
+use super::shape::Shape;
 
-pub fn survey(memories: &Path, cache: Option<&Path>) -> Survey {
+pub fn survey(memories: &Path, cache: Option<&Path>, model: &str) -> Survey {
     let cache = match cache {
         Some(root) => Some(Cache::at(root)),
         None => Cache::open().ok(),
@@ -21,7 +24,7 @@ pub fn survey(memories: &Path, cache: Option<&Path>) -> Survey {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     Survey {
         devices: devices(threads),
-        models: models(cache.as_ref()),
+        models: models(cache.as_ref(), model),
         unfinished: unfinished(memories),
         processor_threads: threads,
         processor_bytes: Device::Cpu(CpuDevice::new(1)).available_bytes(),
@@ -55,26 +58,43 @@ fn devices(threads: usize) -> Vec<DeviceInfo> {
     gpus.chain([processor]).collect()
 }
 
-fn models(cache: Option<&Cache>) -> Vec<ModelEntry> {
-    let known = KNOWN.iter().map(|model| ModelEntry {
-        name: model.name.to_owned(),
-        description: model.description.to_owned(),
-        licence: Some(model.licence),
-        licence_url: Some(model.licence_url),
-        bytes: model.bytes,
-        here: cache.is_some_and(|cache| cache.find_known(model).is_some()),
+fn models(cache: Option<&Cache>, chosen: &str) -> Vec<ModelEntry> {
+    let known = KNOWN.iter().map(|model| {
+        let path = cache.and_then(|cache| cache.find_known(model));
+        ModelEntry {
+            name: model.name.to_owned(),
+            description: model.description.to_owned(),
+            licence: Some(model.licence),
+            licence_url: Some(model.licence_url),
+            bytes: model.bytes,
+            here: path.is_some(),
+            shape: Shape::of_known(model.name),
+        }
     });
     let listed = cache.map(Cache::list).unwrap_or_default();
     let others = listed.into_iter().filter(|model| model.known.is_none());
-    let others = others.map(|model| ModelEntry {
+    let others = others.map(|model| on_disk(model.name, &model.path));
+    let mut entries: Vec<ModelEntry> = known.chain(others).collect();
+    if let Ok(ModelSpec::Gguf(path) | ModelSpec::Folder(path)) = locate::resolve(chosen, cache)
+        && !entries.iter().any(|entry| entry.name == chosen)
+    {
+        entries.push(on_disk(chosen.to_owned(), &path));
+    }
+    entries
+}
+
+/// A model that is on this computer: its sizes stand at the beginning of its file.
+fn on_disk(name: String, path: &Path) -> ModelEntry {
+    let file = WeightFile::open(path).ok();
+    ModelEntry {
+        name,
         description: String::new(),
         licence: None,
         licence_url: None,
-        bytes: model.bytes,
+        bytes: file.as_ref().map_or(0, WeightFile::total_bytes),
         here: true,
-        name: model.name,
-    });
-    known.chain(others).collect()
+        shape: file.and_then(|file| Some(Shape::of(&file.config().ok()?))),
+    }
 }
 
 fn unfinished(memories: &Path) -> Vec<UnfinishedInfo> {

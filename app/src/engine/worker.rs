@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
 
+use inscribe::model::hub::Setup;
 use inscribe::write::writer::{Known, Tokens};
 
 use super::control::Control;
@@ -21,7 +22,7 @@ enum Leave {
     Lost,
 }
 
-pub fn run(inbox: &Receiver<Command>, out: &Outbox, control: &Control) {
+pub fn run(inbox: &Receiver<Command>, out: &Outbox, control: &Control, hub: &Setup) {
     let mut next = None;
     loop {
         let Some(command) = next.take().or_else(|| inbox.recv().ok()) else {
@@ -36,7 +37,7 @@ pub fn run(inbox: &Receiver<Command>, out: &Outbox, control: &Control) {
             });
             continue;
         };
-        let loaded = guarded(|| load(&request, out, control));
+        let loaded = guarded(|| load(&request, hub, out, control));
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(failure) => {
@@ -120,23 +121,13 @@ fn one<'m>(
         Work::Ask(request) => {
             // A reader has keys and values of its own: two copies would not fit everywhere.
             desk.known = None;
-            let asker = ask::opened(
-                &mut desk.asker,
-                &request.memory,
-                request.max_tokens,
-                loaded,
-                control,
-            )?;
+            let (memory, most) = (&request.memory, request.max_tokens);
+            let asker = ask::opened(&mut desk.asker, memory, most, loaded, control)?;
             ask::ask(asker, &request, loaded, out)
         }
         Work::Score(request) => {
-            let asker = ask::opened(
-                &mut desk.asker,
-                &request.memory,
-                request.max_tokens,
-                loaded,
-                control,
-            )?;
+            let (memory, most) = (&request.memory, request.max_tokens);
+            let asker = ask::opened(&mut desk.asker, memory, most, loaded, control)?;
             ask::score(asker, &request, out)
         }
         Work::Export(request) => write::export(&request, loaded),

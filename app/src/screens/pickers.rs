@@ -1,8 +1,8 @@
 //! Choosing a model and a device, with what each would take for the document at hand.
 
 use eframe::egui::{
-    self, Align, Button, CornerRadius, Frame, Layout, Margin, Response, RichText, Role, ScrollArea,
-    Stroke, TextEdit, Ui, WidgetInfo,
+    self, Button, CornerRadius, Frame, Margin, Response, RichText, Role, ScrollArea, Stroke,
+    TextEdit, Ui, WidgetInfo,
 };
 
 use crate::action::Action;
@@ -11,22 +11,31 @@ use crate::state::State;
 use crate::state::estimate::{self, Estimate, bytes_words, time_words};
 use crate::theme::{Theme, space, text};
 
-/// The list of models; `typed` holds what is written into its field.
-pub fn models(ui: &mut Ui, state: &State, typed: &mut String, actions: &mut Vec<Action>) {
-    ui.label(text::title("Model"));
-    ui.label(text::muted(
-        "A memory can only be read by the model it was written for.",
-    ));
+use super::frame::model_label;
+
+/// Width of the column that says what a choice takes.
+const COSTS: f32 = 150.0;
+
+/// A picker's title and what it is for; nothing in it can be chosen while a run goes on.
+fn opening(ui: &mut Ui, state: &State, title: &str, about: &str, add: impl FnOnce(&mut Ui)) {
+    ui.label(text::title(title));
+    ui.label(text::muted(about));
     ui.add_space(space::S);
     let busy = state.is_running();
     if busy {
         ui.label(text::caption(
-            "Another model can be chosen when the run has ended.",
+            "Another one can be chosen when the run has ended.",
         ));
     }
-    ui.add_enabled_ui(!busy, |ui| {
+    ui.add_enabled_ui(!busy, add);
+}
+
+/// The list of models; `typed` holds what is written into its field.
+pub fn models(ui: &mut Ui, state: &State, typed: &mut String, actions: &mut Vec<Action>) {
+    let about = "A memory can only be read by the model it was written for.";
+    opening(ui, state, "Model", about, |ui| {
         let entries = state.survey.as_ref().map_or(&[][..], |s| &s.models);
-        ScrollArea::vertical().max_height(340.0).show(ui, |ui| {
+        ScrollArea::vertical().max_height(400.0).show(ui, |ui| {
             for entry in entries {
                 let on = state.prefs.model == entry.name;
                 if model(ui, state, entry, on).clicked() {
@@ -37,7 +46,7 @@ pub fn models(ui: &mut Ui, state: &State, typed: &mut String, actions: &mut Vec<
         });
         ui.separator();
         ui.horizontal(|ui| {
-            let width = ui.available_width() - 210.0;
+            let width = ui.available_width() - 220.0;
             let label = ui.label(text::caption("Hub id or path"));
             let field = TextEdit::singleline(typed)
                 .hint_text("org/name:Q4_K_M")
@@ -65,7 +74,7 @@ fn model(ui: &mut Ui, state: &State, entry: &ModelEntry, on: bool) -> Response {
     let estimate = estimate::estimate(state, Some(entry), None);
     row(
         ui,
-        &entry.name,
+        &model_label(&entry.name),
         &entry.description,
         &facts.join("  ·  "),
         estimate.as_ref(),
@@ -74,18 +83,8 @@ fn model(ui: &mut Ui, state: &State, entry: &ModelEntry, on: bool) -> Response {
 }
 
 pub fn devices(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    ui.label(text::title("Device"));
-    ui.label(text::muted(
-        "Where the model computes. The window itself never computes there.",
-    ));
-    ui.add_space(space::S);
-    let busy = state.is_running();
-    if busy {
-        ui.label(text::caption(
-            "Another device can be chosen when the run has ended.",
-        ));
-    }
-    ui.add_enabled_ui(!busy, |ui| {
+    let about = "Where the model computes. The window itself never computes there.";
+    opening(ui, state, "Device", about, |ui| {
         let choice = state.prefs.device_choice();
         let auto = state
             .survey
@@ -145,23 +144,29 @@ fn row(
         .inner_margin(Margin::symmetric(space::M as i8, space::S as i8));
     let shown = frame.show(ui, |ui| {
         ui.set_width(ui.available_width());
-        ui.horizontal(|ui| {
+        // What it takes stands in a column of its own, the same for all rows.
+        let costs_width = if estimate.is_some() {
+            COSTS + space::L
+        } else {
+            0.0
+        };
+        let words_width = ui.available_width() - costs_width;
+        ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing.x = 0.0;
             ui.vertical(|ui| {
-                ui.spacing_mut().item_spacing.y = 1.0;
-                ui.set_max_width(330.0);
+                ui.spacing_mut().item_spacing.y = 2.0;
+                ui.set_width(words_width);
                 ui.label(text::strong(name));
-                if !words.is_empty() {
-                    ui.label(text::caption(words));
-                }
-                if !facts.is_empty() {
-                    ui.label(text::caption(facts));
-                }
-            });
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                if let Some(estimate) = estimate {
-                    costs(ui, estimate);
+                for line in [words, facts] {
+                    if !line.is_empty() {
+                        ui.label(text::caption(line));
+                    }
                 }
             });
+            if let Some(estimate) = estimate {
+                ui.add_space(space::L);
+                costs(ui, estimate);
+            }
         });
     });
     let response = ui.interact(
@@ -183,8 +188,8 @@ fn row(
 fn costs(ui: &mut Ui, estimate: &Estimate) {
     let p = Theme::of(ui).palette;
     ui.vertical(|ui| {
-        ui.spacing_mut().item_spacing.y = 1.0;
-        ui.set_max_width(190.0);
+        ui.spacing_mut().item_spacing.y = 2.0;
+        ui.set_width(COSTS);
         let about = if estimate.timed { "" } else { "about " };
         let read = format!("reading {about}{}", time_words(estimate.read_secs));
         let steps = format!("steps {about}{}", time_words(estimate.steps_secs));

@@ -8,7 +8,7 @@ use inscribe::write::settings::{Allocate, Method, WriteSettings};
 use super::State;
 use super::prefs::Speeds;
 use super::presets::needs_utility;
-use crate::engine::{DeviceInfo, ModelEntry};
+use crate::engine::{DeviceInfo, ModelEntry, Shape};
 
 /// Bytes of text that a token stands for in English prose, about.
 const BYTES_PER_TOKEN: f64 = 4.4;
@@ -19,6 +19,10 @@ const FLOPS_DISCRETE: f64 = 5e12;
 const FLOPS_SOFTWARE: f64 = 8e9;
 /// Of the default model's kind, in its file.
 const BYTES_PER_PARAMETER: f64 = 0.73;
+/// Rows that are read at once, and how wide what is alive beside them is, in the sizes of the model.
+const READ_AT_ONCE: usize = 1024;
+const READING_HIDDEN: usize = 6;
+const READING_FFN: usize = 2;
 /// Positions that are kept for the question and its answer.
 const READER_ROOM: usize = 512;
 
@@ -109,8 +113,12 @@ pub fn estimate(
         (None, None) => String::new(),
     };
     let known = find_speeds(state, name, &device_name, device);
-    let parameters = match loaded {
-        Some(loaded) => loaded.parameters as f64,
+    let shape = match loaded {
+        Some(loaded) => Some(loaded.shape),
+        None => entry.and_then(|m| m.shape),
+    };
+    let parameters = match shape {
+        Some(shape) => shape.parameters as f64,
         None => entry.map_or(0.0, |m| m.bytes as f64 / BYTES_PER_PARAMETER),
     };
     let threads = state.survey.as_ref().map_or(1, |s| s.processor_threads);
@@ -131,11 +139,20 @@ pub fn estimate(
         },
         None => guessed,
     };
-    let context = loaded.map(|l| l.context);
-    let segments = context.map_or(0, |context| {
+    let segments = shape.map_or(0, |Shape { context, .. }| {
         tokens
             .div_ceil(context.saturating_sub(READER_ROOM.min(context / 4)).max(1))
             .max(1)
+    });
+    let weights = match loaded {
+        Some(loaded) => Some(loaded.weight_bytes),
+        None => entry.map(|m| m.bytes).filter(|&bytes| bytes > 0),
+    };
+    let of_part = tokens.div_ceil(segments.max(1));
+    // Without the model's sizes its weights are all that is known.
+    let beside = shape.map_or(0, |shape| {
+        let reading = loaded.map(|l| l.activation_bytes);
+        beside_weights(settings, shape, reading, of_part, &speeds)
     });
     let (read_secs, steps_secs) = times(settings, tokens, &speeds);
     Some(Estimate {
@@ -145,13 +162,7 @@ pub fn estimate(
         read_secs,
         steps_secs,
         timed: known.is_some(),
-        memory_bytes: memory(
-            state,
-            loaded.is_some(),
-            entry,
-            tokens.div_ceil(segments.max(1)),
-            &speeds,
-        ),
+        memory_bytes: weights.map(|weights| weights + beside),
         available_bytes: available(state, device),
         fetch_bytes: entry.filter(|m| !m.here).map(|m| m.bytes),
     })
@@ -226,25 +237,23 @@ pub fn chosen_device(state: &State) -> Option<&DeviceInfo> {
     })
 }
 
-/// Weights, keys and values of the longest part, and what reading and learning need beside them.
-fn memory(
-    state: &State,
-    is_loaded: bool,
-    entry: Option<&ModelEntry>,
+/// Keys and values of the longest part, and what reading and learning need beside them.
+fn beside_weights(
+    settings: &WriteSettings,
+    shape: Shape,
+    reading: Option<u64>,
     tokens: usize,
     speeds: &Speeds,
-) -> Option<u64> {
-    let Some(loaded) = state.model.ready().filter(|_| is_loaded) else {
-        // Without the model's shape its weights are all that is known.
-        return entry.map(|m| m.bytes);
-    };
-    let settings = state.settings();
-    let cache = loaded.cache_bytes_per_token * (tokens + READER_ROOM) as u64;
-    let row = (12 * loaded.hidden + 3 * loaded.ffn) as u64 * 4;
-    let reading = loaded.activation_bytes;
-    let learning = (settings.batch * settings.span) as u64 * row * loaded.layers as u64 / 2;
+) -> u64 {
+    let cache = shape.cache_bytes_per_token * (tokens + READER_ROOM) as u64;
+    let reading = reading.unwrap_or_else(|| {
+        let row = READING_HIDDEN * shape.hidden + READING_FFN * shape.ffn;
+        (READ_AT_ONCE * row * size_of::<f32>()) as u64
+    });
+    let row = ((12 * shape.hidden + 3 * shape.ffn) * size_of::<f32>()) as u64;
+    let learning = (settings.batch * settings.span) as u64 * row * shape.layers as u64 / 2;
     let beside = cache + reading.max(learning);
-    Some(loaded.weight_bytes + beside.max(speeds.peak_bytes.min(4 * beside)))
+    beside.max(speeds.peak_bytes.min(4 * beside))
 }
 
 fn available(state: &State, device: Option<&DeviceInfo>) -> Option<u64> {
