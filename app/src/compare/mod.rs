@@ -349,7 +349,8 @@ fn column(
         });
         card(ui, |ui| {
             section(ui, "Loss of each step", "Before the step, in nats a token");
-            loss_keys(ui, other.is_some().then_some("smoothed, the other run"));
+            let dashed = other.is_some().then_some("smoothed, the other run");
+            loss_keys(ui, shown.figures.rule, dashed);
             let id = format!("losses {side} {bounds:?}");
             let plot = LossPlot::new(&id, 190.0);
             let plot = match bounds {

@@ -7,7 +7,7 @@ mod transport;
 use eframe::egui::{Key, Modifiers, ScrollArea, Ui};
 
 use crate::action::Selection;
-use crate::run::RunView;
+use crate::run::{RunView, Shown};
 use crate::theme::{card, primary_button, space, text};
 use load::{Loading, Source};
 use player::Player;
@@ -75,13 +75,11 @@ impl Replay {
         if let Some(error) = &self.error {
             trouble(ui, error);
         }
-        let (record, version) = (player.record(), player.version());
+        let run = Shown::new(player.record(), player.version());
         ScrollArea::vertical()
             .id_salt("replay")
             .auto_shrink([false, false])
-            .show(ui, |ui| {
-                self.view.show(ui, record, version, None, selection)
-            });
+            .show(ui, |ui| self.view.show(ui, run, selection));
         match ask {
             Some(transport::Wish::Open) => Some(Ask::OpenRun),
             Some(transport::Wish::Sample) => {

@@ -34,12 +34,14 @@ pub fn show(ui: &mut Ui, player: &mut Player) -> Option<Wish> {
             player.set_speed(speed);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = space::S;
             if ui.button("Open a saved run…").clicked() {
                 wish = Some(Wish::Open);
             }
             if ui.button("Play the sample run").clicked() {
                 wish = Some(Wish::Sample);
             }
+            ui.add_space(space::S);
             let name = text::muted(player.name.as_str());
             ui.add(eframe::egui::Label::new(name).truncate());
         });

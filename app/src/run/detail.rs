@@ -27,7 +27,7 @@ pub fn show(ui: &mut Ui, figures: &Figures, record: &RunRecord, selection: &mut 
     let title = cell.record.title.as_deref().unwrap_or("No heading");
     ui.add(eframe::egui::Label::new(text::muted(title)).truncate());
     ui.add_space(space::XS);
-    numbers(ui, cell);
+    numbers(ui, cell, figures.rule);
     ui.add_space(space::S);
     curve(ui, figures, record, place);
 }
@@ -87,7 +87,7 @@ fn nothing(ui: &mut Ui, figures: &Figures, selection: &mut Selection) {
     }
 }
 
-fn numbers(ui: &mut Ui, cell: &Cell) {
+fn numbers(ui: &mut Ui, cell: &Cell, rule: Option<&str>) {
     ui.spacing_mut().interact_size.y = 16.0;
     let chunk = &cell.record;
     let value = |v: Option<f64>| v.map_or("–".to_owned(), format::number);
@@ -118,7 +118,7 @@ fn numbers(ui: &mut Ui, cell: &Cell) {
                 [of(taken.coverage, planned.coverage), none(), none()],
             );
             row(
-                "Utility steps",
+                &format!("Steps {}", rule.unwrap_or("by utility")),
                 [of(taken.utility, planned.utility), none(), none()],
             );
             row(

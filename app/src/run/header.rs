@@ -7,6 +7,7 @@ use inscribe::write::run::{RunRecord, Status};
 use inscribe::write::settings::{Allocate, Method};
 
 use super::phases;
+use crate::state::estimate::time_words;
 use crate::theme::{Theme, number, space, text};
 
 pub fn show(ui: &mut Ui, record: &RunRecord) {
@@ -21,7 +22,11 @@ pub fn show(ui: &mut Ui, record: &RunRecord) {
     });
     ui.add_space(space::XS);
     ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing = vec2(space::XL + space::S, space::M);
+        let apart = match ui.available_width() < 640.0 {
+            true => space::L,
+            false => space::XL + space::S,
+        };
+        ui.spacing_mut().item_spacing = vec2(apart, space::M);
         for (value, label) in numbers(record) {
             number(ui, &value, label);
         }
@@ -55,9 +60,9 @@ fn facts(record: &RunRecord) -> String {
 
 pub fn method(method: Method) -> &'static str {
     match method {
-        Method::Gdwm => "gdwm",
-        Method::Lora => "lora",
-        Method::Gradmem => "gradmem",
+        Method::Gdwm => "GDWM",
+        Method::Lora => "LoRA",
+        Method::Gradmem => "GradMem",
     }
 }
 
@@ -101,7 +106,7 @@ fn numbers(record: &RunRecord) -> Vec<(String, &'static str)> {
     if done {
         numbers.push((format::duration(record.seconds().total()), "in all"));
     } else if let Some(left) = record.seconds_left() {
-        numbers.push((format::duration(left), "left"));
+        numbers.push((time_words(left), "left"));
     }
     if let Some(bytes) = record.peak_bytes {
         numbers.push((format::bytes(bytes), "memory at the most"));
@@ -162,7 +167,9 @@ pub fn numbers_of(a: &RunRecord, b: &RunRecord) -> Vec<Pair> {
 fn progress(ui: &mut Ui, record: &RunRecord) {
     let p = Theme::of(ui).palette;
     let (words, part) = state(record);
-    if record.status == Status::Done {
+    // A document that was only measured waits for nothing.
+    let measured_only = record.status == Status::Paused && record.steps.is_empty();
+    if record.status == Status::Done || measured_only {
         return;
     }
     ui.horizontal(|ui| {

@@ -15,14 +15,15 @@ use crate::action::Selection;
 use crate::theme::{Mark, Theme, empty, keys};
 
 const COVERAGE: &str = "coverage";
-const UTILITY: &str = "by utility";
+/// Steps beyond coverage, where no rule is known that shared them out.
+const RULED: &str = "by utility";
 
-/// What the marks of the plot mean.
-pub fn loss_keys(ui: &mut Ui, other: Option<&str>) {
+/// What the marks of the plot mean; `rule` says how steps beyond coverage were shared out.
+pub fn loss_keys(ui: &mut Ui, rule: Option<&str>, other: Option<&str>) {
     let p = Theme::of(ui).palette;
     let mut entries = vec![
-        (Mark::Diamond, p.coverage, "coverage step"),
-        (Mark::Dot, p.utility, "utility step"),
+        (Mark::Diamond, p.coverage, COVERAGE),
+        (Mark::Dot, p.utility, rule.unwrap_or(RULED)),
         (Mark::Line, p.ink, "smoothed"),
     ];
     if let Some(other) = other {
@@ -85,9 +86,13 @@ impl<'a> LossPlot<'a> {
                 .color(fade(p.coverage))
                 .filled(false)
                 .radius(radius + 0.5),
-            points(UTILITY, &figures.by_utility, MarkerShape::Circle)
-                .color(fade(p.utility))
-                .radius(radius - 0.5),
+            points(
+                figures.rule.unwrap_or(RULED),
+                &figures.by_utility,
+                MarkerShape::Circle,
+            )
+            .color(fade(p.utility))
+            .radius(radius - 0.5),
         ];
         self.plot(ui, figures, record).show(ui, |plot| {
             for marks in marks {
@@ -221,8 +226,8 @@ fn hover_text(at: &HoverPosition<'_>, figures: &Figures, record: &RunRecord) -> 
     };
     let of = match *plot_name {
         COVERAGE => &figures.coverage,
-        UTILITY => &figures.by_utility,
-        _ => return None,
+        "" => return None,
+        _ => &figures.by_utility,
     };
     let step = &record.steps.get(*of.steps.get(*index)?)?.step;
     let place = step

@@ -38,6 +38,30 @@ struct Key {
     steps: usize,
 }
 
+/// A run as its views draw it.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    pub record: &'a RunRecord,
+    /// Changes whenever the record does.
+    pub version: u64,
+    /// Steps under settings that differ from the run's.
+    pub preview: Option<&'a Preview>,
+}
+
+impl<'a> Shown<'a> {
+    pub fn new(record: &'a RunRecord, version: u64) -> Shown<'a> {
+        Shown {
+            record,
+            version,
+            preview: None,
+        }
+    }
+
+    pub fn preview(self, preview: Option<&'a Preview>) -> Shown<'a> {
+        Shown { preview, ..self }
+    }
+}
+
 /// The views of one run, with what they worked out of it.
 #[derive(Debug, Default)]
 pub struct RunView {
@@ -46,23 +70,18 @@ pub struct RunView {
 }
 
 impl RunView {
-    /// What the views draw. `version` is to change whenever the record does.
-    pub fn figures(&mut self, record: &RunRecord, version: u64) -> &Figures {
+    /// What the views draw.
+    pub fn figures(&mut self, run: Shown<'_>) -> &Figures {
         let key = Key {
-            version,
-            unix_secs: record.unix_secs,
-            steps: record.steps.len(),
+            version: run.version,
+            unix_secs: run.record.unix_secs,
+            steps: run.record.steps.len(),
         };
         if self.key != Some(key) {
-            self.figures = Figures::of(record);
+            self.figures = Figures::of(run.record);
             self.key = Some(key);
         }
         &self.figures
-    }
-
-    /// Name, state and the numbers of the run, with its progress and where its time went.
-    pub fn header(&mut self, ui: &mut Ui, record: &RunRecord) {
-        header::show(ui, record);
     }
 
     /// The chunks along the document: utility, steps, losses, each under the other; of a height
@@ -70,111 +89,57 @@ impl RunView {
     pub fn strips(
         &mut self,
         ui: &mut Ui,
-        record: &RunRecord,
-        version: u64,
-        preview: Option<&Preview>,
+        run: Shown<'_>,
         height: Option<f32>,
         selection: &mut Selection,
     ) {
-        let figures = self.figures(record, version);
+        let figures = self.figures(run);
         let height = height
             .unwrap_or(0.0)
             .max(Strips::height(&Scales::of(figures)));
         Strips::new("strips")
-            .preview(preview)
+            .preview(run.preview)
             .show(ui, figures, height, selection);
     }
 
-    /// Every step's loss as it came.
-    pub fn losses(
-        &mut self,
-        ui: &mut Ui,
-        record: &RunRecord,
-        version: u64,
-        height: f32,
-        selection: &Selection,
-    ) {
-        let figures = self.figures(record, version);
-        LossPlot::new("losses", height).show(ui, figures, record, selection);
-    }
-
-    /// The chosen chunk by itself.
-    pub fn detail(
-        &mut self,
-        ui: &mut Ui,
-        record: &RunRecord,
-        version: u64,
-        selection: &mut Selection,
-    ) {
-        let figures = self.figures(record, version);
-        detail::show(ui, figures, record, selection);
-    }
-
     /// Everything about a run, in one column that scrolls where it must.
-    pub fn show(
-        &mut self,
-        ui: &mut Ui,
-        record: &RunRecord,
-        version: u64,
-        preview: Option<&Preview>,
-        selection: &mut Selection,
-    ) {
-        if record.document.is_none() && record.is_empty() {
+    pub fn show(&mut self, ui: &mut Ui, run: Shown<'_>, selection: &mut Selection) {
+        if run.record.document.is_none() && run.record.is_empty() {
             empty(ui, "No run yet", "Open a document, or play a saved run.");
             return;
         }
         ui.spacing_mut().item_spacing.y = space::M;
-        card(ui, |ui| self.header(ui, record));
+        card(ui, |ui| header::show(ui, run.record));
         match ui.available_width() >= SIDE_BY_SIDE {
-            true => self.side_by_side(ui, record, version, preview, selection),
-            false => self.stacked(ui, record, version, preview, selection),
+            true => self.side_by_side(ui, run, selection),
+            false => self.stacked(ui, run, selection),
         }
     }
 
-    fn loss_card(
-        &mut self,
-        ui: &mut Ui,
-        record: &RunRecord,
-        version: u64,
-        height: f32,
-        selection: &Selection,
-    ) {
+    fn loss_card(&mut self, ui: &mut Ui, run: Shown<'_>, height: f32, selection: &Selection) {
+        let figures = self.figures(run);
         card(ui, |ui| {
             section(ui, "Loss of each step", "Before the step, in nats a token");
-            loss_keys(ui, None);
-            self.losses(ui, record, version, height, selection);
+            loss_keys(ui, figures.rule, None);
+            LossPlot::new("losses", height).show(ui, figures, run.record, selection);
         });
     }
 
     /// One under the other, for a narrow place.
-    fn stacked(
-        &mut self,
-        ui: &mut Ui,
-        record: &RunRecord,
-        version: u64,
-        preview: Option<&Preview>,
-        selection: &mut Selection,
-    ) {
+    fn stacked(&mut self, ui: &mut Ui, run: Shown<'_>, selection: &mut Selection) {
+        card(ui, |ui| self.strips(ui, run, None, selection));
+        self.loss_card(ui, run, 190.0, selection);
         card(ui, |ui| {
-            self.strips(ui, record, version, preview, None, selection)
+            detail::show(ui, self.figures(run), run.record, selection)
         });
-        self.loss_card(ui, record, version, 190.0, selection);
-        card(ui, |ui| self.detail(ui, record, version, selection));
     }
 
     /// The strips at the left, the losses and the chosen chunk at the right, filling the window.
-    fn side_by_side(
-        &mut self,
-        ui: &mut Ui,
-        record: &RunRecord,
-        version: u64,
-        preview: Option<&Preview>,
-        selection: &mut Selection,
-    ) {
+    fn side_by_side(&mut self, ui: &mut Ui, run: Shown<'_>, selection: &mut Selection) {
         let width = ui.available_width();
         let right = (width * 0.38).clamp(340.0, 760.0);
         let left = width - right - space::M;
-        let least = Strips::height(&Scales::of(self.figures(record, version))).max(540.0) + CARD;
+        let least = Strips::height(&Scales::of(self.figures(run))).max(540.0) + CARD;
         let room = ui.clip_rect().bottom() - ui.cursor().top() - 2.0;
         let height = room.clamp(least, least.max(980.0));
         ui.horizontal_top(|ui| {
@@ -182,8 +147,7 @@ impl RunView {
             ui.allocate_ui(vec2(left, height), |ui| {
                 ui.vertical(|ui| {
                     card(ui, |ui| {
-                        let height = Some(height - CARD);
-                        self.strips(ui, record, version, preview, height, selection);
+                        self.strips(ui, run, Some(height - CARD), selection);
                     });
                 });
             });
@@ -192,11 +156,11 @@ impl RunView {
                     ui.spacing_mut().item_spacing.y = space::M;
                     let detail = (height * 0.5).clamp(296.0, 420.0);
                     let plot = height - detail - 2.0 * CARD - space::M - LOSS_HEADING + CARD;
-                    self.loss_card(ui, record, version, plot, selection);
+                    self.loss_card(ui, run, plot, selection);
                     card(ui, |ui| {
                         ui.set_min_height(detail - CARD);
                         ui.set_max_height(detail - CARD);
-                        self.detail(ui, record, version, selection);
+                        detail::show(ui, self.figures(run), run.record, selection);
                     });
                 });
             });

@@ -5,6 +5,7 @@ use inscribe::write::figure::format::count;
 
 use crate::action::{Action, Selection};
 use crate::app::Views;
+use crate::run::Shown;
 use crate::state::State;
 use crate::theme::{card, segmented, space, text};
 
@@ -79,13 +80,12 @@ fn run(ui: &mut Ui, state: &mut State, views: &mut Views) {
     let as_planned = record.settings.as_ref() == Some(&state.prefs.settings);
     let differs = !running && !as_planned && !state.preview.steps.is_empty();
     let preview = differs.then_some(&state.preview.steps);
-    let (version, selection) = (state.run.version, &mut state.selection);
+    let shown = Shown::new(record, state.run.version).preview(preview);
+    let selection = &mut state.selection;
     ScrollArea::vertical()
         .id_salt("run")
         .auto_shrink([false, false])
-        .show(ui, |ui| {
-            views.run.show(ui, record, version, preview, selection)
-        });
+        .show(ui, |ui| views.run.show(ui, shown, selection));
 }
 
 fn document(ui: &mut Ui, state: &mut State, views: &mut Views, with_sides: bool) {
@@ -98,24 +98,16 @@ fn document(ui: &mut Ui, state: &mut State, views: &mut Views, with_sides: bool)
     card(ui, |ui| {
         ui.set_min_height(height - 2.0 * space::L - 2.0);
         ui.horizontal(|ui| {
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let label = match state.prefs.controls_open {
-                    true => "Hide settings",
-                    false => "Settings",
-                };
-                if ui.button(label).clicked() {
-                    state.prefs.controls_open = !state.prefs.controls_open;
-                }
-                ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    ui.add(Label::new(text::heading(&name)).truncate());
-                    ui.add(Label::new(text::caption(facts)).truncate());
-                });
-            });
+            ui.add(Label::new(text::heading(&name)).truncate());
+            ui.add(Label::new(text::caption(facts)).truncate());
         });
         if with_sides {
             sides(ui, views);
         }
         shading(ui, state, views);
+        if let Some(advice) = views.text.advice() {
+            ui.label(text::caption(advice));
+        }
         ui.add_space(space::XS);
         views.text.show(ui, state);
     });
@@ -124,6 +116,7 @@ fn document(ui: &mut Ui, state: &mut State, views: &mut Views, with_sides: bool)
 fn shading(ui: &mut Ui, state: &mut State, views: &Views) {
     if !views.text.shades().is_known() {
         let words = match state.is_running() {
+            true if state.model.ready().is_none() => "The model comes first.",
             true => "It is being read.",
             false => "Read and measure it to see which words need distant context.",
         };

@@ -2,12 +2,12 @@
 
 mod steps;
 
-use eframe::egui::{Slider, Ui};
+use eframe::egui::Ui;
 use inscribe::write::allocate::{Allocation, Rule, allocate};
 use inscribe::write::event::ChunkSteps;
 use inscribe::write::figure::format;
 use inscribe::write::run::RunRecord;
-use inscribe::write::settings::{Allocate, Method, OptimizerName, UtilityScale, WriteSettings};
+use inscribe::write::settings::{Method, WriteSettings};
 
 use super::example::Example;
 use super::formula::{

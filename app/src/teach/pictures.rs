@@ -21,7 +21,7 @@ struct Frame {
 /// Room for a picture.
 fn frame(ui: &mut Ui, height: f32) -> Frame {
     // Taller where the window is, so that it is seen from the back of a class.
-    let tall = (ui.ctx().content_rect().height() / 620.0).clamp(1.0, 2.2);
+    let tall = (ui.ctx().content_rect().height() / 480.0).clamp(1.0, 2.8);
     let size = vec2(ui.available_width(), height * tall);
     let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
     Frame {

@@ -185,6 +185,16 @@ impl Row {
         let painter = ui.painter();
         painter.rect_filled(drawn.body, CornerRadius::same(3), theme.palette.trough);
         let small = TextStyle::Small.resolve(ui.style());
+        if !drawn.figures.cells.is_empty() && drawn.figures.utility.is_none() {
+            // Beside another run that was measured.
+            let words = match self {
+                Row::Utility => "not measured: this rule needs no utility",
+                _ => "",
+            };
+            let (centre, ink) = (drawn.body.center(), theme.palette.muted);
+            painter.text(centre, Align2::CENTER_CENTER, words, small, ink);
+            return;
+        }
         for cell in &drawn.figures.cells {
             let value = match self {
                 Row::Signed => cell.record.signed,
@@ -219,21 +229,25 @@ impl Drawn<'_> {
 
 /// The chunk's number, and its title where there is room.
 fn name(ui: &Ui, rect: Rect, cell: &Cell, font: &FontId, ink: Color32) {
-    let room = rect.width() - 8.0;
     let number = (cell.chunk + 1).to_string();
-    let full = match &cell.record.title {
-        Some(title) if room > 72.0 => format!("{number}  {title}"),
-        _ => number,
+    let room = rect.width() - 10.0;
+    let title = cell.record.title.as_deref().filter(|_| room > 72.0);
+    let words = match title {
+        Some(title) => format!("{number}  {title}"),
+        None => number,
     };
-    if room < 7.0 * full.len().min(3) as f32 {
+    let mut job = LayoutJob::simple_singleline(words, font.clone(), ink);
+    job.wrap = TextWrapping::truncate_at_width(match title {
+        Some(_) => room,
+        None => f32::INFINITY,
+    });
+    let galley = ui.painter().layout_job(job);
+    if galley.size().x > rect.width() - 2.0 {
         return;
     }
-    let mut job = LayoutJob::simple_singleline(full, font.clone(), ink);
-    job.wrap = TextWrapping::truncate_at_width(room);
-    let galley = ui.painter().layout_job(job);
-    let left = match galley.size().x + 24.0 < room && room < 72.0 {
-        true => rect.center().x - galley.size().x / 2.0,
-        false => rect.left() + 5.0,
+    let left = match title {
+        Some(_) => rect.left() + 5.0,
+        None => rect.center().x - galley.size().x / 2.0,
     };
     let at = pos2(left, rect.center().y - galley.size().y / 2.0);
     ui.painter().galley(at, galley, ink);

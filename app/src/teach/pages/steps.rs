@@ -1,6 +1,15 @@
 //! From utilities to steps, and what the steps changed.
 
-use super::*;
+use eframe::egui::{Slider, Ui};
+use inscribe::write::figure::format;
+use inscribe::write::settings::{Allocate, OptimizerName, UtilityScale};
+
+use super::super::formula::{
+    Formula, Tint, absolute, fraction, high, low, op, paren, row, sum, tinted, up, var,
+};
+use super::super::pictures;
+use super::{Lesson, eq, here, int, n, prose, shown};
+use crate::theme::{space, text};
 
 pub fn softmax(ui: &mut Ui, lesson: &mut Lesson<'_>) {
     prose(
