@@ -56,6 +56,8 @@ pub enum Action {
     CloseDocument,
     /// New settings of the next run.
     Settings(Box<WriteSettings>),
+    /// Shows the settings, or hides them.
+    Controls(bool),
     Theme(ThemeChoice),
     Zoom(f32),
     PickModel(String),

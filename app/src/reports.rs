@@ -130,6 +130,9 @@ impl InscribeApp {
             }
             End::NoModel => stop(state),
             End::Done => {
+                if task == Task::Measure {
+                    stop(state);
+                }
                 if task == Task::Load {
                     self.survey();
                     self.tokenize();

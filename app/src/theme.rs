@@ -16,7 +16,7 @@ pub use icons::{Icon, icon_button};
 pub use legend::{ColourScale, Map, Mark, draw_mark, hatch, keys, keys_at, legend};
 pub use palette::Palette;
 pub use style::install;
-pub use widgets::{card, empty, number, primary_button, section, segmented};
+pub use widgets::{card, centred_row, column, empty, number, primary_button, section, segmented};
 
 /// Distances in points. Everything stands on multiples of four.
 pub mod space {

@@ -1,23 +1,24 @@
 //! Questions to the memory: answers as they are written, side by side where that is wished, and
 //! how likely each of their tokens is with the memory, with the document, and with neither.
 
+mod tokens;
+
 use eframe::egui::{
-    self, Align, Color32, CornerRadius, Frame, Layout, Margin, Panel, RichText, Role, ScrollArea,
-    Sense, Stroke, TextEdit, Ui, WidgetInfo, vec2,
+    self, Align, CornerRadius, Frame, Id, Layout, Margin, Panel, Response, Role, ScrollArea, Sense,
+    Stroke, TextEdit, Ui, WidgetInfo, vec2,
 };
 use inscribe::memory::store::Asked;
+use inscribe::write::figure::format::count;
 use inscribe::write::reader::View;
 
 use crate::action::{Action, Screen};
 use crate::engine::Answered;
 use crate::state::ask::{Turn, VIEWS, view_name};
 use crate::state::{State, Task};
-use crate::theme::{Theme, card, empty, primary_button, segmented, space, text};
+use crate::theme::{Theme, card, column, empty, primary_button, segmented, space, text};
 
 /// Lines of text are no wider.
 const WIDTH: f32 = 1120.0;
-/// A token of this surprisal is shaded in full.
-const FULL: f64 = 5.0;
 
 pub fn show(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
     if !state.memory_written {
@@ -41,55 +42,25 @@ pub fn show(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
         .frame(frame)
         .show_separator_line(false)
         .show(ui, |ui| {
-            centred(ui, |ui| question(ui, state, actions));
+            column(ui, WIDTH, |ui| question(ui, state, actions));
         });
     ScrollArea::vertical()
         .auto_shrink([false, false])
         .stick_to_bottom(true)
-        .show(ui, |ui| centred(ui, |ui| turns(ui, state, actions)));
-}
-
-fn centred(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
-    let width = WIDTH.min(ui.available_width());
-    let side = (ui.available_width() - width) / 2.0;
-    ui.horizontal_top(|ui| {
-        ui.spacing_mut().item_spacing.x = 0.0;
-        ui.add_space(side);
-        ui.allocate_ui_with_layout(vec2(width, 0.0), Layout::top_down(Align::Min), |ui| {
-            ui.set_width(width);
-            ui.spacing_mut().item_spacing = vec2(space::S, space::S);
-            add(ui);
-        });
-    });
+        .show(ui, |ui| column(ui, WIDTH, |ui| turns(ui, state, actions)));
 }
 
 fn question(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
     let busy = state.is_busy_with(Task::Ask) || state.is_running();
     card(ui, |ui| {
-        ui.horizontal(|ui| {
-            let width = (ui.available_width() - 110.0).max(160.0);
-            let hint = match state.document.as_ref() {
-                Some(open) => format!("Ask about {}", open.document.name),
-                None => "Ask about it".to_owned(),
-            };
-            let field = TextEdit::singleline(&mut state.ask.question)
-                .hint_text(hint)
-                .margin(Margin::symmetric(12, 9))
-                .desired_width(width - 24.0);
-            let field = ui.add(field);
-            let value = state.ask.question.clone();
-            field.widget_info(|| {
-                let mut info = WidgetInfo::new(Role::TextInput);
-                info.label = Some("Question".to_owned());
-                info.current_text_value = Some(value.clone());
-                info
-            });
-            let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+        let row = vec2(ui.available_width(), 38.0);
+        let layout = Layout::right_to_left(Align::Center);
+        ui.allocate_ui_with_layout(row, layout, |ui| {
             let ready = !busy && !state.ask.question.trim().is_empty();
-            let asked = ui
-                .add_enabled_ui(ready, |ui| primary_button(ui, "Ask").clicked())
-                .inner;
-            if ready && (asked || entered) {
+            let button = ui.add_enabled_ui(ready, |ui| primary_button(ui, "Ask"));
+            let field = question_field(ui, state);
+            let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+            if ready && (button.inner.clicked() || entered) {
                 actions.push(Action::Ask(state.ask.question.clone()));
                 field.request_focus();
             }
@@ -105,13 +76,28 @@ fn question(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
                 if state.is_busy_with(Task::Ask) && ui.button("Stop").clicked() {
                     actions.push(Action::Cancel);
                 }
-                if let Some((done, of)) = state.ask.reading {
-                    let words = format!("reading the document first: {done} of {of} tokens");
-                    ui.label(text::caption(words));
-                }
             });
         });
     });
+}
+
+fn question_field(ui: &mut Ui, state: &mut State) -> Response {
+    let hint = match state.document.as_ref() {
+        Some(open) => format!("Ask about {}", open.document.name),
+        None => "Ask about it".to_owned(),
+    };
+    let field = TextEdit::singleline(&mut state.ask.question)
+        .hint_text(hint)
+        .margin(Margin::symmetric(12, 9))
+        .desired_width(ui.available_width());
+    let field = ui.add(field);
+    field.widget_info(|| {
+        let mut info = WidgetInfo::new(Role::TextInput);
+        info.label = Some("Question".to_owned());
+        info.current_text_value = Some(state.ask.question.clone());
+        info
+    });
+    field
 }
 
 fn turns(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
@@ -129,7 +115,7 @@ fn turns(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
     }
     let mut picked = ask.picked;
     for (index, turn) in ask.turns.iter().enumerate() {
-        show_turn(ui, index, turn, &mut picked, actions);
+        show_turn(ui, index, turn, ask.reading, &mut picked, actions);
     }
     ask.picked = picked;
 }
@@ -155,6 +141,7 @@ fn show_turn(
     ui: &mut Ui,
     index: usize,
     turn: &Turn,
+    reading: Option<(usize, usize)>,
     picked: &mut Picked,
     actions: &mut Vec<Action>,
 ) {
@@ -167,8 +154,16 @@ fn show_turn(
         for (column, &view) in turn.views.iter().enumerate() {
             ui.allocate_ui_with_layout(vec2(width, 0.0), Layout::top_down(Align::Min), |ui| {
                 ui.set_width(width);
-                let answer = turn.answers.get(column);
-                answer_card(ui, (index, column), view, answer, turn, picked, actions);
+                card(ui, |ui| {
+                    ui.label(text::strong_small(view_name(view)));
+                    match turn.answers.get(column) {
+                        Some(answer) => {
+                            let at = (index, column);
+                            given(ui, at, answer, turn, picked, actions);
+                        }
+                        None => coming(ui, view, turn, reading),
+                    }
+                });
             });
         }
     });
@@ -181,103 +176,60 @@ fn show_turn(
     ui.add_space(space::L);
 }
 
-fn answer_card(
+/// What there is of an answer that is not whole yet.
+fn coming(ui: &mut Ui, view: View, turn: &Turn, reading: Option<(usize, usize)>) {
+    match &turn.streaming {
+        Some((of, words)) if *of == view && !words.is_empty() => {
+            let label = ui.label(words);
+            label.widget_info(|| WidgetInfo::labeled(Role::Label, true, words));
+        }
+        Some((of, _)) if *of == view => {
+            ui.label(text::muted(match reading {
+                Some((done, of)) => format!(
+                    "Reading the document first: {} of {} tokens",
+                    count(done),
+                    count(of)
+                ),
+                None => "Thinking…".to_owned(),
+            }));
+        }
+        _ if turn.ended => {
+            ui.label(text::muted("No answer"));
+        }
+        _ => {
+            ui.label(text::muted("Waits for its turn"));
+        }
+    }
+}
+
+/// An answer with the numbers beneath it.
+fn given(
     ui: &mut Ui,
     (turn_index, column): (usize, usize),
-    view: View,
-    answer: Option<&Answered>,
+    answer: &Answered,
     turn: &Turn,
     picked: &mut Picked,
     actions: &mut Vec<Action>,
 ) {
-    card(ui, |ui| {
-        ui.label(text::strong_small(view_name(view)));
-        let Some(answer) = answer else {
-            match &turn.streaming {
-                Some((of, words)) if *of == view => {
-                    let label = ui.label(words);
-                    label.widget_info(|| WidgetInfo::labeled(Role::Label, true, words));
-                }
-                _ if turn.ended => {
-                    ui.label(text::muted("No answer"));
-                }
-                _ => {
-                    ui.label(text::muted("…"));
-                }
-            }
-            return;
-        };
-        let token = tokens(ui, answer, view, |token| {
-            *picked == Some((turn_index, column, token))
-        });
-        if let Some(token) = token {
-            *picked = Some((turn_index, column, token));
-            if !turn.scores.contains_key(&column) {
-                actions.push(Action::Score {
-                    turn: turn_index,
-                    answer: column,
-                });
-            }
+    let own = picked.filter(|(turn, answer, _)| (*turn, *answer) == (turn_index, column));
+    let id = Id::unique(("answer", turn_index, column));
+    if let Some(token) = tokens::show(ui, id, answer, own.map(|(_, _, token)| token)) {
+        *picked = Some((turn_index, column, token));
+        if !turn.scores.contains_key(&column) {
+            actions.push(Action::Score {
+                turn: turn_index,
+                answer: column,
+            });
         }
-        let mean = inscribe::write::statistics::mean(&answer.logprobs);
-        let likely = mean.map_or(String::new(), |m| format!("log P {m:.3} a token  ·  "));
-        let facts = format!(
-            "{likely}{} tokens  ·  {:.1} s",
-            answer.ids.len(),
-            answer.seconds
-        );
-        ui.label(text::caption(facts));
-    });
-}
-
-/// The answer's tokens, shaded by their surprisal; the one that was clicked.
-fn tokens(
-    ui: &mut Ui,
-    answer: &Answered,
-    view: View,
-    is_picked: impl Fn(usize) -> bool,
-) -> Option<usize> {
-    let theme = Theme::of(ui);
-    let mut clicked = None;
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing = vec2(0.0, 4.0);
-        for (token, piece) in answer.pieces.iter().enumerate() {
-            let surprisal = -answer.logprobs.get(token).copied().unwrap_or(0.0);
-            let shown = piece.replace('\n', " ");
-            let shown = if token == 0 {
-                shown.trim_start()
-            } else {
-                &shown
-            };
-            if shown.is_empty() {
-                continue;
-            }
-            let words = RichText::new(shown).background_color(heat(theme, surprisal));
-            let words = if is_picked(token) {
-                words.underline()
-            } else {
-                words
-            };
-            let label = ui.add(egui::Label::new(words).sense(Sense::click()));
-            let name = format!("{}: “{shown}”, {surprisal:.2} nats", view_name(view));
-            label.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
-            if label
-                .on_hover_text(format!("{surprisal:.2} nats"))
-                .clicked()
-            {
-                clicked = Some(token);
-            }
-        }
-    });
-    clicked
-}
-
-fn heat(theme: Theme, surprisal: f64) -> Color32 {
-    let part = (surprisal / FULL).clamp(0.0, 1.0) as f32;
-    if part < 0.06 {
-        return Color32::TRANSPARENT;
     }
-    theme.palette.utility.gamma_multiply(0.55 * part)
+    let mean = inscribe::write::statistics::mean(&answer.logprobs);
+    let likely = mean.map_or(String::new(), |m| format!("log P {m:.3} a token  ·  "));
+    let facts = format!(
+        "{likely}{} tokens  ·  {:.1} s",
+        answer.ids.len(),
+        answer.seconds
+    );
+    ui.label(text::caption(facts));
 }
 
 /// A token's surprisal in every view.
@@ -292,9 +244,13 @@ fn token_detail(ui: &mut Ui, turn: &Turn, answer: usize, answered: &Answered, to
         ui.set_width(ui.available_width());
         let piece = answered.pieces.get(token).map_or("", String::as_str);
         let shown = piece.trim().replace('\n', "¶");
+        let with = match answered.view {
+            View::Nothing => "with no document",
+            View::Memory => "with the memory",
+            View::Document => "with the full document",
+        };
         ui.label(text::strong(format!(
-            "Surprisal of “{shown}” in the answer of {}",
-            view_name(answered.view).to_lowercase()
+            "Surprisal of “{shown}” in the answer {with}"
         )));
         let Some(scores) = turn.scores.get(&answer) else {
             let waits = turn.scoring == Some(answer);

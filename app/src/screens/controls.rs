@@ -2,7 +2,8 @@
 //! shares at once, and behind them all others, each explained in one line.
 
 use eframe::egui::{
-    self, Button, ComboBox, DragValue, Frame, Margin, Panel, ScrollArea, Slider, Stroke, Ui,
+    self, Align, Button, ComboBox, DragValue, Frame, Layout, Margin, Panel, ScrollArea, Slider,
+    Stroke, Ui,
 };
 use inscribe::model::adapter::Projection;
 use inscribe::write::settings::{
@@ -12,12 +13,19 @@ use inscribe::write::settings::{
 use crate::action::Action;
 use crate::state::State;
 use crate::state::presets::{Preset, with_method};
-use crate::theme::{Theme, segmented, space, text};
+use crate::theme::{Icon, Theme, icon_button, segmented, space, text};
 
 /// What is kept between frames.
 #[derive(Default)]
 pub struct Controls {
     pub all: bool,
+}
+
+/// While a run goes on nothing of them can be changed: a small window has better uses for the room.
+pub fn are_shown(ui: &Ui, state: &State) -> bool {
+    const ROOM_FOR_ALL: f32 = 1500.0;
+    let has_room = ui.ctx().content_rect().width() >= ROOM_FOR_ALL;
+    state.prefs.controls_open && (has_room || !state.is_running())
 }
 
 pub fn panel(ui: &mut Ui, state: &State, controls: &mut Controls, actions: &mut Vec<Action>) {
@@ -34,6 +42,7 @@ pub fn panel(ui: &mut Ui, state: &State, controls: &mut Controls, actions: &mut 
             ScrollArea::vertical()
                 .auto_shrink([false, false])
                 .show(ui, |ui| {
+                    heading(ui, actions);
                     ui.add_enabled_ui(!state.is_running(), |ui| {
                         let mut settings = state.settings().clone();
                         show(ui, state, controls, &mut settings);
@@ -45,9 +54,20 @@ pub fn panel(ui: &mut Ui, state: &State, controls: &mut Controls, actions: &mut 
         });
 }
 
+fn heading(ui: &mut Ui, actions: &mut Vec<Action>) {
+    ui.horizontal(|ui| {
+        ui.label(text::heading("How to write"));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let label = "Hide settings";
+            if icon_button(ui, Icon::Right, true, label, label).clicked() {
+                actions.push(Action::Controls(false));
+            }
+        });
+    });
+}
+
 fn show(ui: &mut Ui, state: &State, controls: &mut Controls, settings: &mut WriteSettings) {
     ui.spacing_mut().item_spacing.y = space::XS + 2.0;
-    ui.label(text::heading("How to write"));
     presets(ui, settings);
     ui.add_space(space::S);
     method(ui, settings);
@@ -353,10 +373,17 @@ fn group(ui: &mut Ui, name: &str) {
 
 fn slider(ui: &mut Ui, name: &str, words: &str, slider: Slider<'_>) {
     let label = ui.label(name);
-    ui.spacing_mut().slider_width = (ui.available_width() - 76.0).max(80.0);
-    ui.add(slider.clamping(egui::SliderClamping::Edits))
-        .labelled_by(label.id)
-        .on_hover_text(words);
+    ui.scope(|ui| {
+        let accent = Theme::of(ui).palette.accent;
+        ui.spacing_mut().slider_width = (ui.available_width() - 76.0).max(80.0);
+        ui.spacing_mut().interact_size.y = 24.0;
+        let visuals = ui.visuals_mut();
+        visuals.selection.bg_fill = accent;
+        visuals.widgets.inactive.fg_stroke.color = accent;
+        ui.add(slider.clamping(egui::SliderClamping::Edits))
+            .labelled_by(label.id)
+            .on_hover_text(words);
+    });
     ui.label(text::caption(words));
 }
 
@@ -387,6 +414,8 @@ fn choose<T: PartialEq + Copy>(
     let shown = now.map_or("", |(_, name, _)| name);
     let combo = ComboBox::from_id_salt(label)
         .width(ui.available_width().min(220.0))
+        // All choices in sight.
+        .height(400.0)
         .selected_text(shown);
     let response = combo.show_ui(ui, |ui| {
         for (choice, name, words) in choices {

@@ -28,6 +28,7 @@ pub fn top_bar(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 ui.add_space(space::M);
                 tabs(ui, state, actions);
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    ui.spacing_mut().item_spacing.x = space::S;
                     look_menu(ui, state, actions);
                     file_menu(ui, state, actions);
                     chips(ui, state, actions);

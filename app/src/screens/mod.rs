@@ -30,7 +30,7 @@ pub fn show(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec
     troubles::show(ui, state, actions);
     if state.screen == Screen::Write && state.document.is_some() {
         transport::show(ui, state, actions);
-        if state.prefs.controls_open {
+        if controls::are_shown(ui, state) {
             controls::panel(ui, state, &mut views.controls, actions);
         }
     }

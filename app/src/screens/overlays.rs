@@ -1,6 +1,6 @@
 //! What stands over the window: choices, questions before something is lost, pasted text.
 
-use eframe::egui::{self, Id, Modal, ScrollArea, TextEdit, Ui};
+use eframe::egui::{self, Frame, Id, Margin, Modal, ScrollArea, TextEdit, Ui};
 
 use crate::action::Action;
 use crate::state::{Dialog, PendingOpen, State};
@@ -40,8 +40,10 @@ fn modal(
     actions: &mut Vec<Action>,
     add: impl FnOnce(&mut Ui, &mut Vec<Action>),
 ) {
-    let shown = Modal::new(Id::unique("dialog")).show(ui.ctx(), |ui| {
-        ui.set_width(width.min(ui.ctx().content_rect().width() - 64.0));
+    let frame = Frame::window(ui.style()).inner_margin(Margin::same(space::XL as i8));
+    let modal = Modal::new(Id::unique("dialog")).frame(frame);
+    let shown = modal.show(ui.ctx(), |ui| {
+        ui.set_width(width.min(ui.ctx().content_rect().width() - 112.0));
         ui.spacing_mut().item_spacing.y = space::S;
         add(ui, actions);
     });

@@ -38,6 +38,9 @@ pub fn show(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 fn ready(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
         buttons(ui, state, actions);
+        if !state.prefs.controls_open && ui.button("Settings").clicked() {
+            actions.push(Action::Controls(true));
+        }
         ui.add_space(space::M);
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
             ui.vertical(|ui| {
@@ -158,15 +161,15 @@ pub fn costs(estimate: &Estimate, measured: bool) -> String {
             Some(there) if !estimate.fits() => {
                 format!(", and {} are free: it may not fit", bytes_words(there))
             }
-            Some(there) => format!(" of {} free", bytes_words(there)),
+            Some(there) => format!(" ({} free)", bytes_words(there)),
             None => String::new(),
         };
         parts.push(format!("about {} of memory{of}", bytes_words(bytes)));
     }
     let basis = match (estimate.timed, known) {
         (true, _) => "",
-        (false, false) => "times are known once this model has run here",
-        (false, true) => "times are a first guess until this model has run here",
+        (false, false) => "times are known once it has run here",
+        (false, true) => "times are a first guess",
     };
     if !basis.is_empty() {
         parts.push(basis.to_owned());
@@ -355,7 +358,7 @@ fn fetch_words(fetch: &Fetch) -> String {
     parts.join("  ·  ")
 }
 
-/// A calm bar: no animation where nothing is known, so that nothing is drawn for its own sake.
+/// How far it is; a piece that goes to and fro where that is not known, as a sign of life.
 fn bar(ui: &mut Ui, part: Option<f32>, label: &str) {
     let p = Theme::of(ui).palette;
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 6.0), Sense::hover());
@@ -367,11 +370,22 @@ fn bar(ui: &mut Ui, part: Option<f32>, label: &str) {
     response.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, &words));
     let round = CornerRadius::same(3);
     ui.painter().rect_filled(rect, round, p.trough);
-    if let Some(part) = part {
-        let width = rect.width() * part.clamp(0.0, 1.0);
-        let done = Rect::from_min_size(rect.min, vec2(width, rect.height()));
-        ui.painter().rect_filled(done, round, p.accent);
-    }
+    let (from, to) = match part {
+        Some(part) => (0.0, part.clamp(0.0, 1.0)),
+        None => to_and_fro(ui),
+    };
+    let x = |part: f32| rect.left() + rect.width() * part;
+    let done = Rect::from_x_y_ranges(x(from)..=x(to), rect.y_range());
+    ui.painter().rect_filled(done, round, p.accent);
+}
+
+fn to_and_fro(ui: &Ui) -> (f32, f32) {
+    const SECONDS: f64 = 3.0;
+    const LENGTH: f64 = 0.18;
+    ui.ctx().request_repaint_after_secs(0.05);
+    let turn = ui.input(|input| input.time) / SECONDS * std::f64::consts::TAU;
+    let from = (1.0 - LENGTH) * (0.5 - 0.5 * turn.cos());
+    (from as f32, (from + LENGTH) as f32)
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 //! well.
 
 use eframe::egui::{
-    Align, Align2, Area, Button, CornerRadius, Frame, Id, Layout, Margin, Order, Panel, RichText,
-    Role, Stroke, Ui, WidgetInfo, vec2,
+    Align, Align2, Area, CornerRadius, Frame, Id, Layout, Margin, Order, Panel, RichText, Role,
+    Stroke, Ui, WidgetInfo, vec2,
 };
 
 use crate::action::Action;
 use crate::state::State;
-use crate::theme::{Theme, space, text};
+use crate::theme::{Icon, Theme, icon_button, primary_button, space, text};
 use crate::trouble::{Remedy, Trouble};
 
 /// More than these are one too many to read.
@@ -19,7 +19,8 @@ pub fn show(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     if state.troubles.is_empty() {
         return;
     }
-    let frame = Frame::new().inner_margin(Margin {
+    let ground = Theme::of(ui).palette.background;
+    let frame = Frame::new().fill(ground).inner_margin(Margin {
         left: space::L as i8,
         right: space::L as i8,
         top: space::S as i8,
@@ -48,6 +49,7 @@ fn message(ui: &mut Ui, index: usize, trouble: &Trouble, actions: &mut Vec<Actio
             let buttons = 190.0;
             let words = (ui.available_width() - buttons).max(200.0);
             ui.allocate_ui(vec2(words, 0.0), |ui| {
+                ui.set_max_width(words.min(space::PROSE + 120.0));
                 ui.vertical(|ui| {
                     ui.spacing_mut().item_spacing.y = 3.0;
                     let title = RichText::new(&trouble.title).text_style(text::strong_style());
@@ -59,13 +61,11 @@ fn message(ui: &mut Ui, index: usize, trouble: &Trouble, actions: &mut Vec<Actio
                 });
             });
             ui.with_layout(Layout::right_to_left(Align::Min), |ui| {
-                let close = ui.add(Button::new("×").frame(false));
-                close.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Dismiss"));
-                if close.clicked() {
+                if icon_button(ui, Icon::Close, true, "Dismiss", "Dismiss").clicked() {
                     actions.push(Action::Dismiss(index));
                 }
                 if let Some(remedy) = trouble.remedy
-                    && ui.button(remedy_name(remedy)).clicked()
+                    && primary_button(ui, remedy_name(remedy)).clicked()
                 {
                     actions.push(Action::Dismiss(index));
                     actions.push(Action::Remedy(remedy));

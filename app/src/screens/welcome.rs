@@ -9,7 +9,7 @@ use crate::action::{Action, Screen};
 use crate::engine::{Purpose, UnfinishedInfo};
 use crate::state::prefs::Recent;
 use crate::state::{Dialog, PendingOpen, State};
-use crate::theme::{Theme, card, primary_button, space, text};
+use crate::theme::{Theme, card, centred_row, column, primary_button, space, text};
 
 const WIDTH: f32 = 720.0;
 
@@ -17,30 +17,20 @@ pub fn show(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     ScrollArea::vertical()
         .auto_shrink([false, false])
         .show(ui, |ui| {
-            let width = WIDTH.min(ui.available_width());
-            let side = (ui.available_width() - width) / 2.0;
             ui.add_space((ui.available_height() * 0.09).clamp(space::M, 110.0));
-            ui.horizontal_top(|ui| {
-                ui.spacing_mut().item_spacing.x = 0.0;
-                ui.add_space(side);
-                ui.allocate_ui_with_layout(vec2(width, 0.0), Layout::top_down(Align::Min), |ui| {
-                    ui.set_width(width);
-                    ui.spacing_mut().item_spacing = vec2(space::S, space::S);
-                    column(ui, state, actions);
-                });
-            });
+            column(ui, WIDTH, |ui| ways_to_begin(ui, state, actions));
         });
 }
 
-fn column(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+fn ways_to_begin(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let p = Theme::of(ui).palette;
     ui.vertical_centered(|ui| {
         ui.label(text::display(
             "Write a document into a small model’s memory",
         ));
         ui.add_space(space::XS);
-        let sentence = "See which parts of it need distant context, watch every gradient step \
-                        go there, and ask what the model has learned.";
+        let sentence = "See which parts need distant context, watch the gradient steps go \
+                        there, then ask.";
         ui.label(RichText::new(sentence).size(16.0).color(p.muted));
     });
     ui.add_space(space::XL);
@@ -54,20 +44,15 @@ fn column(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         recent(ui, &state.prefs.recent, actions);
     }
     ui.add_space(space::L);
-    ui.vertical_centered(|ui| {
-        ui.horizontal(|ui| {
-            let row = 472.0;
-            ui.add_space(((ui.available_width() - row) / 2.0).max(0.0));
-            let words = "New to this?";
-            ui.label(text::muted(words));
-            if ui.link("Learn how it works, step by step").clicked() {
-                actions.push(Action::Show(Screen::Learn));
-            }
-            ui.label(text::muted("or"));
-            if ui.link("replay a finished run").clicked() {
-                actions.push(Action::Show(Screen::Replay));
-            }
-        });
+    centred_row(ui, "other ways", |ui| {
+        ui.label(text::muted("New to this?"));
+        if ui.link("Learn how it works, step by step").clicked() {
+            actions.push(Action::Show(Screen::Learn));
+        }
+        ui.label(text::muted("or"));
+        if ui.link("replay a finished run").clicked() {
+            actions.push(Action::Show(Screen::Replay));
+        }
     });
 }
 
@@ -100,9 +85,7 @@ fn drop_zone(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 "Text, Markdown, HTML, PDF, Word (.docx) or EPUB",
             ));
             ui.add_space(space::M);
-            ui.horizontal(|ui| {
-                let buttons = 396.0;
-                ui.add_space(((ui.available_width() - buttons) / 2.0).max(0.0));
+            centred_row(ui, "ways to open", |ui| {
                 if primary_button(ui, "Open a document").clicked() {
                     actions.push(Action::Pick(Purpose::OpenDocument));
                 }

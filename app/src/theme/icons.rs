@@ -16,6 +16,7 @@ pub enum Icon {
     StepOn,
     Left,
     Right,
+    Close,
 }
 
 /// A square button with an icon; `label` names it for screen readers, `hint` explains it.
@@ -75,6 +76,12 @@ fn draw(painter: &Painter, icon: Icon, rect: Rect, ink: Color32) {
         Icon::StepOn => {
             bar(-5.0, 2.0);
             triangle(2.0, 9.0);
+        }
+        Icon::Close => {
+            for way in [-1.0, 1.0] {
+                let arm = vec2(4.5, 4.5 * way);
+                painter.line_segment([c - arm, c + arm], Stroke::new(1.8, ink));
+            }
         }
         Icon::Left | Icon::Right => {
             let way = if icon == Icon::Left { -1.0 } else { 1.0 };

@@ -21,6 +21,35 @@ pub fn card<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> InnerResponse<R> 
         })
 }
 
+/// A column in the middle, no wider than this.
+pub fn column(ui: &mut Ui, most: f32, add: impl FnOnce(&mut Ui)) {
+    let width = most.min(ui.available_width());
+    let side = (ui.available_width() - width) / 2.0;
+    ui.horizontal_top(|ui| {
+        ui.spacing_mut().item_spacing.x = 0.0;
+        ui.add_space(side);
+        ui.allocate_ui_with_layout(egui::vec2(width, 0.0), Layout::top_down(Align::Min), |ui| {
+            ui.set_width(width);
+            ui.spacing_mut().item_spacing = egui::vec2(space::S, space::S);
+            add(ui);
+        });
+    });
+}
+
+/// A row in the middle, as wide as what it holds was in the frame before.
+pub fn centred_row(ui: &mut Ui, name: &str, add: impl FnOnce(&mut Ui)) {
+    let id = ui.scope_id().with(("centred row", name));
+    let before: f32 = ui.data(|data| data.get_temp(id)).unwrap_or(0.0);
+    ui.horizontal(|ui| {
+        ui.add_space(((ui.available_width() - before) / 2.0).max(0.0));
+        let width = ui.horizontal(add).response.rect.width();
+        if (width - before).abs() > 0.5 {
+            ui.data_mut(|data| data.insert_temp(id, width));
+            ui.ctx().request_discard("a row is centred by its width");
+        }
+    });
+}
+
 /// The heading of a card with one line that says what it shows.
 pub fn section(ui: &mut Ui, heading: &str, explanation: &str) {
     ui.spacing_mut().item_spacing.y = 2.0;
