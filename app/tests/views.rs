@@ -15,7 +15,7 @@ use inscribe_app::compare::{self, Compare, Side};
 use inscribe_app::replay::load::{self, Source};
 use inscribe_app::replay::player::Player;
 use inscribe_app::replay::{Ask, Replay};
-use inscribe_app::run::RunView;
+use inscribe_app::run::{RunView, Shown};
 use inscribe_app::teach::Teach;
 use inscribe_app::theme;
 
@@ -54,7 +54,7 @@ fn run_harness(record: RunRecord) -> (Harness<'static>, Rc<RefCell<Selection>>) 
     let harness = harness(false, move |ui| {
         let area = egui::ScrollArea::vertical().auto_shrink([false, false]);
         let selection = &mut selection.borrow_mut();
-        area.show(ui, |ui| view.show(ui, &record, 1, None, selection));
+        area.show(ui, |ui| view.show(ui, Shown::new(&record, 1), selection));
     });
     (harness, chosen)
 }
@@ -357,7 +357,7 @@ fn the_strips_look_as_they_did() {
     let mut view = RunView::default();
     let mut selection = Selection::chunk(0, 9);
     let mut harness = harness(true, move |ui| {
-        view.strips(ui, &record, 1, None, None, &mut selection);
+        view.strips(ui, Shown::new(&record, 1), None, &mut selection);
     });
     harness.set_size(vec2(820.0, 430.0));
     harness.run();

@@ -80,3 +80,13 @@ fn models_and_devices_are_chosen_with_what_they_take() {
     assert_eq!(desk.state().prefs.model, "smollm2-135m-instruct");
     assert!(desk.sees("Fetches the model first (98 MB)"));
 }
+
+#[test]
+fn settings_make_room_and_come_back() {
+    let mut desk = Desk::new();
+    desk.open_text(100);
+    desk.click("Hide settings");
+    assert!(!desk.sees("Temperature tau"));
+    desk.click("Settings");
+    assert!(desk.sees("Temperature tau"));
+}

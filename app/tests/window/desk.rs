@@ -1,5 +1,8 @@
 //! A window in a test: its own folders, the tiny model, the processor.
 
+// Several programs share it, and each leaves some of it unused.
+#![allow(dead_code)]
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -7,13 +10,15 @@ use std::time::{Duration, Instant};
 use eframe::egui::{self, Vec2, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
+use inscribe::model::hub;
 use inscribe::write::settings::WriteSettings;
 use inscribe_app::InscribeApp;
 use inscribe_app::app::Options;
 use inscribe_app::engine::Purpose;
+use inscribe_app::state::prefs::ThemeChoice;
 use inscribe_app::state::{Prefs, State};
 
-/// Longer than anything here takes on a slow machine.
+/// Longer than anything takes on a slow machine with the tiny model.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 pub struct Desk {
@@ -21,6 +26,10 @@ pub struct Desk {
     pub folder: tempfile::TempDir,
     /// What the next dialog answers.
     picked: Arc<Mutex<Option<PathBuf>>>,
+    /// How long anything may take.
+    pub patience: Duration,
+    /// Where pictures are kept; nowhere if that is not said.
+    pub shots: Option<PathBuf>,
 }
 
 /// The model of these tests: a context of 256 tokens, so most documents come in parts.
@@ -51,29 +60,75 @@ pub fn prefs() -> Prefs {
     }
 }
 
+/// How a window is opened.
+pub struct Setup {
+    pub prefs: Prefs,
+    pub size: Vec2,
+    pub pixels_per_point: f32,
+    /// Where everything is kept; also where another window left something.
+    pub folder: tempfile::TempDir,
+    /// Models come from the person's own cache instead of one in the folder.
+    pub real_models: bool,
+    /// Where models are fetched from.
+    pub hub: Option<hub::Setup>,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup {
+            prefs: prefs(),
+            size: vec2(1280.0, 800.0),
+            pixels_per_point: 1.0,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            real_models: false,
+            hub: None,
+        }
+    }
+}
+
 impl Desk {
     pub fn new() -> Desk {
-        Desk::with(prefs(), vec2(1280.0, 800.0))
+        Desk::set_up(Setup::default())
     }
 
     pub fn with(prefs: Prefs, size: Vec2) -> Desk {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        Desk::at(folder, prefs, size)
+        Desk::set_up(Setup {
+            prefs,
+            size,
+            ..Setup::default()
+        })
     }
 
     /// Opens a window among the files of one that was closed.
-    pub fn at(folder: tempfile::TempDir, prefs: Prefs, size: Vec2) -> Desk {
+    pub fn at(folder: tempfile::TempDir, prefs: Prefs) -> Desk {
+        Desk::set_up(Setup {
+            prefs,
+            folder,
+            ..Setup::default()
+        })
+    }
+
+    pub fn set_up(setup: Setup) -> Desk {
+        let folder = setup.folder;
         let picked: Arc<Mutex<Option<PathBuf>>> = Arc::default();
         let answers = Arc::clone(&picked);
+        let theme = match setup.prefs.theme {
+            ThemeChoice::Dark => egui::Theme::Dark,
+            _ => egui::Theme::Light,
+        };
+        let cache = (!setup.real_models).then(|| folder.path().join("cache"));
         let options = Options {
-            cache: Some(folder.path().join("cache")),
+            cache,
             memories: Some(folder.path().join("memories")),
-            prefs: Some(prefs),
+            prefs: Some(setup.prefs),
             picker: Some(Arc::new(move |_: Purpose| answers.lock().ok()?.take())),
+            hub: setup.hub,
             open: None,
         };
         let window = Harness::builder()
-            .with_size(size)
+            .with_size(setup.size)
+            .with_pixels_per_point(setup.pixels_per_point)
+            .with_theme(theme)
             .with_max_steps(64)
             .allow_missing_glyphs()
             .build_eframe(|context| InscribeApp::new(context, options).expect("threads"));
@@ -81,6 +136,8 @@ impl Desk {
             window,
             folder,
             picked,
+            patience: PATIENCE,
+            shots: std::env::var_os("INSCRIBE_SHOTS").map(PathBuf::from),
         };
         desk.wait("the survey", |state| state.survey.is_some());
         desk
@@ -105,7 +162,7 @@ impl Desk {
             }
             let troubles = &self.state().troubles;
             assert!(
-                started.elapsed() < PATIENCE,
+                started.elapsed() < self.patience,
                 "waited for {what}; {troubles:?}"
             );
             std::thread::sleep(Duration::from_millis(4));
@@ -115,6 +172,17 @@ impl Desk {
     pub fn click(&mut self, label: &str) {
         self.window.get_by_label(label).click();
         self.window.run_ok();
+    }
+
+    /// Clicks where something moves all the time, so that the window never comes to rest.
+    pub fn click_now(&mut self, label: &str) {
+        self.window.get_by_label(label).click();
+        self.window.run_steps(3);
+    }
+
+    /// Something of this name stands in the window.
+    pub fn get_labels(&self, label: &str) {
+        assert!(self.sees(label), "there is no {label}");
     }
 
     /// A button, where a tab or another thing has the same name.
@@ -197,14 +265,16 @@ impl Desk {
         state.jobs.is_empty()
     }
 
-    /// Keeps a picture where `INSCRIBE_SHOTS` names a folder for them.
+    /// Keeps a picture of the window as it is.
     pub fn shot(&mut self, name: &str) {
-        let Some(folder) = std::env::var_os("INSCRIBE_SHOTS") else {
+        let Some(folder) = self.shots.clone() else {
             return;
         };
+        std::fs::create_dir_all(&folder).expect("room");
         let image = self.window.render().expect("a renderer");
-        let path = Path::new(&folder).join(format!("{name}.png"));
-        image.save(path).expect("room");
+        image
+            .save(folder.join(format!("{name}.png")))
+            .expect("room");
     }
 }
 

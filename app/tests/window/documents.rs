@@ -1,5 +1,10 @@
 //! Opening documents, good ones and garbage.
 
+use std::sync::Arc;
+
+use eframe::egui::FontId;
+use egui_kittest::kittest::Queryable;
+use egui_system_font_provider::SystemFontProvider;
 use inscribe_app::action::Screen;
 
 use crate::desk::Desk;
@@ -86,4 +91,42 @@ fn a_huge_file_is_refused_before_it_is_read() {
     desk.drop_file(&path);
     desk.wait("the refusal", |state| !state.troubles.is_empty());
     assert!(desk.state().troubles[0].detail.contains("larger than"));
+}
+
+const JAPANESE: &str =
+    "# 水車小屋\n\n水車小屋は冬に焼け落ちた。なぜかは誰も知らなかった。粉屋は戻らなかった。\n";
+
+/// The program itself takes its fonts in the same way; `tests/run` sees to it that there is one.
+#[test]
+fn text_in_other_scripts_is_drawn_with_the_fonts_of_this_computer() {
+    let mut desk = Desk::new();
+    let system = Arc::new(SystemFontProvider::new());
+    desk.window.ctx.add_font_provider(system);
+    desk.open("水車.md", JAPANESE.repeat(30).as_bytes());
+    desk.window.run_ok();
+    let body = FontId::proportional(15.0);
+    let drawn = desk
+        .window
+        .ctx
+        .fonts_mut(|fonts| fonts.has_glyphs(&body, "水車小屋は"));
+    assert!(drawn, "no font for Japanese is installed");
+    assert!(!desk.sees("boxes stand in their place"));
+    desk.shot("japanese");
+}
+
+#[test]
+fn text_that_no_font_draws_is_told_of() {
+    // Nothing is asked of this computer here.
+    let mut desk = Desk::new();
+    desk.open("水車.md", JAPANESE.repeat(30).as_bytes());
+    desk.window.run_ok();
+    assert!(desk.sees("No font on this computer draws Chinese, Japanese or Korean text"));
+    let rows = desk
+        .window
+        .query_all_by_label_contains("水車小屋は冬に")
+        .count();
+    assert!(rows > 1, "rows are wrapped by the width of boxes");
+    desk.open("plain.md", b"Words that every font has.");
+    desk.window.run_ok();
+    assert!(!desk.sees("No font on this computer"));
 }

@@ -48,6 +48,7 @@ fn what_was_written_is_saved_exported_and_opened_again() {
             "{\"event\":\"started\"",
         ),
         ("Save the steps (CSV)…", "steps.csv", "step,of,"),
+        ("Save a report (HTML)…", "report.html", "<!"),
     ] {
         let path = desk.place(name);
         through_the_menu(&mut desk, entry, &path);
@@ -67,7 +68,7 @@ fn what_was_written_is_saved_exported_and_opened_again() {
     let memory = desk.state().memory.clone().expect("a place");
     let Desk { window, folder, .. } = desk;
     drop(window);
-    let mut desk = Desk::at(folder, small, [1280.0, 800.0].into());
+    let mut desk = Desk::at(folder, small);
     desk.drop_file(&memory);
     desk.wait("the memory", |state| state.memory_written);
     assert!(desk.state().run.is_done());

@@ -3,7 +3,15 @@
 mod controls;
 mod desk;
 mod documents;
+mod fetch;
 mod frames;
 mod keep;
+mod looks;
+mod methods;
+// It misbehaves in more ways than are tried here.
+#[allow(dead_code)]
+#[path = "../../../tests/pull/server.rs"]
+mod server;
+mod tabs;
 mod trouble;
 mod writing;

@@ -1,8 +1,13 @@
 //! What goes wrong is said in place, and the window lives on.
 
+use std::time::Instant;
+
 use eframe::egui::{ViewportEvent, ViewportId};
+use inscribe::engine::EngineError;
 use inscribe_app::action::Screen;
-use inscribe_app::state::{Dialog, Task};
+use inscribe_app::engine::{End, Report};
+use inscribe_app::state::{Dialog, Job, Task};
+use inscribe_app::trouble::{Failure, Trouble};
 
 use crate::desk::{Desk, prefs, tiny_model};
 
@@ -60,14 +65,20 @@ fn settings_that_make_no_sense_are_refused_before_anything_runs() {
     assert!(desk.state().jobs.is_empty());
 }
 
-#[test]
-fn quitting_during_a_write_asks() {
+/// A window in the middle of a write that would take long.
+fn in_a_long_write() -> Desk {
     let mut long = prefs();
     long.settings.budget = 2000;
     let mut desk = Desk::with(long, [1280.0, 800.0].into());
     desk.open_text(200);
     desk.click("Write into memory");
     desk.wait("some steps", |state| state.run.record.steps.len() > 2);
+    desk
+}
+
+#[test]
+fn quitting_during_a_write_asks() {
+    let mut desk = in_a_long_write();
     close(&mut desk);
     assert_eq!(desk.state().dialog, Dialog::Quit);
     desk.shot("quit");
@@ -79,6 +90,91 @@ fn quitting_during_a_write_asks() {
     desk.click("Stop and quit");
     desk.wait("the end", |state| state.may_quit);
     assert!(Desk::is_idle(desk.state()));
+    let steps = desk.state().run.record.steps.len();
+    // The next start goes on where it stopped.
+    let Desk { window, folder, .. } = desk;
+    drop(window);
+    let mut desk = Desk::at(folder, prefs());
+    desk.wait("the stopped run", |state| {
+        let survey = state.survey.as_ref();
+        survey.is_some_and(|survey| !survey.unfinished.is_empty())
+    });
+    desk.click("Go on");
+    desk.wait("it to go on", |state| {
+        state.is_busy_with(Task::Write) && state.run.record.steps.len() > steps
+    });
+    desk.click("Cancel");
+    desk.wait("the end", Desk::is_idle);
+}
+
+/// As the engine would report it: no device can be made to fail at will.
+fn fails(desk: &mut Desk, failure: Failure) {
+    const JOB: u64 = 4242;
+    let app = desk.window.state_mut();
+    let job = Job {
+        task: Task::Write,
+        since: Instant::now(),
+        cancelling: false,
+        orphaned: false,
+    };
+    app.state.jobs.insert(JOB, job);
+    let end = End::Failed(Trouble::of(&failure));
+    app.outbox().tell(Report::Ended { job: JOB, end });
+    desk.wait("the message", |state| {
+        !state.troubles.is_empty() && Desk::is_idle(state)
+    });
+}
+
+#[test]
+fn what_fails_on_the_way_is_said_in_place_with_a_way_on() {
+    let device = || "Big GPU".to_owned();
+    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let cases = [
+        (
+            Failure::from(EngineError::DeviceLost {
+                device: device(),
+                detail: "the driver was reset".to_owned(),
+            }),
+            "The graphics device stopped answering",
+            "up to the last checkpoint is safe",
+            "Use the processor",
+        ),
+        (
+            Failure::from(EngineError::OutOfMemory {
+                device: device(),
+                what: "keys and values".to_owned(),
+                wanted_mib: 900,
+            }),
+            "There is not enough memory",
+            "Choose a smaller model",
+            "Use the processor",
+        ),
+        (
+            Failure::file(std::path::Path::new("notes.memory"), full),
+            "The disk is full",
+            "Free some space and go on",
+            "Go on",
+        ),
+    ];
+    let mut desk = Desk::new();
+    desk.open_text(150);
+    for (failure, title, advice, remedy) in cases {
+        fails(&mut desk, failure);
+        assert!(desk.sees(title), "{title}");
+        assert!(desk.sees(advice), "{title}");
+        desk.shot("failed");
+        desk.click(remedy);
+        desk.wait("the remedy", Desk::is_idle);
+        let left = &desk.state().troubles;
+        assert!(
+            left.iter().all(|trouble| trouble.title != title),
+            "{left:?}"
+        );
+        desk.window.state_mut().state.troubles.clear();
+    }
+    // The window works as before.
+    desk.click("Write into memory");
+    desk.wait("the memory", |state| state.memory_written);
 }
 
 fn close(desk: &mut Desk) {
@@ -97,12 +193,7 @@ fn close(desk: &mut Desk) {
 
 #[test]
 fn opening_another_document_during_a_write_asks() {
-    let mut long = prefs();
-    long.settings.budget = 2000;
-    let mut desk = Desk::with(long, [1280.0, 800.0].into());
-    desk.open_text(200);
-    desk.click("Write into memory");
-    desk.wait("some steps", |state| state.run.record.steps.len() > 2);
+    let mut desk = in_a_long_write();
     let other = desk.place("other.txt");
     std::fs::write(&other, "Another text, for something else.").expect("room");
     desk.drop_file(&other);

@@ -78,7 +78,7 @@ fn a_write_is_paused_stopped_and_gone_on_with_by_another_window() {
     assert!(steps < 400);
     let Desk { window, folder, .. } = desk;
     drop(window);
-    let mut desk = Desk::at(folder, slow, [1280.0, 800.0].into());
+    let mut desk = Desk::at(folder, slow);
     desk.wait("the stopped run", |state| {
         state
             .survey
