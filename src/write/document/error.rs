@@ -72,6 +72,12 @@ pub enum DocumentProblem {
         super::archive::MAX_UNPACKED_BYTES >> 20
     )]
     ArchiveBomb,
+    #[error(
+        "holds parts that unpack to more than {} MiB each, which no text needs, and no text beside \
+         them; save it anew, or as text",
+        super::pdf::load::MAX_CONTENT_BYTES >> 20
+    )]
+    PdfBomb,
     #[error("takes longer than {seconds} seconds to read; save it anew, or as text")]
     TimedOut { seconds: u64 },
 }

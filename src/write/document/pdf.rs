@@ -1,7 +1,10 @@
 //! PDF: characters where they stand on the page, put together to lines and blocks by `layout`.
 //!
 //! The parser under it panics on some damaged files and follows some circles for ever, so it runs
-//! on a thread of its own, within a time, a page at a time.
+//! on a thread of its own, within a time, a page at a time, and over what `load` has found to
+//! unpack to a sensible size.
+
+pub mod load;
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -10,11 +13,13 @@ use std::sync::{Once, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pdf_extract::content::Content;
+use pdf_extract::content::{Content, Operation};
 use pdf_extract::{
-    Dictionary, Document as Pdf, Error as PdfError, MediaBox, Object, ObjectId, OutputDev,
-    OutputError, Stream, Transform, output_doc_page,
+    Dictionary, Document as Pdf, MediaBox, Object, ObjectId, OutputDev, OutputError, Stream,
+    Transform, output_doc_page,
 };
+
+use load::Loaded;
 
 use super::layout::{Glyph, Lines, add_blocks};
 use super::{DocumentProblem, Draft, Format, MAX_TEXT_BYTES};
@@ -25,6 +30,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(120);
 const STACK_BYTES: usize = 256 << 20;
 /// Forms within forms and page tree nodes within each other, beyond which a file is damaged.
 const MAX_DEPTH: usize = 32;
+/// Graphics states saved within each other; each takes about 1 KB. Pages need a few dozen.
+const MAX_STATES: usize = 8192;
 
 pub(super) fn read(bytes: &[u8]) -> Result<Draft, DocumentProblem> {
     let bytes = bytes.to_vec();
@@ -81,16 +88,14 @@ fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, ()> {
 }
 
 fn read_pages(bytes: &[u8], deadline: Instant) -> Result<Draft, DocumentProblem> {
-    let mut pdf = Pdf::load_mem(bytes).map_err(problem)?;
-    if pdf.is_encrypted() && pdf.decrypt("").is_err() {
-        return Err(DocumentProblem::Password);
-    }
+    let loaded = load::load(bytes, deadline)?;
+    let pdf = &loaded.pdf;
     let mut draft = Draft::new(Format::Pdf);
     let mut collector = Collector::new(deadline);
     let (mut failed, mut empty) = (Vec::new(), Vec::new());
     let mut draws_text = false;
     let pages = pdf.get_pages();
-    if pages.is_empty() && pdf.was_encrypted() | pdf.is_encrypted() {
+    if pages.is_empty() && loaded.was_encrypted {
         return Err(DocumentProblem::Password);
     }
     if pages.is_empty() {
@@ -99,9 +104,9 @@ fn read_pages(bytes: &[u8], deadline: Instant) -> Result<Draft, DocumentProblem>
     for (&number, &id) in &pages {
         collector.lines.begin_page(number);
         let before = collector.characters;
-        let look = PageLook::of(&pdf, id);
+        let look = PageLook::of(&loaded, id);
         draws_text |= look.draws_text;
-        let drawn = (!look.circle).then(|| quietly_page(&pdf, &mut collector, number));
+        let drawn = (!look.unsafe_to_draw).then(|| quietly_page(pdf, &mut collector, number));
         match collector.stop {
             Some(Stop::Late) => return Err(timed_out()),
             Some(Stop::TooLong) => return Err(DocumentProblem::TextTooLong),
@@ -114,7 +119,9 @@ fn read_pages(bytes: &[u8], deadline: Instant) -> Result<Draft, DocumentProblem>
         }
     }
     if collector.characters == 0 {
-        return Err(if draws_text {
+        return Err(if !loaded.left_out.is_empty() {
+            DocumentProblem::PdfBomb
+        } else if draws_text {
             DocumentProblem::UnknownFonts
         } else if failed.len() < pages.len() {
             DocumentProblem::Scanned
@@ -129,6 +136,12 @@ fn read_pages(bytes: &[u8], deadline: Instant) -> Result<Draft, DocumentProblem>
         draft
             .notes
             .push(format!("Of {all} pages, {listed} could not be read whole."));
+    }
+    if !loaded.left_out.is_empty() {
+        let (count, most) = (loaded.left_out.len(), load::MAX_CONTENT_BYTES >> 20);
+        draft.notes.push(format!(
+            "{count} of its parts would unpack to more than {most} MiB each and were left out."
+        ));
     }
     if !empty.is_empty() {
         let listed = listed(&empty);
@@ -149,15 +162,6 @@ fn listed(pages: &[u32]) -> String {
     let numbers: Vec<String> = pages.iter().take(8).map(u32::to_string).collect();
     let more = if pages.len() > 8 { ", …" } else { "" };
     format!("{} ({}{more})", pages.len(), numbers.join(", "))
-}
-
-fn problem(error: PdfError) -> DocumentProblem {
-    match error {
-        PdfError::InvalidPassword
-        | PdfError::Decryption(_)
-        | PdfError::UnsupportedSecurityHandler(_) => DocumentProblem::Password,
-        error => DocumentProblem::damaged(Format::Pdf, error),
-    }
 }
 
 enum Stop {
@@ -252,13 +256,14 @@ impl OutputDev for Collector {
 #[derive(Default)]
 struct PageLook {
     /// Its parents, or the forms that it draws, lead back to themselves: following them would
-    /// take all of the stack, which ends the program.
-    circle: bool,
+    /// take all of the stack, which ends the program. Or it would take far too much memory.
+    unsafe_to_draw: bool,
     draws_text: bool,
 }
 
 impl PageLook {
-    fn of(pdf: &Pdf, page: ObjectId) -> PageLook {
+    fn of(loaded: &Loaded, page: ObjectId) -> PageLook {
+        let pdf = &loaded.pdf;
         let mut look = PageLook::default();
         let mut resources = None;
         let mut node = pdf.get_dictionary(page).ok();
@@ -266,20 +271,22 @@ impl PageLook {
         while let Some(dictionary) = node {
             depth += 1;
             if depth > MAX_DEPTH {
-                look.circle = true;
+                look.unsafe_to_draw = true;
                 return look;
             }
             resources = resources.or_else(|| entry(pdf, dictionary, b"Resources"));
             node = entry(pdf, dictionary, b"Parent");
         }
-        if let Ok(content) = pdf.get_page_content(page) {
+        if loaded.page_bytes(page) > load::MAX_CONTENT_BYTES {
+            look.unsafe_to_draw = true;
+        } else if let Ok(content) = pdf.get_page_content(page) {
             let mut forms = Forms {
                 pdf,
                 open: Vec::new(),
                 sound: HashSet::new(),
                 draws_text: false,
             };
-            look.circle = forms.lead_back(&content, resources);
+            look.unsafe_to_draw = forms.lead_back(&content, resources);
             look.draws_text = forms.draws_text;
         }
         look
@@ -307,6 +314,9 @@ impl<'a> Forms<'a> {
         let Ok(content) = Content::decode(content) else {
             return false;
         };
+        if deepest_state(&content) > MAX_STATES {
+            return true;
+        }
         let shows = |operator: &str| matches!(operator, "Tj" | "TJ" | "'" | "\"");
         let mut operations = content.operations.iter();
         self.draws_text |= operations.any(|operation| shows(&operation.operator));
@@ -346,6 +356,20 @@ impl<'a> Forms<'a> {
         self.sound.insert(id);
         circle
     }
+}
+
+/// How many graphics states a content keeps at once.
+fn deepest_state(content: &Content<Vec<Operation>>) -> usize {
+    let (mut kept, mut most) = (0_usize, 0);
+    for operation in &content.operations {
+        match operation.operator.as_str() {
+            "q" => kept += 1,
+            "Q" => kept = kept.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(kept);
+    }
+    most
 }
 
 fn plain_content(stream: &Stream) -> Vec<u8> {

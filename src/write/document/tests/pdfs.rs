@@ -163,3 +163,104 @@ fn damaged_pdfs() {
     );
     assert!(!problem.to_string().contains('\n'));
 }
+
+/// A stream that unpacks, twice, to `bytes` blanks behind a line of text.
+fn packed_twice(bytes: usize) -> Vec<u8> {
+    use flate2::{Compression, write::ZlibEncoder};
+    let mut inner = ZlibEncoder::new(Vec::new(), Compression::best());
+    inner
+        .write_all(line(11, 72, 700, "Words.").as_bytes())
+        .unwrap();
+    let blanks = vec![b' '; 1 << 20];
+    for _ in 0..bytes >> 20 {
+        inner.write_all(&blanks).unwrap();
+    }
+    let mut outer = ZlibEncoder::new(Vec::new(), Compression::best());
+    outer.write_all(&inner.finish().unwrap()).unwrap();
+    outer.finish().unwrap()
+}
+
+/// As text, so that it can stand in the tests' files.
+fn ascii85(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for group in bytes.chunks(4) {
+        let mut four = [0; 4];
+        four[..group.len()].copy_from_slice(group);
+        let mut value = u32::from_be_bytes(four);
+        let mut five = [b'!'; 5];
+        for digit in five.iter_mut().rev() {
+            *digit += (value % 85) as u8;
+            value /= 85;
+        }
+        out.extend(five[..=group.len()].iter().map(|&digit| digit as char));
+    }
+    out + "~>"
+}
+
+/// A page whose content is packed, named `times` times; `other` is a second page's.
+fn packed_pdf(content: &[u8], times: usize, other: &str) -> Vec<u8> {
+    let names = "5 0 R ".repeat(times);
+    let page = |contents: &str| {
+        format!(
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {contents} \
+             /Resources << /Font << /F1 3 0 R >> >> >>"
+        )
+    };
+    let packed = ascii85(content);
+    let objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
+        "<< /Type /Pages /Kids [4 0 R 6 0 R] /Count 2 >>".to_owned(),
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
+            .to_owned(),
+        page(&format!("[{names}]")),
+        format!(
+            "<< /Filter [/ASCII85Decode /FlateDecode /FlateDecode] /Length {} >>\nstream\n{packed}\nendstream",
+            packed.len()
+        ),
+        page("7 0 R"),
+        format!("<< /Length {} >>\nstream\n{other}\nendstream", other.len()),
+    ];
+    assemble(&objects, "")
+}
+
+#[test]
+fn a_small_file_that_unpacks_to_gigabytes_is_not_unpacked() {
+    let bomb = packed_twice(2 << 30);
+    let problem = read("a.pdf", &packed_pdf(&bomb, 1, "")).unwrap_err();
+    assert!(matches!(problem, DocumentProblem::PdfBomb), "{problem}");
+    // What else it holds is still read.
+    let other = line(11, 72, 700, "A page beside it.");
+    let document = read("a.pdf", &packed_pdf(&bomb, 1, &other)).unwrap();
+    assert_eq!(blocks(&document), ["P A page beside it."]);
+    assert_eq!(document.notes.len(), 2, "{:?}", document.notes);
+}
+
+#[test]
+fn a_page_that_names_a_stream_again_and_again_is_bounded_as_a_whole() {
+    let content = packed_twice(4 << 20);
+    let once = read("a.pdf", &packed_pdf(&content, 1, "")).unwrap();
+    assert_eq!(blocks(&once), ["P Words."]);
+    let often = read(
+        "a.pdf",
+        &packed_pdf(&content, 10, &line(11, 72, 700, "Beside.")),
+    )
+    .unwrap();
+    assert_eq!(blocks(&often), ["P Beside."]);
+    assert_eq!(often.notes, ["Of 2 pages, 1 (1) could not be read whole."]);
+}
+
+#[test]
+fn states_kept_within_each_other_without_end_are_not_followed() {
+    let page = "q ".repeat(100_000) + &line(11, 72, 700, "Deep.");
+    let document = read("a.pdf", &pdf(&[&page, &line(11, 72, 700, "Flat.")])).unwrap();
+    assert_eq!(blocks(&document), ["P Flat."]);
+}
+
+#[test]
+fn a_damaged_table_of_objects_is_made_anew() {
+    let mut bytes = pdf(&[&line(11, 72, 700, "Found again.")]);
+    let at = bytes.windows(9).position(|w| w == b"startxref").unwrap();
+    bytes.truncate(at);
+    let document = read("a.pdf", &bytes).unwrap();
+    assert_eq!(blocks(&document), ["P Found again."]);
+}
