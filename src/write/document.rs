@@ -90,6 +90,19 @@ pub struct ReadOptions {
     pub encoding: Option<String>,
 }
 
+/// The bytes of a plain text as text, line ends as they are, and what the reader should know of how
+/// it was read.
+pub fn decode_text(
+    name: &str,
+    bytes: &[u8],
+    options: &ReadOptions,
+) -> Result<(String, Option<String>), DocumentError> {
+    detect::decode(bytes, options, false).map_err(|problem| DocumentError {
+        name: name.to_owned(),
+        problem,
+    })
+}
+
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: u64 = 256 << 20;
 /// The longest text that is taken out of a file, in bytes.
@@ -206,6 +219,11 @@ impl Draft {
     /// Adds a block below the last one, with the marks that Markdown would give it. White space
     /// within it is made single, but in code. A block without text is left out.
     fn push(&mut self, kind: BlockKind, text: &str) {
+        self.push_marked(kind, "-", text);
+    }
+
+    /// As [`Draft::push`], with the mark that an item of a list has.
+    fn push_marked(&mut self, kind: BlockKind, mark: &str, text: &str) {
         let text = match kind {
             BlockKind::Code => text.trim_matches('\n').trim_end().to_owned(),
             BlockKind::Paragraph => single_spaced(text),
@@ -226,7 +244,10 @@ impl Draft {
                 self.text.extend((0..level).map(|_| '#'));
                 self.text.push(' ');
             }
-            BlockKind::ListItem => self.text.push_str("- "),
+            BlockKind::ListItem => {
+                self.text.push_str(mark.trim());
+                self.text.push(' ');
+            }
             BlockKind::Paragraph | BlockKind::TableRow | BlockKind::Code => {}
         }
         self.text.push_str(&text);

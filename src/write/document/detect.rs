@@ -127,7 +127,7 @@ fn looks_like_markdown(name: &str, text: &str) -> bool {
 }
 
 /// The text of the bytes, and a note where it had to be worked out.
-fn decode(
+pub(super) fn decode(
     bytes: &[u8],
     options: &ReadOptions,
     is_html: bool,

@@ -1,9 +1,13 @@
 //! Word documents (Office Open XML): paragraphs, headings by their styles, lists, tables, notes.
 
+mod numbering;
+
 use std::collections::HashMap;
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
+
+use numbering::{ListPlace, Numbering};
 
 use super::archive::Archive;
 use super::detect::decode_xml;
@@ -17,14 +21,19 @@ pub(super) fn read(archive: &mut Archive) -> Result<Draft, DocumentProblem> {
         Some(bytes) => read_styles(&decode_xml(&bytes))?,
         None => HashMap::new(),
     };
+    let mut numbering = match archive.part(&format!("{folder}/numbering.xml"))? {
+        Some(bytes) => Numbering::read(&decode_xml(&bytes))?,
+        None => Numbering::default(),
+    };
     let mut draft = Draft::new(Format::Docx);
     let Some(bytes) = archive.part(&main)? else {
         return Err(damaged(format!("its part {main} is missing")));
     };
-    Body::new(&styles).read(&decode_xml(&bytes), &mut draft)?;
+    // Headers and footers are parts of their own, and no part of the text.
+    Body::new(&styles, &mut numbering).read(&decode_xml(&bytes), &mut draft)?;
     for notes in ["footnotes.xml", "endnotes.xml"] {
         if let Some(bytes) = archive.part(&format!("{folder}/{notes}"))? {
-            Body::new(&styles).read(&decode_xml(&bytes), &mut draft)?;
+            Body::new(&styles, &mut numbering).read(&decode_xml(&bytes), &mut draft)?;
         }
     }
     Ok(draft)
@@ -62,6 +71,7 @@ fn main_part(archive: &mut Archive) -> Result<String, DocumentProblem> {
 struct Style {
     based_on: Option<String>,
     kind: Option<BlockKind>,
+    list: ListPlace,
 }
 
 fn read_styles(xml: &str) -> Result<HashMap<String, Style>, DocumentProblem> {
@@ -80,6 +90,8 @@ fn read_styles(xml: &str) -> Result<HashMap<String, Style>, DocumentProblem> {
                     let name = attribute(&tag, "val").unwrap_or_default();
                     style.kind = style.kind.or(named_style(&name));
                 }
+                ("numId", Some((_, style))) => style.list.list = attribute(&tag, "val"),
+                ("ilvl", Some((_, style))) => style.list.level = level_of(&tag),
                 ("basedOn", Some((_, style))) => style.based_on = attribute(&tag, "val"),
                 ("outlineLvl", Some((_, style))) => {
                     style.kind = outline_level(&tag).or(style.kind);
@@ -101,6 +113,19 @@ fn named_style(name: &str) -> Option<BlockKind> {
     if name == "title" {
         return Some(BlockKind::Heading(1));
     }
+    // Some programs base these on the title.
+    if matches!(
+        name.as_str(),
+        "subtitle" | "author" | "date" | "abstract" | "abstract title"
+    ) {
+        return Some(BlockKind::Paragraph);
+    }
+    if matches!(
+        name.as_str(),
+        "source code" | "html preformatted" | "macro text"
+    ) {
+        return Some(BlockKind::Code);
+    }
     if name.starts_with("list ") {
         return Some(BlockKind::ListItem);
     }
@@ -112,6 +137,27 @@ fn named_style(name: &str) -> Option<BlockKind> {
 fn outline_level(tag: &BytesStart) -> Option<BlockKind> {
     let level = attribute(tag, "val")?.parse::<u8>().ok()?;
     (level < 9).then(|| BlockKind::Heading((level + 1).clamp(1, 6)))
+}
+
+fn level_of(tag: &BytesStart) -> usize {
+    let level = attribute(tag, "val").and_then(|level| level.parse().ok());
+    level.unwrap_or(0)
+}
+
+/// The list that a style, or the one it is based on, puts its paragraphs in.
+fn style_list(styles: &HashMap<String, Style>, id: &str) -> ListPlace {
+    let mut id = id;
+    for _ in 0..16 {
+        let Some(style) = styles.get(id) else { break };
+        if style.list.list.is_some() {
+            return style.list.clone();
+        }
+        let Some(based_on) = style.based_on.as_deref() else {
+            break;
+        };
+        id = based_on;
+    }
+    ListPlace::default()
 }
 
 fn style_kind(styles: &HashMap<String, Style>, id: &str) -> Option<BlockKind> {
@@ -133,10 +179,12 @@ struct Paragraph {
     style: Option<BlockKind>,
     outline: Option<BlockKind>,
     numbered: bool,
+    list: ListPlace,
 }
 
 struct Body<'a> {
     styles: &'a HashMap<String, Style>,
+    numbering: &'a mut Numbering,
     /// A text box stands within another paragraph.
     paragraphs: Vec<Paragraph>,
     tables: usize,
@@ -148,9 +196,10 @@ struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn new(styles: &'a HashMap<String, Style>) -> Body<'a> {
+    fn new(styles: &'a HashMap<String, Style>, numbering: &'a mut Numbering) -> Body<'a> {
         Body {
             styles,
+            numbering,
             paragraphs: Vec::new(),
             tables: 0,
             row: Vec::new(),
@@ -214,7 +263,13 @@ impl<'a> Body<'a> {
             "tbl" => self.tables += 1,
             "tr" if self.tables == 1 => self.row.clear(),
             "tc" if self.tables == 1 => self.row.push(String::new()),
-            "pStyle" | "numPr" | "outlineLvl" => self.property(name, tag),
+            "pStyle" | "numPr" | "numId" | "ilvl" | "outlineLvl" => self.property(name, tag),
+            // What a picture shows, for those who do not see it.
+            "docPr" => {
+                let told = attribute(tag, "descr").filter(|told| !told.trim().is_empty());
+                told.into_iter()
+                    .for_each(|told| self.put(&format!(" [{}] ", told.trim())));
+            }
             _ => {}
         }
     }
@@ -228,8 +283,11 @@ impl<'a> Body<'a> {
             "pStyle" => {
                 let id = attribute(tag, "val").unwrap_or_default();
                 paragraph.style = style_kind(styles, &id);
+                paragraph.list = style_list(styles, &id);
             }
             "numPr" => paragraph.numbered = true,
+            "numId" => paragraph.list.list = attribute(tag, "val"),
+            "ilvl" => paragraph.list.level = level_of(tag),
             _ => paragraph.outline = outline_level(tag),
         }
     }
@@ -269,6 +327,19 @@ impl<'a> Body<'a> {
             .style
             .filter(|kind| matches!(kind, BlockKind::Heading(_)));
         let kind = paragraph.outline.or(heading).or(list).or(paragraph.style);
-        draft.push(kind.unwrap_or(BlockKind::Paragraph), &paragraph.text);
+        let kind = kind.unwrap_or(BlockKind::Paragraph);
+        let number = match paragraph.text.trim().is_empty() {
+            true => None,
+            false => self.numbering.next(&paragraph.list),
+        };
+        match number {
+            Some(number) if kind == BlockKind::ListItem => {
+                draft.push_marked(kind, &number, &paragraph.text);
+            }
+            Some(number) if matches!(kind, BlockKind::Heading(_)) => {
+                draft.push(kind, &format!("{number} {}", paragraph.text));
+            }
+            _ => draft.push(kind, &paragraph.text),
+        }
     }
 }

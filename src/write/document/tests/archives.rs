@@ -28,6 +28,63 @@ fn a_word_document() {
 }
 
 #[test]
+fn lists_keep_their_numbers_and_pictures_their_words() {
+    let numbering = r#"<w:numbering><w:abstractNum w:abstractNumId="7">
+        <w:lvl w:ilvl="0"><w:start w:val="1"/><w:numFmt w:val="decimal"/><w:lvlText w:val="%1."/></w:lvl>
+        <w:lvl w:ilvl="1"><w:start w:val="1"/><w:numFmt w:val="lowerLetter"/><w:lvlText w:val="%1.%2)"/></w:lvl></w:abstractNum>
+        <w:abstractNum w:abstractNumId="8"><w:lvl w:ilvl="0"><w:numFmt w:val="bullet"/><w:lvlText w:val="o"/></w:lvl></w:abstractNum>
+        <w:num w:numId="1"><w:abstractNumId w:val="7"/></w:num>
+        <w:num w:numId="2"><w:abstractNumId w:val="7"/><w:lvlOverride w:ilvl="0"><w:startOverride w:val="5"/></w:lvlOverride></w:num>
+        <w:num w:numId="3"><w:abstractNumId w:val="8"/></w:num></w:numbering>"#;
+    let item = |list: u32, level: u32, text: &str| {
+        format!(
+            r#"<w:p><w:pPr><w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="{list}"/></w:numPr></w:pPr><w:r><w:t>{text}</w:t></w:r></w:p>"#
+        )
+    };
+    let body = [
+        item(1, 0, "one"),
+        item(1, 1, "first"),
+        item(1, 1, "second"),
+        item(1, 0, "two"),
+        item(1, 1, "again"),
+        item(2, 0, "five"),
+        item(3, 0, "dot"),
+        r#"<w:p><w:r><w:t>See</w:t><w:drawing><wp:docPr id="1" descr="A map of the bay"/></w:drawing></w:r></w:p>"#.to_owned(),
+        r#"<w:p><w:pPr><w:pStyle w:val="Writer"/></w:pPr><w:r><w:t>A. Writer</w:t></w:r></w:p>"#.to_owned(),
+    ];
+    let styles = r#"<w:styles xmlns:w="w"><w:style w:styleId="T"><w:name w:val="Title"/></w:style>
+        <w:style w:styleId="Writer"><w:name w:val="Author"/><w:basedOn w:val="T"/></w:style></w:styles>"#;
+    let main = format!(
+        r#"<?xml version="1.0"?><w:document xmlns:w="w"><w:body>{}</w:body></w:document>"#,
+        body.concat()
+    );
+    let header = "<w:hdr><w:p><w:r><w:t>Draft</w:t></w:r></w:p></w:hdr>";
+    let document = read(
+        "a.docx",
+        &zipped(&[
+            ("word/document.xml", &main),
+            ("word/styles.xml", styles),
+            ("word/numbering.xml", numbering),
+            ("word/header1.xml", header),
+        ]),
+    );
+    assert_eq!(
+        blocks(&document.unwrap()),
+        [
+            "L 1. one",
+            "L 1.a) first",
+            "L 1.b) second",
+            "L 2. two",
+            "L 2.a) again",
+            "L 5. five",
+            "L - dot",
+            "P See [A map of the bay]",
+            "P A. Writer",
+        ]
+    );
+}
+
+#[test]
 fn a_book_in_the_order_of_its_spine() {
     let document = read("book.epub", &epub(&[])).unwrap();
     assert_eq!(document.format, Format::Epub);
