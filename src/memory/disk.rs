@@ -22,9 +22,15 @@ impl Disk {
     /// Writes a file whole: beside its place, made safe, then renamed into it.
     pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let partial = partial(path);
-        self.write_to(&partial, bytes)
-            .map_err(|e| MemoryError::io(path, "written", e))?;
-        self.rename(&partial, path)?;
+        let written = self
+            .write_to(&partial, bytes)
+            .map_err(|e| MemoryError::io(path, "written", e))
+            .and_then(|()| self.rename(&partial, path));
+        if written.is_err() {
+            // What went wrong is told; that half a file stays cannot be helped then.
+            let _ = self.remove_file(&partial);
+        }
+        written?;
         self.sync_folder(path.parent())
     }
 
@@ -109,7 +115,8 @@ impl Disk {
     }
 }
 
-fn partial(path: &Path) -> PathBuf {
+/// Where a file or a folder is made before it comes to its place.
+pub(crate) fn partial(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(PARTIAL);
     PathBuf::from(name)
@@ -140,17 +147,24 @@ pub(crate) mod faults {
 
     use super::Disk;
 
-    /// Lets some steps through and fails every later one, as a full disk or a killed program does.
+    /// Lets some steps through and fails the next, or every later one, as a killed program does.
     #[derive(Clone)]
     pub struct Faults {
         left: Rc<Cell<usize>>,
         kind: io::ErrorKind,
+        /// What follows the failure goes well: a full disk lets files be removed.
+        once: bool,
     }
 
     impl Faults {
         pub fn step(&self) -> io::Result<()> {
             match self.left.get() {
-                0 => Err(self.kind.into()),
+                0 => {
+                    if self.once {
+                        self.left.set(usize::MAX);
+                    }
+                    Err(self.kind.into())
+                }
                 left => {
                     self.left.set(left - 1);
                     Ok(())
@@ -161,11 +175,17 @@ pub(crate) mod faults {
 
     impl Disk {
         pub fn failing_after(steps: usize, kind: io::ErrorKind) -> Disk {
+            Disk::failing(steps, kind, false)
+        }
+
+        pub fn failing_once_after(steps: usize, kind: io::ErrorKind) -> Disk {
+            Disk::failing(steps, kind, true)
+        }
+
+        fn failing(steps: usize, kind: io::ErrorKind, once: bool) -> Disk {
+            let left = Rc::new(Cell::new(steps));
             Disk {
-                faults: Some(Faults {
-                    left: Rc::new(Cell::new(steps)),
-                    kind,
-                }),
+                faults: Some(Faults { left, kind, once }),
             }
         }
     }

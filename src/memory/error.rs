@@ -38,7 +38,7 @@ pub enum MemoryError {
         given: String,
     },
     #[error(
-        "{path}: holds an unfinished run of {step} steps; go on with --resume, or delete that folder to start again"
+        "{path}: holds an unfinished run of {step} steps; go on with --resume, or start again with --replace"
     )]
     Unfinished { path: String, step: usize },
     #[error("{path}: holds no unfinished run to go on with; leave --resume out to start one")]
@@ -79,9 +79,7 @@ impl MemoryError {
         let advice = match source.kind() {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => {
-                "no space is left; free some and go on with --resume".to_owned()
-            }
+            | io::ErrorKind::FileTooLarge => "no space is left; free some and try again".to_owned(),
             io::ErrorKind::PermissionDenied => {
                 "permission denied; choose a folder you may write to".to_owned()
             }

@@ -2,6 +2,7 @@
 //! `adapter_model.safetensors`. Its matrices are in Hugging Face's order of rows.
 
 mod config;
+mod exchange;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use crate::model::config::ModelConfig;
 use crate::model::safetensors::{read_json_text, tensors_of_file};
 use crate::model::weights::TensorBytes;
 use config::{Kind, LoraSettings};
+use exchange::exchange;
 
 pub const CONFIG: &str = "adapter_config.json";
 pub const WEIGHTS: &str = "adapter_model.safetensors";
@@ -42,10 +44,16 @@ type Result<T, E = MemoryError> = std::result::Result<T, E>;
 
 /// Writes a memory into a folder, which is made where it is missing. `model_name` is what PEFT
 /// looks for when it is not told which model to load.
+///
+/// The folder is written beside its place and renamed into it. One that is there already is
+/// replaced if it holds an adapter and nothing else.
 pub fn save(folder: &Path, content: &Content, model: &ModelConfig, model_name: &str) -> Result<()> {
-    save_on(&Disk::default(), folder, content, model, model_name)
+    exchange(&Disk::default(), folder, |disk, beside| {
+        save_on(disk, beside, content, model, model_name)
+    })
 }
 
+/// Writes the two files into a folder as it stands.
 pub(crate) fn save_on(
     disk: &Disk,
     folder: &Path,

@@ -253,3 +253,46 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_full_disk_leaves_the_old_adapter_or_none_and_nothing_beside() {
+    let model = gguf_llama();
+    let old = Content::Lora(lora(&model, 2, &[Projection::Q], 1));
+    let new = Content::Lora(lora(&model, 3, &[Projection::Q], 2));
+    for there in [false, true] {
+        for steps in 0..100 {
+            let parent = tempfile::tempdir().unwrap();
+            let folder = parent.path().join("adapter");
+            if there {
+                save(&folder, &old, &model, "the model").unwrap();
+            }
+            let full = Disk::failing_once_after(steps, std::io::ErrorKind::StorageFull);
+            let written = exchange(&full, &folder, |disk, beside| {
+                save_on(disk, beside, &new, &model, "the model")
+            });
+            let left = fs::read_dir(parent.path()).unwrap().count();
+            match written {
+                Ok(()) => assert_eq!(load(&folder, &model).unwrap(), new),
+                Err(error) => {
+                    assert!(!error.to_string().contains("--resume"), "{error}");
+                    assert!(left <= 1, "after {steps} steps");
+                    if there || left == 1 {
+                        let found = load(&folder, &model).unwrap();
+                        assert!(found == old || found == new, "after {steps} steps");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_folder_with_anything_else_is_not_replaced() {
+    let model = gguf_llama();
+    let content = lora_content(&model, 1);
+    let folder = saved(&content, &model);
+    fs::write(folder.path().join("thesis.txt"), "years of work").unwrap();
+    let error = save(folder.path(), &content, &model, "the model").unwrap_err();
+    assert!(error.to_string().contains("thesis.txt"), "{error}");
+    assert!(folder.path().join("thesis.txt").exists());
+}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::places::{DOCUMENT, EVENTS, Lock, Places, RUN};
+use super::places::{CHECKPOINT, DOCUMENT, EVENTS, Lock, Places, RUN};
 use super::{MemoryFile, Result, json, read_exactly};
 use crate::memory::disk::Disk;
 use crate::memory::error::MemoryError;
@@ -61,6 +61,11 @@ impl Unfinished {
             return Err(MemoryError::file(&path, detail));
         }
         String::from_utf8(bytes).map_err(|_| MemoryError::file(&path, "is not UTF-8"))
+    }
+
+    /// Whether it reached a checkpoint to go on from.
+    pub fn has_checkpoint(&self) -> bool {
+        self.writing.join(CHECKPOINT).is_file()
     }
 
     /// What happened so far; steps after the last checkpoint among it will be taken again.

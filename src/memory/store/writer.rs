@@ -61,16 +61,30 @@ impl MemoryWriter {
         MemoryWriter::create_on(Disk::default(), folder, plan)
     }
 
+    /// As [`MemoryWriter::create`], in the place of a run that was stopped.
+    pub fn replace<S: Serialize>(folder: &Path, plan: &Plan<'_, S>) -> Result<MemoryWriter> {
+        MemoryWriter::start(Disk::default(), folder, plan, true)
+    }
+
     pub(super) fn create_on<S: Serialize>(
         disk: Disk,
         folder: &Path,
         plan: &Plan<'_, S>,
     ) -> Result<MemoryWriter> {
+        MemoryWriter::start(disk, folder, plan, false)
+    }
+
+    fn start<S: Serialize>(
+        disk: Disk,
+        folder: &Path,
+        plan: &Plan<'_, S>,
+        replace: bool,
+    ) -> Result<MemoryWriter> {
         let (places, lock) = lock(&disk, folder)?;
         places.recover(&disk)?;
         places.check_target()?;
         let writing = &places.writing;
-        if let Some((checkpoint, _)) = read_checkpoint(&places)? {
+        if !replace && let Some((checkpoint, _)) = read_checkpoint(&places)? {
             return Err(MemoryError::Unfinished {
                 path: shown(writing),
                 step: checkpoint.step,
