@@ -209,19 +209,30 @@ fn by_what(view: &View<'_>) -> String {
 
 fn segments(canvas: &mut Canvas, view: &View<'_>, area: Area) {
     let kind = Type::new(13.0, view.palette.muted).anchor(Anchor::Middle);
+    let every = labelled_every(view, area.w, |label| kind.width(label));
     for (segment, from, to) in view.segments() {
         let (x0, x1) = (area.x + from * area.w, area.x + to * area.w);
         let y = area.bottom() - 5.0;
         canvas.line((x0, y), (x1, y), view.palette.muted, 1.5);
         let long = format!("segment {}", segment + 1);
         let short = (segment + 1).to_string();
-        let label = [long, short]
-            .into_iter()
-            .find(|l| kind.width(l) + 6.0 <= x1 - x0);
-        if let Some(label) = label {
+        let fits = every == 1 && kind.width(&long) + 6.0 <= x1 - x0;
+        let label = if fits { long } else { short };
+        if (segment + 1).is_multiple_of(every) {
             canvas.text(((x0 + x1) / 2.0, y - 5.0), &label, kind);
         }
     }
+}
+
+/// Every so many segments' numbers have room beside each other.
+fn labelled_every(view: &View<'_>, width: f64, measure: impl Fn(&str) -> f64) -> usize {
+    let segments = view.segments();
+    let widest = measure(&segments.len().to_string()) + 6.0;
+    let narrowest = segments.iter().map(|(_, from, to)| (to - from) * width);
+    let narrowest = narrowest.fold(f64::INFINITY, f64::min).max(1e-3);
+    let round = [1, 2, 5, 10, 20, 50, 100, 200, 500];
+    let enough = |every: &usize| *every as f64 * narrowest >= widest;
+    round.into_iter().find(enough).unwrap_or(1000)
 }
 
 /// Where a cell lies in a row, a hair apart from the next where that does not cost it much.

@@ -163,6 +163,29 @@ fn every_label_has_room_whatever_the_run_and_the_width() {
     }
 }
 
+#[test]
+fn numbers_of_many_segments_are_told_at_even_distances() {
+    let invented = Invented {
+        tokens: 84_000,
+        context: 2_048,
+        budget: 60,
+        ..Invented::default()
+    };
+    let run = run(&invented);
+    let count = run.segments.len();
+    assert!(count > 40, "{count}");
+    let svg = svg(&run, FigureOptions::default()).unwrap();
+    let document = Document::parse(&svg).unwrap();
+    let texts = document.descendants().filter(|n| n.has_tag_name("text"));
+    let told: Vec<usize> = texts.filter_map(|n| n.text()?.parse().ok()).collect();
+    let is_there = |every: &usize| {
+        let expected: Vec<usize> = (*every..=count).step_by(*every).collect();
+        told.windows(expected.len()).any(|part| part == expected)
+    };
+    let every = [1, 2, 5].into_iter().find(is_there);
+    assert!(every.is_some(), "{told:?} of {count}");
+}
+
 /// The rectangles of a part of the figure that have one of `fills`.
 fn bars(document: &Document<'_>, part: &str, fills: &[&str]) -> Vec<Area> {
     let group = document
