@@ -4,6 +4,7 @@ mod added;
 mod bytes;
 mod folder;
 mod gguf;
+mod pieces;
 mod pipeline;
 mod pretokenize;
 mod sentencepiece;

@@ -82,20 +82,33 @@ impl Spm {
     }
 
     pub fn encode(&self, text: &str, parse_special: bool) -> Vec<TokenSpan> {
+        self.encode_range(text, 0..text.len(), parse_special)
+    }
+
+    /// The tokens of a part of a text, as they stand in it.
+    pub fn encode_range(
+        &self,
+        text: &str,
+        range: std::ops::Range<usize>,
+        parse_special: bool,
+    ) -> Vec<TokenSpan> {
         let added = match parse_special {
             true => &self.special,
             false => &self.user_defined,
         };
-        let mut out = Vec::with_capacity(text.len() / 3);
-        let mut after_token = true;
-        for part in added.split(text) {
+        let mut out = Vec::with_capacity(range.len() / 3);
+        let mut after_token = range.start == 0;
+        let first = range.start;
+        let in_text = |part: std::ops::Range<usize>| part.start + first..part.end + first;
+        for part in added.split(text.get(range).unwrap_or_default()) {
             match part {
                 Part::Token(id, bytes) => {
+                    let bytes = in_text(bytes);
                     out.push(TokenSpan { id, bytes });
                     after_token = true;
                 }
                 Part::Text(bytes) => {
-                    let mut merging = Merging::new(self, text, bytes, after_token);
+                    let mut merging = Merging::new(self, text, in_text(bytes), after_token);
                     merging.run();
                     merging.emit(&mut out);
                     after_token = false;
