@@ -16,7 +16,8 @@ pub enum EngineError {
     )]
     DeviceLost { device: String, detail: String },
     #[error(
-        "{device}: out of memory while allocating {wanted_mib} MiB for {what}; use a smaller model or a shorter text, or --device cpu"
+        "{device}: out of memory while allocating {wanted_mib} MiB for {what}; use a smaller model or a shorter text{}",
+        elsewhere(device)
     )]
     OutOfMemory {
         device: String,
@@ -50,6 +51,14 @@ pub enum EngineError {
 }
 
 pub type Result<T, E = EngineError> = std::result::Result<T, E>;
+
+/// The CPU is no way out of its own lack of memory.
+fn elsewhere(device: &str) -> &'static str {
+    match device.starts_with("CPU") {
+        true => "",
+        false => ", or --device cpu",
+    }
+}
 
 /// Bytes as whole mebibytes, rounded up, for messages.
 pub fn mib(bytes: u64) -> u64 {
