@@ -29,19 +29,25 @@ Examples:
 /// Ask a question that a memory answers
 ///
 /// A gdwm memory is read after its document's own keys and values, which are made anew when the
-/// memory is opened; lora and gradmem memories are read without the document. Without a question
-/// it asks for one after another; the answers are kept in the memory's folder.
+/// first question is asked; lora and gradmem memories are read without the document. Without a
+/// question it asks for one after another; the answers are kept in the memory's folder.
+///
+/// Of a document written in several parts, one answers: the one whose words fit the question best
+/// (for lora and gradmem memories, the one to which the question is likeliest). Keys and values of
+/// up to 2 GiB, or half of the free memory, stay for later questions; a part that is not among them
+/// is read again.
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Args {
     /// The memory's folder
     #[arg(long, value_name = "DIR")]
     memory: PathBuf,
     /// What to ask
     question: Option<String>,
-    /// The model it was written for: a known name, a .gguf file, a model folder or a hub id
-    #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
-    model: String,
+    /// The model it was written for, where it is not found by itself: a known name, a .gguf file,
+    /// a model folder or a hub id
+    #[arg(long, short)]
+    model: Option<String>,
     /// Answer with no document, with the memory and with the full document, side by side
     #[arg(long)]
     compare: bool,
@@ -75,7 +81,8 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         bail!("the question is empty");
     }
     let memory = Memory::open(&args.memory)?;
-    let loaded = setup::load(&args.model, app)?;
+    let model = setup::model_of(&memory, args.model.as_deref())?;
+    let loaded = setup::load(&model, app)?;
     let print = fingerprint(&loaded.model.file)?;
     memory.check_model(&StoredModel::new(
         &loaded.model.name,
@@ -146,6 +153,13 @@ impl Conversation<'_> {
     }
 
     fn print(&self, question: &str, answers: &[Answer]) -> Result<()> {
+        let parts = self.asker.parts();
+        let named = answers.iter().find(|a| a.view == View::Memory);
+        if let (Some(answer), true) = (named, parts > 1 && !self.args.json) {
+            outln!("");
+            self.app
+                .note(&format!("(from part {} of {parts})", answer.segment + 1));
+        }
         if self.args.json {
             let list: Vec<_> = answers
                 .iter()
@@ -155,13 +169,16 @@ impl Conversation<'_> {
                         "answer": a.text,
                         "logprob": a.logprob(),
                         "seconds": a.seconds,
+                        "part": a.segment + 1,
                     })
                 })
                 .collect();
             return print_json(&json!({"question": question, "answers": list}));
         }
         if !self.args.compare {
-            outln!("");
+            if parts == 1 {
+                outln!("");
+            }
             return Ok(());
         }
         let columns: Vec<(String, String)> = answers

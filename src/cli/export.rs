@@ -36,9 +36,10 @@ pub struct Args {
     /// The folder (peft) or file (gguf) to write
     #[arg(long, short, value_name = "PATH")]
     out: PathBuf,
-    /// The model it was written for: a known name, a .gguf file, a model folder or a hub id
-    #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
-    model: String,
+    /// The model it was written for, where it is not found by itself: a known name, a .gguf file,
+    /// a model folder or a hub id
+    #[arg(long, short)]
+    model: Option<String>,
     /// The part of a document that was written in several, counted from 1
     #[arg(long, value_name = "N")]
     part: Option<usize>,
@@ -65,8 +66,18 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
             args.out.display()
         );
     }
+    if args.f16 && args.to == Format::Peft {
+        bail!("--f16 is for --to gguf; a PEFT folder keeps f32, as PEFT trains it");
+    }
+    if args.to == Format::Gguf && args.out.is_dir() {
+        bail!(
+            "{}: is a folder, and a GGUF adapter is a file; choose another --out",
+            args.out.display()
+        );
+    }
     let memory = Memory::open(&args.memory)?;
-    let model = Model::open(&app.model_path(&args.model)?)?;
+    let model = setup::model_of(&memory, args.model.as_deref())?;
+    let model = Model::open(&app.model_path(&model)?)?;
     let print = fingerprint(&model.file)?;
     memory.check_model(&StoredModel::new(&model.name, &print, &model.config))?;
     let segment = part(args, memory.file.segments.len())?;

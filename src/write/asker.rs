@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::error::WriteError;
+use super::fit::PartWords;
 use super::frame::Frame;
 use super::reader::{Reader, View, needs_document};
 use super::settings::WriteSettings;
@@ -13,7 +14,7 @@ use crate::memory::{Content, MemoryError};
 use crate::model::bundle::Model;
 use crate::model::generate::GenerateOptions;
 use crate::model::session::{OnProgress, SessionOptions};
-use crate::model::transformer::Transformer;
+use crate::model::transformer::{Cache, Transformer};
 
 /// Positions for a question beside its answer.
 const QUESTION_ROOM: usize = 384;
@@ -49,24 +50,31 @@ impl Answer {
     }
 }
 
-/// What is read of one part of the document. A reader is made at the first question that needs it.
-struct Part<'m> {
+/// What one part of the document left.
+struct Part {
     content: Content,
     /// The part's tokens with what opens them.
     ids: Vec<u32>,
-    /// After the document's keys and values.
-    document: Option<Reader<'m>>,
-    /// By itself.
-    alone: Option<Reader<'m>>,
 }
 
 /// A memory opened on its model.
+///
+/// Of a document in several parts, the readers of few are kept: each holds keys and values of its
+/// part, which take far more room than the memory itself.
 pub struct Asker<'m> {
     place: Place<'m>,
     with_document: bool,
+    parts: Vec<Part>,
+    words: PartWords,
     nothing: Option<Reader<'m>>,
-    parts: Vec<Part<'m>>,
+    /// Of memories that are read without their document; holds one after the other.
+    alone: Option<Reader<'m>>,
+    /// After parts of the document, the one used last at the end.
+    after: Vec<(usize, Reader<'m>)>,
 }
+
+/// Bytes of keys and values that are kept of a document's parts; of one part always.
+const MOST_KEPT_BYTES: u64 = 2 << 30;
 
 impl<'m> Asker<'m> {
     pub fn new(place: Place<'m>, memory: &Memory) -> Result<Asker<'m>, WriteError> {
@@ -79,16 +87,31 @@ impl<'m> Asker<'m> {
             Ok(Part {
                 content: memory.load(index, &place.model.config).map_err(kept)?,
                 ids: [&lead[..], &tokens[segment.tokens.clone()]].concat(),
-                document: None,
-                alone: None,
             })
         });
+        let parts = parts.collect::<Result<Vec<Part>, WriteError>>()?;
+        let tokenizer = &place.model.tokenizer;
+        let texts: Vec<String> = match parts.len() {
+            ..=1 => Vec::new(),
+            _ => {
+                let own = parts.iter().map(|part| &part.ids[lead.len()..]);
+                own.map(|ids| tokenizer.decode_text(ids)).collect()
+            }
+        };
         Ok(Asker {
             place,
             with_document: needs_document(settings.method),
+            words: PartWords::new(texts.iter().map(String::as_str)),
+            parts,
             nothing: None,
-            parts: parts.collect::<Result<_, WriteError>>()?,
+            alone: None,
+            after: Vec::new(),
         })
+    }
+
+    /// The parts that the document was written in.
+    pub fn parts(&self) -> usize {
+        self.parts.len()
     }
 
     /// Answers in one view. `progress` tells of documents that are read first.
@@ -130,22 +153,23 @@ impl<'m> Asker<'m> {
             .score(question, answer)
     }
 
-    /// The part to whose reader the question itself is likeliest.
+    /// The part to ask. Where reading a part takes its keys and values, the question's words
+    /// decide; memories that are read alone are cheap to try, and the one to which the question
+    /// itself is likeliest is taken.
     fn likeliest(
         &mut self,
         view: View,
         question: &str,
         progress: OnProgress<'_>,
     ) -> Result<usize, WriteError> {
-        let parts = match view {
-            View::Nothing => 1,
-            _ => self.parts.len(),
-        };
+        if view == View::Nothing || self.parts.len() <= 1 {
+            return Ok(0);
+        }
+        if view == View::Document || self.with_document {
+            return Ok(self.words.best(question).unwrap_or(0));
+        }
         let mut best = (0, f64::NEG_INFINITY);
-        for part in 0..parts {
-            if parts == 1 {
-                break;
-            }
+        for part in 0..self.parts.len() {
             let likelihood = self.reader(view, part, progress)?.likelihood(question)?;
             if likelihood > best.1 {
                 best = (part, likelihood);
@@ -167,20 +191,36 @@ impl<'m> Asker<'m> {
                 empty => Ok(empty.insert(place.reader(None, &mut |_, _| {})?)),
             };
         }
-        let Some(part) = self.parts.get_mut(part) else {
+        let Some(own) = self.parts.get(part) else {
             return Err(WriteError::Settings("the memory has no such part".into()));
         };
-        let held = (view == View::Memory).then_some(&part.content);
         if view == View::Memory && !self.with_document {
-            return match &mut part.alone {
-                Some(reader) => Ok(reader),
-                empty => Ok(empty.insert(place.reader_of_memory(&part.content)?)),
+            let reader = match &mut self.alone {
+                Some(reader) => reader,
+                empty => empty.insert(place.reader_of_memory(&own.content)?),
             };
+            reader.hold(Some(&own.content))?;
+            return Ok(reader);
         }
-        let reader = match &mut part.document {
-            Some(reader) => reader,
-            empty => empty.insert(place.reader(Some(&part.ids), progress)?),
+        match self.after.iter().position(|(of, _)| *of == part) {
+            Some(at) => {
+                let used = self.after.remove(at);
+                self.after.push(used);
+            }
+            None => {
+                let bytes = place.part_bytes(own.ids.len());
+                let most = place.most_kept_bytes() / bytes.max(1);
+                // Before the next one is read: both may not fit.
+                let keep = usize::try_from(most).unwrap_or(usize::MAX).max(1) - 1;
+                self.after.drain(..self.after.len().saturating_sub(keep));
+                let reader = place.reader(Some(&own.ids), progress)?;
+                self.after.push((part, reader));
+            }
+        }
+        let Some((_, reader)) = self.after.last_mut() else {
+            return Err(WriteError::Settings("the memory has no such part".into()));
         };
+        let held = (view == View::Memory).then_some(&own.content);
         reader.hold(held)?;
         Ok(reader)
     }
@@ -189,6 +229,18 @@ impl<'m> Asker<'m> {
 impl<'m> Place<'m> {
     fn room(&self) -> usize {
         QUESTION_ROOM + self.max_tokens
+    }
+
+    /// Of the keys and values of a part of so many tokens.
+    fn part_bytes(&self, tokens: usize) -> u64 {
+        let config = &self.model.config;
+        let capacity = tokens.saturating_add(self.room()).min(config.context);
+        Cache::bytes(config, capacity)
+    }
+
+    fn most_kept_bytes(&self) -> u64 {
+        let free = self.device.available_bytes();
+        free.map_or(MOST_KEPT_BYTES, |free| MOST_KEPT_BYTES.min(free / 2))
     }
 
     fn reader(

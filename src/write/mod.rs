@@ -8,6 +8,7 @@ pub mod error;
 pub mod estimate;
 pub mod event;
 pub mod figure;
+mod fit;
 pub mod frame;
 pub mod keep;
 pub mod learn;
