@@ -13,11 +13,12 @@ use anyhow::Result;
 use console::Term;
 use inscribe::write::event::{Event, Phase};
 use inscribe::write::figure::FigureError;
-use inscribe::write::run::RunRecord;
+use inscribe::write::run::{RunRecord, Status};
 
 use super::Context;
 use super::chunks::{self, Steps};
-use super::look::Look;
+use super::keys::{Keys, PauseKey};
+use super::look::{self, Look};
 use super::out::{errln, outln};
 
 mod frame;
@@ -60,6 +61,8 @@ struct ViewState {
     /// What came since is not on the screen yet.
     stale: bool,
     ended: bool,
+    /// The key that pauses, where there is one.
+    pause: Option<PauseKey>,
 }
 
 impl Live {
@@ -91,6 +94,16 @@ impl Live {
                 }
             }
         }
+    }
+
+    /// Shows which key pauses the run. `None` where nobody sees the view.
+    pub fn watch_keys(&mut self) -> Option<Keys> {
+        let Mode::View { shared, .. } = &self.mode else {
+            return None;
+        };
+        let keys = Keys::watch()?;
+        lock(&shared.view).pause = Some(keys.pause().clone());
+        Some(keys)
     }
 
     /// A line for the person, above the view.
@@ -132,6 +145,7 @@ fn view() -> Mode {
             last_drawn: None,
             stale: false,
             ended: false,
+            pause: None,
         }),
         stop: Condvar::new(),
     });
@@ -166,7 +180,11 @@ impl ViewState {
         let rows = Term::stderr()
             .size_checked()
             .map_or(24, |(rows, _)| usize::from(rows));
-        let lines = frame::lines(&self.record, &self.clock, &look, rows.saturating_sub(1));
+        let mut lines = frame::lines(&self.record, &self.clock, &look, rows.saturating_sub(1));
+        if let (Some(pause), Some(last), false) = (&self.pause, lines.last_mut(), self.ended) {
+            let hint = pause_hint(pause.is_paused(), self.record.status);
+            *last = with_hint(last, hint, &look);
+        }
         let mut out = self.back_to_top(look.columns);
         for line in &lines {
             out += line;
@@ -201,6 +219,26 @@ impl ViewState {
             0 => "\x1b[?2026h\r".to_owned(),
             rows => format!("\x1b[?2026h\r\x1b[{rows}A"),
         }
+    }
+}
+
+/// What the key does now, or what it did.
+fn pause_hint(paused: bool, status: Status) -> &'static str {
+    match (paused, status) {
+        (_, Status::Done) => "",
+        (false, _) => "p pauses",
+        (true, Status::Paused) => "p goes on",
+        (true, _) => "pauses at the next step",
+    }
+}
+
+/// A line with a hint at its end, where there is room for it.
+fn with_hint(line: &str, hint: &str, look: &Look) -> String {
+    let more = format!("  {}  {hint}", look.dot());
+    let width = console::measure_text_width(line) + console::measure_text_width(&more);
+    match hint.is_empty() || width > look.columns {
+        true => line.to_owned(),
+        false => format!("{line}{}", look.paint(&more, look::MUTED)),
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) use {errln, outln};
 pub fn result(text: Arguments<'_>) {
     let mut out = io::stdout().lock();
     if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
+        super::keys::restore();
         if error.kind() == ErrorKind::BrokenPipe {
             std::process::exit(0);
         }
