@@ -1,6 +1,9 @@
 //! Writing and asking as a person does them, on a tiny model whose context of 256 tokens makes
 //! most documents come in parts.
 
+mod events_page;
+mod keeping;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -8,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Enough for three parts.
-const DOCUMENT: &str = include_str!("writing.rs");
+const DOCUMENT: &str = include_str!("main.rs");
 
 fn tiny(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tiny");
