@@ -80,12 +80,14 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         ..WriteSettings::default()
     };
     let print = fingerprint(&loaded.model.file)?;
+    let tokens = setup::tokens(&loaded, &document, app)?;
     let job = Job {
         model: &loaded.model,
         transformer: &loaded.transformer,
         device: &loaded.device,
         fingerprint: &print,
         document: &document,
+        tokens: &tokens,
         settings: &settings,
     };
     let mut shown = Shown {

@@ -84,7 +84,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     check(args)?;
     let text = match (&args.prompt, &args.prompt_file) {
         (Some(prompt), _) => prompt.clone(),
-        (None, Some(path)) => setup::read_text(path)?,
+        (None, Some(path)) => setup::read_utf8(path)?,
         (None, None) => String::new(),
     };
     if text.is_empty() {

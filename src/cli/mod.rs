@@ -13,6 +13,7 @@ mod devices;
 mod errors;
 mod export;
 mod generate;
+mod keys;
 mod live;
 mod look;
 mod models;
@@ -144,6 +145,11 @@ impl Context {
         progress::counter(self.global.quiet, label, total, unit)
     }
 
+    /// A sign on stderr that something goes on whose length is not known; as [`Context::counter`].
+    pub fn spinner(&self, label: String) -> ProgressBar {
+        progress::spinner(self.global.quiet, label)
+    }
+
     /// A line on stderr for the person.
     pub fn note(&self, text: &str) {
         if !self.global.quiet {
@@ -203,6 +209,7 @@ fn reading_input<T>(read: impl FnOnce() -> T) -> T {
 fn catch_interrupts(cancel: CancelToken) -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(move || {
         if cancel.is_cancelled() || READS_INPUT.load(Ordering::Relaxed) {
+            keys::restore();
             std::process::exit(130);
         }
         cancel.cancel();

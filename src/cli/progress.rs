@@ -175,6 +175,20 @@ pub fn counter(quiet: bool, label: &'static str, total: u64, unit: &str) -> Prog
     bar
 }
 
+/// A turning sign with a label. It shows on a terminal only.
+pub fn spinner(quiet: bool, label: String) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message(label);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
 /// Bytes in the units that files are listed in: `98.4 MB`.
 pub fn size(bytes: u64) -> String {
     match bytes {

@@ -8,12 +8,15 @@ use anyhow::{Context as _, Result, bail};
 use inscribe::engine::gpu::Precision;
 use inscribe::engine::select::{self, DeviceChoice, SelectOptions};
 use inscribe::engine::{Device, Profile};
+use inscribe::memory::{Memory, fingerprint};
 use inscribe::model::bundle::Model;
-use inscribe::model::hub::Cache;
+use inscribe::model::hub::{Cache, KNOWN};
 use inscribe::model::session::SessionOptions;
 use inscribe::model::transformer::Transformer;
-use inscribe::write::document::{Document, ReadOptions};
+use inscribe::model::weights::WeightFile;
+use inscribe::write::document::{self, Document, ReadOptions};
 use inscribe::write::event::Phase;
+use inscribe::write::writer::Tokens;
 
 use super::{Context, reading_input};
 
@@ -91,29 +94,46 @@ fn device_choice(app: &Context) -> Result<DeviceChoice> {
     app.global.device.parse().map_err(anyhow::Error::msg)
 }
 
-/// A UTF-8 text from a file, or from standard input where the path is `-`.
-pub fn read_text(path: &Path) -> Result<String> {
-    let name = path.display();
-    let mut bytes = Vec::new();
-    if path == Path::new("-") {
-        reading_input(|| io::stdin().lock().read_to_end(&mut bytes))
-            .context("cannot read standard input")?;
-    } else {
-        bytes = std::fs::read(path).with_context(|| {
-            format!("{name}: cannot be read; check the path and its permissions")
-        })?;
+/// A text from a file, or from standard input where the path is `-`, exactly as it stands.
+pub fn read_text(path: &Path, encoding: Option<&str>, app: &Context) -> Result<String> {
+    let options = ReadOptions {
+        encoding: encoding.map(str::to_owned),
+    };
+    let name = path.display().to_string();
+    let (text, note) = document::decode_text(&name, &read_bytes(path)?, &options)?;
+    if let Some(note) = note {
+        app.note(&format!("{name}: {note}"));
     }
-    match String::from_utf8(bytes) {
+    Ok(text)
+}
+
+/// As [`read_text`], of what people write for this program: UTF-8.
+pub fn read_utf8(path: &Path) -> Result<String> {
+    match String::from_utf8(read_bytes(path)?) {
         Ok(text) => Ok(text
             .strip_prefix('\u{feff}')
             .map(str::to_owned)
             .unwrap_or(text)),
         Err(error) => bail!(
-            "{name}: not UTF-8 text (the first invalid byte is at {}); convert it first, for \
+            "{}: not UTF-8 text (the first invalid byte is at {}); convert it first, for \
              example with iconv -f latin1 -t utf-8",
+            path.display(),
             error.utf8_error().valid_up_to()
         ),
     }
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        reading_input(|| io::stdin().lock().read_to_end(&mut bytes))
+            .context("cannot read standard input")?;
+        return Ok(bytes);
+    }
+    std::fs::read(path).with_context(|| {
+        let name = path.display();
+        format!("{name}: cannot be read; check the path and its permissions")
+    })
 }
 
 /// A document of any format that can be read, with what its reader should know said.
@@ -121,11 +141,53 @@ pub fn read_document(path: &Path, encoding: Option<&str>, app: &Context) -> Resu
     let options = ReadOptions {
         encoding: encoding.map(str::to_owned),
     };
-    let document = reading_input(|| Document::read(path, &options))?;
+    let spinner = app.spinner(format!("reading {}", path.display()));
+    let document = reading_input(|| Document::read(path, &options));
+    spinner.finish_and_clear();
+    let document = document?;
     for note in &document.notes {
         app.note(&format!("{}: {note}", document.name));
     }
     Ok(document)
+}
+
+/// What to load for a memory: the model given, or the one that it names where that is here.
+pub fn model_of(memory: &Memory, given: Option<&str>) -> Result<String> {
+    if let Some(given) = given {
+        return Ok(given.to_owned());
+    }
+    let wanted = &memory.file.model.info;
+    let cached = Cache::open().map(|cache| cache.list()).unwrap_or_default();
+    let is_it = |path: &Path| {
+        let file = WeightFile::open(path).ok()?;
+        Some(fingerprint(&file).ok()? == wanted.fingerprint)
+    };
+    // The name says which to look into first; the files say whether it is the one.
+    let (likely, others): (Vec<_>, Vec<_>) = cached
+        .iter()
+        .partition(|model| model.path.file_name().is_some_and(|n| *n == *wanted.name));
+    let mut all = likely.into_iter().chain(others);
+    if let Some(found) = all.find(|model| is_it(&model.path) == Some(true)) {
+        return Ok(found.name.clone());
+    }
+    if let Some(known) = KNOWN.iter().find(|model| model.file == wanted.name) {
+        return Ok(known.name.to_owned());
+    }
+    bail!(
+        "{}: was written for {}, which is not among the models kept here; name its file or folder \
+         with --model",
+        memory.path().display(),
+        memory.file.model
+    )
+}
+
+/// A document's tokens.
+pub fn tokens(loaded: &Loaded, document: &Document, app: &Context) -> Result<Tokens> {
+    let bar = app.counter("cutting into tokens", document.text.len() as u64, "bytes");
+    let mut on_done = |done: usize| bar.set_position(done as u64);
+    let tokens = Tokens::of(&loaded.model, &document.text, &app.cancel, &mut on_done);
+    bar.finish_and_clear();
+    Ok(tokens?)
 }
 
 /// What a phase of writing is called.

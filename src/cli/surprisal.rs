@@ -27,9 +27,12 @@ pub struct Args {
     /// A model: a known name, a .gguf file, a model folder or a hub id
     #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
     model: String,
-    /// The text, UTF-8; - reads standard input
+    /// The text; - reads standard input
     #[arg(long, value_name = "FILE")]
     text_file: PathBuf,
+    /// The text's encoding, such as windows-1252, where it is neither UTF-8 nor told by the file
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
     /// Score each token given only the N to 2N tokens before it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     window: Option<u32>,
@@ -77,7 +80,7 @@ struct Line<'a> {
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
-    let text = setup::read_text(&args.text_file)?;
+    let text = setup::read_text(&args.text_file, args.encoding.as_deref(), app)?;
     if text.is_empty() {
         bail!(
             "{}: the text is empty; give a file with some text",

@@ -117,8 +117,8 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let settings = args.writing.settings()?;
     let document = setup::read_document(&args.document, args.writing.encoding.as_deref(), app)?;
     let loaded = setup::load(&args.model, app)?;
-    let found = measure(&settings, app, &loaded, &document)?;
-    let tokens = Tokens::of(&loaded.model, &document.text)?;
+    let tokens = setup::tokens(&loaded, &document, app)?;
+    let found = measure(&settings, app, &loaded, &document, &tokens)?;
     let written = match args.format {
         Format::Table => print_table(args, &found, &loaded, &tokens),
         Format::Jsonl => print_jsonl(args, &found, &loaded, &tokens),
@@ -137,6 +137,7 @@ fn measure(
     app: &Context,
     loaded: &Loaded,
     document: &inscribe::write::document::Document,
+    tokens: &Tokens,
 ) -> Result<Found> {
     // The steps are shared out as asked, and none is taken.
     let bar = app.counter("reading", 1, "");
@@ -151,6 +152,7 @@ fn measure(
         device: &loaded.device,
         fingerprint: "",
         document,
+        tokens,
         settings,
     };
     plan(&job, &mut collector, &app.cancel)?;

@@ -1,22 +1,25 @@
 //! `inscribe write`: a document into a memory.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use inscribe::memory::store::{DocumentInfo, MemoryWriter, Plan, Resumed, StoredModel};
+use inscribe::memory::store::{DocumentInfo, MemoryWriter, Plan, Resumed, StoredModel, Unfinished};
 use inscribe::memory::{Content, fingerprint};
 use inscribe::write::document::Document;
 use inscribe::write::error::WriteError;
-use inscribe::write::event::{Done, Event};
+use inscribe::write::event::{Done, Event, Phase};
+use inscribe::write::figure::format;
 use inscribe::write::keep;
 use inscribe::write::learn::Segment;
 use inscribe::write::settings::WriteSettings;
-use inscribe::write::writer::{Checkpoint, Job, Keeper, Tokens, write};
+use inscribe::write::writer::{Checkpoint, Job, Keeper, write};
 
 use super::Context;
+use super::keys::Keys;
 use super::live::Live;
 use super::out::outln;
 use super::setup::{self, Loaded};
@@ -33,8 +36,13 @@ Examples:
 /// Write a document into a memory that `inscribe ask` answers from
 ///
 /// Measures where the document needs context from far away, gives the gradient steps to those
-/// chunks, and takes them. Ctrl-C stops it with everything so far kept; the same call with
+/// chunks, and takes them. On a terminal, p or the space bar pauses it. Ctrl-C stops it with everything so far kept; the same call with
 /// --resume goes on, also after a crash, and ends in the same memory.
+///
+/// A document longer than the model's context is written in parts, each with a memory of its own.
+/// All parts are read before the first step, and their chunks share the budget together: a part
+/// whose chunks gain nothing gets no step. Keys and values of the parts are kept up to 2 GiB, or half
+/// of the free memory; a part that is not among them is read again before its steps.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Args {
@@ -49,10 +57,10 @@ pub struct Args {
     /// Go on with a run that was stopped
     #[arg(long)]
     resume: bool,
-    /// Replace a memory that stands there already
+    /// Replace the memory, or the unfinished run, that is there already
     #[arg(long, conflicts_with = "resume")]
     replace: bool,
-    /// Keep the run's events in this file, too: one JSON object a line
+    /// Keep the run's events in this file, too: one JSON object a line, as docs/events.md tells
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
     /// Do not measure the loss of every chunk at the end
@@ -98,7 +106,7 @@ fn write_memory(
 ) -> Result<Option<Done>> {
     let print = fingerprint(&loaded.model.file)?;
     let model = StoredModel::new(&loaded.model.name, &print, &loaded.model.config);
-    let tokens = Tokens::of(&loaded.model, &document.text)?;
+    let tokens = setup::tokens(loaded, document, app)?;
     let info = DocumentInfo::new(&document.name, &document.text, tokens.ids.len());
     let plan = Plan {
         model: &model,
@@ -108,6 +116,7 @@ fn write_memory(
         tokens: &tokens.ids,
         settings,
     };
+    let events = args.events.as_deref().map(open_events).transpose()?;
     let mut resume = None;
     let store = if args.resume {
         match MemoryWriter::resume(&args.out, &plan)? {
@@ -121,10 +130,17 @@ fn write_memory(
                 *store
             }
         }
+    } else if args.replace {
+        MemoryWriter::replace(&args.out, &plan)?
     } else {
         MemoryWriter::create(&args.out, &plan)?
     };
-    let mut keeper = FileKeeper::new(args, app, store)?;
+    if let (Some((path, file)), false) = (&events, args.resume) {
+        // Only now: what is refused before leaves it as it was.
+        let emptied = file.set_len(0);
+        emptied.with_context(|| format!("{}: cannot be written", path.display()))?;
+    }
+    let mut keeper = FileKeeper::new(app, store, events);
     if resume.is_some() {
         keeper.show_again()?;
     }
@@ -134,18 +150,27 @@ fn write_memory(
         device: &loaded.device,
         fingerprint: &print,
         document,
+        tokens: &tokens,
         settings,
     };
     match write(&job, &mut keeper, &app.cancel, resume) {
         Ok(done) => {
-            let FileKeeper { store, live, .. } = keeper;
-            drop(live);
+            let FileKeeper {
+                store, live, keys, ..
+            } = keeper;
+            drop((keys, live));
             store.finish()?;
             Ok(Some(done))
         }
         Err(error) => {
             drop(keeper);
-            if matches!(error, WriteError::Cancelled { step } if step > 0) {
+            let goes_on = match error {
+                WriteError::Cancelled { step } => step > 0,
+                // It says itself how to go on.
+                WriteError::NotANumber { .. } => false,
+                _ => has_checkpoint(&args.out),
+            };
+            if goes_on {
                 app.note("the same call with --resume goes on from there");
             }
             Err(error.into())
@@ -156,30 +181,97 @@ fn write_memory(
 /// Keeps a run on disk and shows it.
 struct FileKeeper {
     store: MemoryWriter,
+    /// Before the view, so that the terminal is as it was when the view ends.
+    keys: Option<Keys>,
     live: Live,
-    events: Option<(PathBuf, BufWriter<File>)>,
+    outlook: Outlook,
+    events: Option<EventsFile>,
+}
+
+/// Tells early of a document that takes very long to read.
+#[derive(Default)]
+struct Outlook {
+    document: String,
+    tokens: usize,
+    from: Option<(Instant, usize)>,
+    told: bool,
+}
+
+impl Outlook {
+    /// A reading is watched for so long before it is judged.
+    const WATCHED: Duration = Duration::from_secs(5);
+    /// A reading that ends within this is not worth a word.
+    const LONG_SECS: f64 = 900.0;
+
+    fn event(&mut self, event: &Event, now: Instant) -> Option<String> {
+        match event {
+            Event::Started(started) => {
+                self.document.clone_from(&started.document.name);
+                self.tokens = started.document.tokens;
+                None
+            }
+            Event::Progress {
+                phase: Phase::Prefill,
+                done,
+                ..
+            } if !self.told => {
+                let (began, from) = *self.from.get_or_insert((now, *done));
+                let passed = now.duration_since(began);
+                let read = done.saturating_sub(from);
+                if passed < Self::WATCHED || read == 0 {
+                    return None;
+                }
+                self.told = true;
+                let rate = read as f64 / passed.as_secs_f64();
+                let secs = self.tokens as f64 / rate;
+                (secs > Self::LONG_SECS).then(|| {
+                    format!(
+                        "{}: {} tokens at {rate:.0} a second take {} or more to read before the \
+                         first step; Ctrl-C stops, and a part of the document takes less",
+                        self.document,
+                        format::count(self.tokens),
+                        format::duration(secs)
+                    )
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A file beside the memory that events are kept in, too.
+type EventsFile = (PathBuf, File);
+
+/// Opens it for adding; whether it can be written is known before anything is begun.
+fn open_events(path: &Path) -> Result<EventsFile> {
+    let mut options = File::options();
+    let file = options.read(true).create(true).append(true).open(path);
+    let mut file = file.with_context(|| format!("{}: cannot be written", path.display()))?;
+    // What a power cut left of a line must not become a part of the next one. A pipe has no end.
+    let mut last = [b'\n'];
+    if file.seek(SeekFrom::End(-1)).is_ok() && file.read_exact(&mut last).is_ok() && last != *b"\n"
+    {
+        let ended = file.write_all(b"\n");
+        ended.with_context(|| format!("{}: cannot be written", path.display()))?;
+    }
+    Ok((path.to_owned(), file))
+}
+
+/// Whether a run that failed left something to go on from.
+fn has_checkpoint(out: &Path) -> bool {
+    matches!(Unfinished::open(out), Ok(Some(run)) if run.has_checkpoint())
 }
 
 impl FileKeeper {
-    fn new(args: &Args, app: &Context, store: MemoryWriter) -> Result<FileKeeper> {
-        let events = match &args.events {
-            Some(path) => {
-                let file = File::options()
-                    .create(true)
-                    .append(args.resume)
-                    .truncate(!args.resume)
-                    .write(true)
-                    .open(path)
-                    .with_context(|| format!("{}: cannot be written", path.display()))?;
-                Some((path.clone(), BufWriter::new(file)))
-            }
-            None => None,
-        };
-        Ok(FileKeeper {
+    fn new(app: &Context, store: MemoryWriter, events: Option<EventsFile>) -> FileKeeper {
+        let mut live = Live::new(app);
+        FileKeeper {
             store,
-            live: Live::new(app),
+            keys: live.watch_keys(),
+            live,
+            outlook: Outlook::default(),
             events,
-        })
+        }
     }
 
     /// Shows what happened before a run was stopped.
@@ -193,15 +285,25 @@ impl FileKeeper {
 impl Keeper for FileKeeper {
     fn event(&mut self, event: &Event) -> Result<(), WriteError> {
         self.live.event(event);
+        if let Some(told) = self.outlook.event(event, Instant::now()) {
+            self.live.note(&told);
+        }
         if matches!(event, Event::Progress { .. }) {
             return Ok(());
         }
         if let Some((path, file)) = &mut self.events {
             let line = serde_json::to_string(event).map_err(|e| WriteError::Keep(Box::new(e)))?;
-            let written = writeln!(file, "{line}").and_then(|()| file.flush());
+            // One write, so that a line is there whole or not at all.
+            let written = file.write_all((line + "\n").as_bytes());
             written.map_err(|e| WriteError::Keep(format!("{}: {e}", path.display()).into()))?;
         }
         keep::keep_event(&mut self.store, event)
+    }
+
+    fn paused(&self) -> bool {
+        self.keys
+            .as_ref()
+            .is_some_and(|keys| keys.pause().is_paused())
     }
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), WriteError> {
@@ -217,7 +319,7 @@ fn report(args: &Args, done: &Done) {
     let seconds = &done.seconds;
     outln!(
         "{}: written in {} steps and {:.1} s (read {:.1}, utility {:.1}, steps {:.1}, measured \
-         {:.1}), at most {} MiB",
+         {:.1}), at most {} with the weights",
         args.out.display(),
         done.steps,
         seconds.total(),
@@ -225,7 +327,7 @@ fn report(args: &Args, done: &Done) {
         seconds.local,
         seconds.steps,
         seconds.evaluate,
-        done.peak_bytes >> 20
+        format::bytes(done.peak_bytes)
     );
     outln!(
         "ask it:   inscribe ask --memory {} \"...\"",
@@ -243,5 +345,40 @@ fn shown(path: &Path) -> String {
         format!("\"{text}\"")
     } else {
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_of_hours_is_told_after_seconds() {
+        let reading = |tokens: usize, done: usize, seconds: u64| {
+            let mut outlook = Outlook {
+                document: "library.txt".to_owned(),
+                tokens,
+                ..Outlook::default()
+            };
+            let progress = |done| Event::Progress {
+                phase: Phase::Prefill,
+                done,
+                total: 8000,
+            };
+            let began = Instant::now();
+            assert!(outlook.event(&progress(0), began).is_none());
+            let told = outlook.event(&progress(done), began + Duration::from_secs(seconds));
+            assert!(
+                told.is_none() || !outlook.told || {
+                    let later = began + Duration::from_secs(seconds + 60);
+                    outlook.event(&progress(done + 1), later).is_none()
+                }
+            );
+            told
+        };
+        assert!(reading(15_000_000, 400, 2).is_none(), "too early to tell");
+        let told = reading(15_000_000, 1200, 6).expect("told");
+        assert!(told.contains("15,000,000 tokens at 200 a second"), "{told}");
+        assert!(reading(6_000, 1200, 6).is_none());
     }
 }

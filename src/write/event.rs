@@ -179,7 +179,8 @@ pub struct Step {
 pub struct Done {
     pub steps: usize,
     pub seconds: PhaseSeconds,
-    /// Bytes of keys and values, activations, memory and optimiser at the most.
+    /// Bytes at the most of the weights on the device, keys and values, activations, memory and
+    /// optimiser; not what the program takes beside them.
     pub peak_bytes: u64,
 }
 

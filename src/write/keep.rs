@@ -1,9 +1,11 @@
 //! Between a run and the folder that keeps it.
 
+use std::collections::BTreeMap;
+
 use super::error::WriteError;
 use super::event::Event;
 use super::learn::Segment;
-use super::writer::{Checkpoint, Resume};
+use super::writer::{Checkpoint, Resume, Told};
 use crate::memory::store::{Checkpoint as Stored, MemoryWriter};
 use crate::memory::{Content, MemoryError};
 use crate::model::train::TrainerState;
@@ -45,25 +47,36 @@ pub fn keep_memory(
     store.segment(segment.index, tokens, memory).map_err(kept)
 }
 
-/// The state of a stopped run, with what its events say of the segment it was in.
+/// The state of a stopped run, with what its events say of its segments.
 pub fn going_on(store: &MemoryWriter, stored: Stored) -> Result<Resume, WriteError> {
     let events: Vec<Event> = store.events().map_err(kept)?;
-    let mut found = (None, None);
+    let (mut full, mut chunks_of) = (BTreeMap::new(), BTreeMap::new());
+    let mut told = BTreeMap::new();
     for event in events {
         match event {
-            Event::Utility { segment, chunks } if segment == stored.segment => {
-                found.0 = Some(chunks);
-            }
-            Event::Allocated { segment, steps } if segment == stored.segment => {
-                found.1 = Some(steps);
+            Event::Prefilled {
+                segment, surprisal, ..
+            } => drop(full.insert(segment, surprisal)),
+            Event::Utility { segment, chunks } => drop(chunks_of.insert(segment, chunks)),
+            Event::Allocated { segment, steps } => {
+                if let Some((chunks, surprisal)) =
+                    chunks_of.remove(&segment).zip(full.remove(&segment))
+                {
+                    let all = Told {
+                        chunks,
+                        steps,
+                        surprisal,
+                    };
+                    told.insert(segment, all);
+                }
             }
             _ => {}
         }
     }
-    let (Some(chunks), Some(steps)) = found else {
-        let what = "the run's events are damaged: delete its folder and start again";
+    if !told.contains_key(&stored.segment) {
+        let what = "the run's events are damaged: start again with --replace";
         return Err(WriteError::Keep(what.into()));
-    };
+    }
     Ok(Resume {
         checkpoint: Checkpoint {
             segment: stored.segment,
@@ -75,7 +88,6 @@ pub fn going_on(store: &MemoryWriter, stored: Stored) -> Result<Resume, WriteErr
                 steps: stored.steps,
             },
         },
-        chunks,
-        steps,
+        told,
     })
 }

@@ -57,6 +57,13 @@ impl Segment {
     }
 }
 
+/// The adapter that a segment's steps start from: it adds nothing yet.
+pub fn untouched(model: &Transformer, settings: &WriteSettings, segment: usize) -> Content {
+    // Segments of one document start from different matrices.
+    let seed = settings.seed.wrapping_add((segment as u64) << 32);
+    Content::Lora(Lora::new(&model.config, settings.lora.clone(), seed))
+}
+
 /// Learns one segment.
 pub struct Learner<'m> {
     device: &'m Device,
@@ -97,12 +104,8 @@ impl<'m> Learner<'m> {
         options: SessionOptions<'m>,
     ) -> Result<Learner<'m>, WriteError> {
         let Origin { surprisal, learned } = origin;
-        // Segments of one document start from different matrices.
-        let seed = settings.seed.wrapping_add((segment.index as u64) << 32);
         let start = match settings.method {
-            Method::Gdwm | Method::Lora => {
-                Content::Lora(Lora::new(&model.config, settings.lora.clone(), seed))
-            }
+            Method::Gdwm | Method::Lora => untouched(model, settings, segment.index),
             Method::Gradmem => {
                 let learned = learned.as_ref();
                 Content::Prefix(prefix::start(

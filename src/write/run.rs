@@ -48,6 +48,9 @@ pub struct RunRecord {
     pub unix_secs: u64,
     /// As many as the run announced, those not reached yet without chunks.
     pub segments: Vec<SegmentRecord>,
+    /// The segment that is being read or written.
+    #[serde(default)]
+    pub reached: usize,
     /// Those that count: steps that a resumed run took again are here once.
     pub steps: Vec<StepRecord>,
     /// Steps planned over all segments, once known.
@@ -131,9 +134,12 @@ impl RunRecord {
     pub fn fold(&mut self, event: &Event) {
         match event {
             Event::Started(started) => self.start(started),
-            Event::SegmentStarted { segment, tokens } => self.segment(*segment).tokens = *tokens,
+            Event::SegmentStarted { segment, tokens } => {
+                self.segment(*segment).tokens = *tokens;
+                self.reached = *segment;
+            }
             Event::Progress { phase, done, total } => {
-                let segment = self.current_segment();
+                let segment = self.reached;
                 self.progress = Some(PhaseProgress {
                     segment,
                     phase: *phase,
@@ -324,11 +330,6 @@ impl RunRecord {
         }
         &mut chunks[chunk]
     }
-
-    fn current_segment(&self) -> usize {
-        let reached = self.segments.iter().rposition(|s| s.tokens > 0);
-        reached.unwrap_or(0)
-    }
 }
 
 /// No run has as many segments, and no segment as many chunks: a file that says so is damaged, and
@@ -423,6 +424,9 @@ impl RunRecord {
         let mean_reading = read.clone().map(reading).sum::<f64>() / read.count().max(1) as f64;
         // Where nothing was evaluated before, the last evaluation takes about as long as a reading.
         let evaluating = self.segments.iter().map(|s| {
+            if s.chunks.iter().all(|c| c.planned.total() == 0) {
+                return 0.0;
+            }
             match (s.evaluate_after_secs > 0.0, s.evaluate_before_secs > 0.0) {
                 (true, _) => 0.0,
                 (false, true) => s.evaluate_before_secs,

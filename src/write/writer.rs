@@ -3,33 +3,32 @@
 
 mod reading;
 mod stepping;
+mod survey;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::chunk::{self, Chunk};
 use super::document::Document;
 use super::error::WriteError;
 use super::event::*;
 use super::frame::Frame;
-use super::learn::{Learner, Origin, Segment};
-use super::plan::budget_of;
+use super::learn::{self, Learner, Origin, Segment};
 use super::reader::question_room;
 use super::sampling::choose_held_out;
-use super::settings::{Allocate, Chunking, Method, WriteSettings};
-use super::utility;
+use super::settings::{Allocate, Method, WriteSettings};
 use super::variance::{GradientVariance, gradient_variance};
-use crate::engine::{CancelToken, Device};
+use crate::engine::{CancelToken, Device, EngineError};
 use crate::memory::Content;
 use crate::model::ModelError;
 use crate::model::bundle::Model;
 use crate::model::gradmem::GradMem;
 use crate::model::session::SessionOptions;
-use crate::model::tokenizer::TokenSpan;
 use crate::model::train::TrainerState;
 use crate::model::transformer::{Cache, Transformer};
 
 pub use reading::Known;
+use survey::{Reading, Share};
 
 /// A document, a model and what to do with them.
 pub struct Job<'a> {
@@ -39,6 +38,7 @@ pub struct Job<'a> {
     /// See `memory::fingerprint`.
     pub fingerprint: &'a str,
     pub document: &'a Document,
+    pub tokens: &'a Tokens,
     pub settings: &'a WriteSettings,
 }
 
@@ -69,25 +69,44 @@ pub trait Keeper {
     }
 }
 
-/// A run that was stopped: its last checkpoint, and the steps shared out in its segment.
+/// A run that was stopped: its last checkpoint, and what it had told of its segments.
 #[derive(Clone, Debug)]
 pub struct Resume {
     pub checkpoint: Checkpoint,
+    pub told: BTreeMap<usize, Told>,
+}
+
+/// What a run tells of a segment before its steps.
+#[derive(Clone, Debug)]
+pub struct Told {
     pub chunks: Vec<ChunkUtility>,
     pub steps: Vec<ChunkSteps>,
+    /// `-log P` of each token, where it is known.
+    pub surprisal: Vec<Option<f32>>,
 }
 
 /// A document as tokens.
 pub struct Tokens {
     pub ids: Vec<u32>,
+    /// What of the text each stands for.
     pub bytes: Vec<Range<usize>>,
 }
 
 impl Tokens {
-    pub fn of(model: &Model, text: &str) -> Result<Tokens, WriteError> {
-        let spans = model.tokenizer.encode_with_offsets(text, false, false);
-        let spans: Vec<TokenSpan> = spans.map_err(ModelError::from)?;
-        let (ids, bytes) = spans.into_iter().map(|span| (span.id, span.bytes)).unzip();
+    /// Cuts a text into tokens, telling `progress` the bytes done.
+    pub fn of(
+        model: &Model,
+        text: &str,
+        cancel: &CancelToken,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Tokens, WriteError> {
+        let mut go_on = |done| {
+            progress(done);
+            !cancel.is_cancelled()
+        };
+        let placed = model.tokenizer.encode_document(text, &mut go_on);
+        let placed = placed.map_err(ModelError::from)?;
+        let (ids, bytes) = placed.ok_or(EngineError::Cancelled)?;
         Ok(Tokens { ids, bytes })
     }
 }
@@ -131,9 +150,6 @@ pub fn write_again(
     Writer::new(job, keeper, cancel, Some(known))?.run(None)
 }
 
-/// The keys and values, where the method needs them, and what is known of each chunk.
-type Planning = (Option<Cache>, Vec<ChunkUtility>, Vec<ChunkSteps>);
-
 /// The parts of the variance of a step's gradient before any step, from `draws` batches a chunk of
 /// the document's first segment.
 pub fn variance(
@@ -146,14 +162,23 @@ pub fn variance(
     Writer::new(job, keeper, cancel, Some(known))?.variance(draws)
 }
 
+/// A segment on its way to a memory.
+struct Part {
+    segment: Segment,
+    /// Steps of the segments before it.
+    before: usize,
+    of_several: bool,
+}
+
 struct Writer<'a, 'k> {
     job: &'a Job<'a>,
     keeper: &'k mut dyn Keeper,
     cancel: &'a CancelToken,
     known: Option<&'k mut Known>,
     lead: Vec<u32>,
-    tokens: Tokens,
+    tokens: &'a Tokens,
     seconds: PhaseSeconds,
+    /// Beside the weights.
     peak_bytes: u64,
     /// Steps taken, over all segments.
     step: usize,
@@ -161,8 +186,8 @@ struct Writer<'a, 'k> {
     kept: usize,
     /// The last state under which a loss was a number.
     good: Option<Checkpoint>,
-    /// Of the segment's tokens, between its planning and its first step.
-    surprisal: Vec<Option<f32>>,
+    /// Of keys and values of segments that wait for their steps.
+    waiting_bytes: u64,
 }
 
 impl<'a, 'k> Writer<'a, 'k> {
@@ -173,7 +198,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         known: Option<&'k mut Known>,
     ) -> Result<Self, WriteError> {
         job.settings.check().map_err(WriteError::Settings)?;
-        let tokens = Tokens::of(job.model, &job.document.text)?;
+        let tokens = job.tokens;
         if tokens.ids.len() < 2 {
             return Err(WriteError::NothingToLearn);
         }
@@ -189,28 +214,42 @@ impl<'a, 'k> Writer<'a, 'k> {
             step: 0,
             kept: 0,
             good: None,
-            surprisal: Vec::new(),
+            waiting_bytes: 0,
         })
     }
 
     fn run(mut self, resume: Option<Resume>) -> Result<Done, WriteError> {
         let segments = segments(self.tokens.ids.len(), self.room()?);
-        if resume.is_none() {
-            let started = self.started(segments.len());
-            self.tell(&Event::Started(Box::new(started)))?;
-        }
-        let mut resume = resume;
-        let skipped = resume.as_ref().map_or(0, |r| r.checkpoint.segment);
-        for (index, range) in segments.iter().enumerate().skip(skipped) {
-            let budget = |index| budget_of(self.job.settings.budget, &segments, index);
-            let (before, budget) = ((0..index).map(budget).sum(), budget(index));
-            let segment = self.segment(index, range.clone());
-            self.write_segment(segment, before, budget, resume.take())?;
+        let (mut checkpoint, shares) = match resume {
+            Some(mut resume) => {
+                let shares = self.survey_again(&segments, &mut resume.told)?;
+                (Some(resume.checkpoint), shares)
+            }
+            None => {
+                let started = self.started(segments.len());
+                self.tell(&Event::Started(Box::new(started)))?;
+                (None, self.survey(&segments)?)
+            }
+        };
+        let skipped = checkpoint.as_ref().map_or(0, |c| c.segment);
+        let mut before = 0;
+        for (index, share) in shares.into_iter().enumerate() {
+            let total = share.total();
+            if index >= skipped {
+                let segment = self.segment(index, segments[index].clone());
+                let part = Part {
+                    segment,
+                    before,
+                    of_several: segments.len() > 1,
+                };
+                self.write_segment(part, share, checkpoint.take())?;
+            }
+            before += total;
         }
         let done = Done {
             steps: self.step,
             seconds: self.seconds,
-            peak_bytes: self.peak_bytes,
+            peak_bytes: self.job.transformer.weight_bytes() + self.peak_bytes,
         };
         self.tell(&Event::Done(done.clone()))?;
         Ok(done)
@@ -220,10 +259,15 @@ impl<'a, 'k> Writer<'a, 'k> {
         let segments = segments(self.tokens.ids.len(), self.room()?);
         let started = self.started(segments.len());
         self.tell(&Event::Started(Box::new(started)))?;
-        for (index, range) in segments.iter().enumerate() {
-            let budget = budget_of(self.job.settings.budget, &segments, index);
-            let segment = self.segment(index, range.clone());
-            self.plan(&segment, budget, self.options())?;
+        for (index, share) in self.survey(&segments)?.into_iter().enumerate() {
+            if share.reading.is_none() {
+                let segment = self.begin(index, &segments[index])?;
+                self.read_segment(&segment, self.options())?;
+                self.tell(&Event::Allocated {
+                    segment: index,
+                    steps: share.steps,
+                })?;
+            }
         }
         Ok(())
     }
@@ -233,10 +277,10 @@ impl<'a, 'k> Writer<'a, 'k> {
         let segments = segments(self.tokens.ids.len(), self.room()?);
         let segment = self.segment(0, segments[0].clone());
         let options = self.options();
-        let (cache, chunks, _) = self.plan(&segment, job.settings.budget, options)?;
-        let origin = self.origin()?;
-        let ranges: Vec<Range<usize>> = chunks.into_iter().map(|c| c.tokens).collect();
-        let (device, model) = (job.device, job.transformer);
+        let reading = self.read_segment(&segment, options)?;
+        let origin = self.origin(reading.surprisal)?;
+        let ranges: Vec<Range<usize>> = reading.chunks.into_iter().map(|c| c.tokens).collect();
+        let (device, model, cache) = (job.device, job.transformer, reading.cache);
         let mut learner =
             Learner::new(device, model, segment, job.settings, origin, cache, options)?;
         let phase = Phase::Steps;
@@ -309,125 +353,115 @@ impl<'a, 'k> Writer<'a, 'k> {
         }
     }
 
-    /// Writes one segment; `before` steps belong to those before it.
+    /// Writes one segment, from a checkpoint within it where there is one.
     fn write_segment(
         &mut self,
-        segment: Segment,
-        before: usize,
-        budget: usize,
-        resume: Option<Resume>,
+        part: Part,
+        share: Share,
+        checkpoint: Option<Checkpoint>,
     ) -> Result<(), WriteError> {
-        let job = self.job;
-        let options = self.options();
-        if resume.is_none() {
-            self.tell(&Event::SegmentStarted {
-                segment: segment.index,
-                tokens: segment.len(),
-            })?;
-        }
-        let (cache, chunks, steps) = match &resume {
-            Some(resume) => {
-                let cache = match job.settings.method {
-                    Method::Gdwm => Some(self.read_again(&segment, options)?),
-                    Method::Lora | Method::Gradmem => None,
-                };
-                (cache, resume.chunks.clone(), resume.steps.clone())
+        let (job, options) = (self.job, self.options());
+        let Share { steps, reading } = share;
+        let segment = &part.segment;
+        let untouched = steps.iter().all(|s| s.total() == 0);
+        let reading = match reading {
+            Some(reading) => {
+                if part.of_several && checkpoint.is_none() {
+                    self.begin(segment.index, &segment.tokens)?;
+                }
+                reading
             }
-            None => self.plan(&segment, budget, options)?,
+            None => {
+                self.begin(segment.index, &segment.tokens)?;
+                let reading = self.read_segment(segment, options)?;
+                self.tell(&Event::Allocated {
+                    segment: segment.index,
+                    steps: steps.clone(),
+                })?;
+                reading
+            }
         };
-        let cache_bytes = match &cache {
-            Some(_) => Cache::bytes(&job.model.config, segment.ids.len()),
-            None => 0,
-        };
+        if untouched && job.settings.method == Method::Gdwm && checkpoint.is_none() {
+            return self.leave_untouched(segment, &reading);
+        }
+        let cache = self.cache_of(segment, reading.cache)?;
+        let cache_bytes = cache.as_ref().map_or(0, |_| self.cache_bytes(segment));
         let mut learner = Learner::new(
             job.device,
             job.transformer,
             segment.clone(),
             job.settings,
-            self.origin()?,
+            self.origin(reading.surprisal)?,
             cache,
             options,
         )?;
         let mut done = 0;
-        if let Some(resume) = &resume {
-            learner.restore(&resume.checkpoint.state)?;
-            self.step = resume.checkpoint.step;
+        if let Some(checkpoint) = &checkpoint {
+            learner.restore(&checkpoint.state)?;
+            self.step = checkpoint.step;
             self.kept = self.step;
-            done = self.step.saturating_sub(before);
+            done = self.step.saturating_sub(part.before);
             self.tell(&Event::Resumed { step: self.step })?;
         } else if job.settings.method != Method::Gdwm {
-            self.evaluate(&mut learner, &segment, &chunks, When::Before)?;
+            self.evaluate(&mut learner, segment, &reading.chunks, When::Before)?;
         }
-        self.steps(&mut learner, &segment, &chunks, &steps, done)?;
+        if part.of_several && self.step == 0 && job.settings.checkpoint > 0 {
+            // Reading all segments is worth keeping.
+            self.checkpoint(&learner, segment)?;
+        }
+        self.steps(&mut learner, segment, &reading.chunks, &steps, done)?;
         if job.settings.evaluate {
-            self.evaluate(&mut learner, &segment, &chunks, When::After)?;
+            self.evaluate(&mut learner, segment, &reading.chunks, When::After)?;
         }
         self.note_peak(cache_bytes + learner.bytes());
         let started = Instant::now();
-        self.keeper.memory(&segment, &learner.memory()?)?;
+        self.keeper.memory(segment, &learner.memory()?)?;
         self.seconds.save += started.elapsed().as_secs_f64();
         Ok(())
     }
 
-    /// Reads the segment as a whole and locally, weighs its chunks and shares out the steps. The
-    /// cache stays where the method needs it.
-    fn plan(
-        &mut self,
-        segment: &Segment,
-        budget: usize,
-        options: SessionOptions<'a>,
-    ) -> Result<Planning, WriteError> {
-        let job = self.job;
-        let bytes = self.tokens.bytes[segment.tokens.clone()].to_vec();
-        let chunks = self.chunks(&bytes);
-        let (cache, full) = self.read(segment, options)?;
-        let local = match needs_utility(job.settings.allocate) {
-            true => self.read_locally(segment, &chunks, &full, options)?,
-            false => vec![None; segment.len()],
-        };
-        let (ids, window) = (segment.body(), job.settings.window);
-        let utilities = utility::of_chunks(&chunks, &bytes, ids, &full, &local, window);
-        self.surprisal = full;
-        self.tell(&Event::Utility {
-            segment: segment.index,
-            chunks: utilities.clone(),
-        })?;
-        let steps = super::plan::share_out(job.settings, &utilities, budget, segment.index)?;
-        self.tell(&Event::Allocated {
-            segment: segment.index,
-            steps: steps.clone(),
-        })?;
-        let cache = (job.settings.method == Method::Gdwm).then_some(cache);
-        Ok((cache, utilities, steps))
+    /// A segment without steps keeps the memory that adds nothing, read as the first pass read it.
+    fn leave_untouched(&mut self, segment: &Segment, reading: &Reading) -> Result<(), WriteError> {
+        if self.job.settings.evaluate {
+            let surprisal = reading.surprisal.clone();
+            self.tell_losses(segment, &reading.chunks, When::After, 0.0, surprisal)?;
+        }
+        let memory = learn::untouched(self.job.transformer, self.job.settings, segment.index);
+        let started = Instant::now();
+        self.keeper.memory(segment, &memory)?;
+        self.seconds.save += started.elapsed().as_secs_f64();
+        Ok(())
     }
 
-    /// What memory tokens may start from, after [`Writer::plan`]; a run that goes on has its own.
-    fn origin(&mut self) -> Result<Origin, WriteError> {
+    /// A segment's keys and values, where the method needs them: those kept, or made anew.
+    fn cache_of(
+        &mut self,
+        segment: &Segment,
+        kept: Option<Cache>,
+    ) -> Result<Option<Cache>, WriteError> {
+        if self.job.settings.method != Method::Gdwm {
+            return Ok(None);
+        }
+        if kept.is_some() {
+            let bytes = self.cache_bytes(segment);
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+            return Ok(kept);
+        }
+        self.read_again(segment, self.options()).map(Some)
+    }
+
+    /// What memory tokens may start from; a run that goes on has its own.
+    fn origin(&self, surprisal: Vec<Option<f32>>) -> Result<Origin, WriteError> {
         let model = self.job.model;
         let learned = match self.job.settings.method {
             Method::Gradmem => GradMem::of(&model.file, &model.config)?,
             Method::Gdwm | Method::Lora => None,
         };
-        Ok(Origin {
-            surprisal: std::mem::take(&mut self.surprisal),
-            learned,
-        })
-    }
-
-    fn chunks(&self, bytes: &[Range<usize>]) -> Vec<Chunk> {
-        let settings = self.job.settings;
-        match settings.chunking {
-            Chunking::Fixed => {
-                let mut chunks = chunk::fixed(bytes.len(), settings.chunk);
-                chunk::add_titles(&mut chunks, self.job.document, bytes);
-                chunks
-            }
-            Chunking::Structure => chunk::structural(self.job.document, bytes, settings.chunk),
-        }
+        Ok(Origin { surprisal, learned })
     }
 
     fn note_peak(&mut self, bytes: u64) {
-        self.peak_bytes = self.peak_bytes.max(bytes);
+        self.peak_bytes = self.peak_bytes.max(self.waiting_bytes + bytes);
     }
 
     fn tell(&mut self, event: &Event) -> Result<(), WriteError> {
@@ -472,16 +506,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn segments_cover_the_document_and_share_the_budget(
-            tokens in 1usize..100_000, room in 1usize..9000, budget in 0usize..5000,
-        ) {
+        fn segments_cover_the_document(tokens in 1usize..100_000, room in 1usize..9000) {
             let all = segments(tokens, room);
             prop_assert_eq!(all[0].start, 0);
             prop_assert_eq!(all.last().unwrap().end, tokens);
             prop_assert!(all.windows(2).all(|w| w[0].end == w[1].start));
             prop_assert!(all.iter().all(|s| !s.is_empty() && s.len() <= room));
-            let shares: usize = (0..all.len()).map(|i| budget_of(budget, &all, i)).sum();
-            prop_assert_eq!(shares, budget);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
 
 use inscribe::model::hub::Setup;
-use inscribe::write::writer::{Known, Tokens};
+use inscribe::write::writer::Known;
 
 use super::control::Control;
 use super::load::{Loaded, load};
@@ -101,7 +101,7 @@ fn one<'m>(
     match work {
         Work::Load(_) | Work::Unload => Ok(End::Done),
         Work::Tokenize(document) => {
-            let tokens = Tokens::of(&loaded.model, &document.text)?;
+            let tokens = write::tokens_of(&document, loaded, control)?;
             out.tell(Report::Tokens {
                 sha256: document.sha256.clone(),
                 bytes: std::sync::Arc::new(tokens.bytes),

@@ -3,6 +3,7 @@
 use inscribe::memory::gguf_adapter::{self, Precision};
 use inscribe::memory::store::{DocumentInfo, MemoryWriter, Plan, Resumed, StoredModel};
 use inscribe::memory::{Content, Memory, peft};
+use inscribe::write::document::Document;
 use inscribe::write::error::WriteError;
 use inscribe::write::event::Event;
 use inscribe::write::keep;
@@ -24,7 +25,9 @@ pub fn measure(
     control: &Control,
 ) -> Result<End, Failure> {
     let mut keeper = WindowKeeper::new(out, control, None);
-    writer::plan_again(&job(request, loaded), &mut keeper, control.token(), known)?;
+    let tokens = tokens_of(&request.document, loaded, control)?;
+    let job = job(request, loaded, &tokens);
+    writer::plan_again(&job, &mut keeper, control.token(), known)?;
     Ok(End::Done)
 }
 
@@ -37,7 +40,7 @@ pub fn write(
 ) -> Result<End, Failure> {
     let (document, config) = (&request.document, &loaded.model.config);
     let model = stored_model(loaded);
-    let tokens = Tokens::of(&loaded.model, &document.text)?;
+    let tokens = tokens_of(document, loaded, control)?;
     let info = DocumentInfo::new(&document.name, &document.text, tokens.ids.len());
     let plan = Plan {
         model: &model,
@@ -60,7 +63,7 @@ pub fn write(
         },
     };
     let mut keeper = WindowKeeper::new(out, control, Some(store));
-    let (job, cancel) = (job(request, loaded), control.token());
+    let (job, cancel) = (job(request, loaded, &tokens), control.token());
     let done = match resume {
         None => writer::write_again(&job, &mut keeper, cancel, known),
         Some(resume) => writer::write(&job, &mut keeper, cancel, Some(resume)),
@@ -99,13 +102,28 @@ pub fn stored_model(loaded: &Loaded) -> StoredModel {
     StoredModel::new(&loaded.model.name, print, &loaded.model.config)
 }
 
-fn job<'a>(request: &'a WriteRequest, loaded: &'a Loaded) -> Job<'a> {
+pub fn tokens_of(
+    document: &Document,
+    loaded: &Loaded,
+    control: &Control,
+) -> Result<Tokens, Failure> {
+    let cancel = control.token();
+    Ok(Tokens::of(
+        &loaded.model,
+        &document.text,
+        cancel,
+        &mut |_| {},
+    )?)
+}
+
+fn job<'a>(request: &'a WriteRequest, loaded: &'a Loaded, tokens: &'a Tokens) -> Job<'a> {
     Job {
         model: &loaded.model,
         transformer: &loaded.transformer,
         device: &loaded.device,
         fingerprint: &loaded.info.fingerprint,
         document: &request.document,
+        tokens,
         settings: &request.settings,
     }
 }

@@ -152,7 +152,8 @@ pub fn estimate(
     // Without the model's sizes its weights are all that is known.
     let beside = shape.map_or(0, |shape| {
         let reading = loaded.map(|l| l.activation_bytes);
-        beside_weights(settings, shape, reading, of_part, &speeds)
+        let measured = speeds.peak_bytes.saturating_sub(weights.unwrap_or(0));
+        beside_weights(settings, shape, reading, of_part, measured)
     });
     let (read_secs, steps_secs) = times(settings, tokens, &speeds);
     Some(Estimate {
@@ -237,13 +238,14 @@ pub fn chosen_device(state: &State) -> Option<&DeviceInfo> {
     })
 }
 
-/// Keys and values of the longest part, and what reading and learning need beside them.
+/// Keys and values of the longest part, and what reading and learning need beside them; a run before
+/// has `measured` it.
 fn beside_weights(
     settings: &WriteSettings,
     shape: Shape,
     reading: Option<u64>,
     tokens: usize,
-    speeds: &Speeds,
+    measured: u64,
 ) -> u64 {
     let cache = shape.cache_bytes_per_token * (tokens + READER_ROOM) as u64;
     let reading = reading.unwrap_or_else(|| {
@@ -253,7 +255,7 @@ fn beside_weights(
     let row = ((12 * shape.hidden + 3 * shape.ffn) * size_of::<f32>()) as u64;
     let learning = (settings.batch * settings.span) as u64 * row * shape.layers as u64 / 2;
     let beside = cache + reading.max(learning);
-    beside.max(speeds.peak_bytes.min(4 * beside))
+    beside.max(measured.min(4 * beside))
 }
 
 fn available(state: &State, device: Option<&DeviceInfo>) -> Option<u64> {

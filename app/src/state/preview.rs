@@ -2,7 +2,7 @@
 //! without running anything.
 
 use inscribe::write::event::{ChunkSteps, ChunkUtility};
-use inscribe::write::plan::{budget_of, share_out};
+use inscribe::write::plan::share_out;
 use inscribe::write::run::{ChunkRecord, RunRecord};
 use inscribe::write::settings::{Allocate, WriteSettings};
 
@@ -63,30 +63,18 @@ fn preview(record: &RunRecord, settings: &WriteSettings) -> Preview {
             ..nothing
         };
     }
-    let mut end = 0;
-    let ranges: Vec<_> = segments
+    let utilities = segments
         .iter()
-        .map(|segment| {
-            let start = end;
-            end += segment.tokens;
-            start..end
-        })
-        .collect();
-    let mut steps = Vec::with_capacity(segments.len());
-    for (index, segment) in segments.iter().enumerate() {
-        let chunks: Vec<ChunkUtility> = segment.chunks.iter().map(utility_of).collect();
-        let budget = budget_of(settings.budget, &ranges, index);
-        match share_out(settings, &chunks, budget, index) {
-            Ok(shares) => steps.push(shares),
-            Err(error) => {
-                return Preview {
-                    problem: Some(error.to_string()),
-                    ..nothing
-                };
-            }
-        }
+        .map(|segment| segment.chunks.iter().map(utility_of).collect());
+    let utilities: Vec<Vec<ChunkUtility>> = utilities.collect();
+    let parts: Vec<&[ChunkUtility]> = utilities.iter().map(Vec::as_slice).collect();
+    match share_out(settings, &parts) {
+        Ok(steps) => Preview { steps, ..nothing },
+        Err(error) => Preview {
+            problem: Some(error.to_string()),
+            ..nothing
+        },
     }
-    Preview { steps, ..nothing }
 }
 
 /// Whole-document steps belong to no chunk.

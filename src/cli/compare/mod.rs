@@ -15,7 +15,7 @@ use inscribe::write::reader::question_room;
 use inscribe::write::settings::{Method, WriteSettings};
 use inscribe::write::statistics::Summary;
 use inscribe::write::study::{Answers, Arm, Outcome, Question, Study};
-use inscribe::write::writer::{Job, Tokens};
+use inscribe::write::writer::Job;
 
 use super::out::{errln, outln};
 use super::setup;
@@ -92,15 +92,16 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     };
     let base = asked(args.writing.method.into())?;
     let arms = arms(experiment, &args.arms, &base, &asked)?;
+    let tokens = setup::tokens(&loaded, &document, app)?;
     let job = Job {
         model: &loaded.model,
         transformer: &loaded.transformer,
         device: &loaded.device,
         fingerprint: "",
         document: &document,
+        tokens: &tokens,
         settings: &base,
     };
-    let tokens = Tokens::of(&loaded.model, &document.text)?;
     let lead = Frame::new(&loaded.model)?.lead;
     let ids = [&lead[..], &tokens.ids].concat();
     let context = loaded.model.config.context;
@@ -227,7 +228,7 @@ fn stopped(error: WriteError) -> anyhow::Error {
 }
 
 fn read_questions(path: &Path) -> Result<Vec<Question>> {
-    let text = setup::read_text(path)?;
+    let text = setup::read_utf8(path)?;
     let lines = text
         .lines()
         .enumerate()

@@ -474,7 +474,7 @@ fn figures(run: &RunRecord, clock: &Clock, look: &Look) -> String {
             parts.push(format!("mean loss {before} {} {after}", look.arrow()));
         }
         if let Some(peak) = run.peak_bytes {
-            parts.push(format!("{} at most", format::bytes(peak)));
+            parts.push(format!("{} at most with weights", format::bytes(peak)));
         }
     } else {
         let measured = pace.is_some() && last_phase;

@@ -45,11 +45,15 @@ impl Lines {
                 format::duration(*seconds)
             )],
             Event::Utility { segment, .. } => self.utility(*segment).into_iter().collect(),
-            Event::Allocated { steps, .. } => {
+            Event::Allocated { segment, steps } => {
+                let part = match self.record.segments.len() {
+                    0 | 1 => String::new(),
+                    _ => format!("segment {}: ", segment + 1),
+                };
                 let listed = steps.iter().take(LISTED).map(|s| s.total().to_string());
                 let listed = listed.collect::<Vec<_>>().join(" ");
                 let more = if steps.len() > LISTED { " ..." } else { "" };
-                vec![format!("steps for each chunk: {listed}{more}")]
+                vec![format!("{part}steps for each chunk: {listed}{more}")]
             }
             Event::Evaluated(evaluated) => self.evaluated(evaluated.when).into_iter().collect(),
             Event::Step(step) => self.step(step).into_iter().collect(),
@@ -147,7 +151,7 @@ impl Lines {
             line += &format!(", mean loss {before:.3} to {after:.3}");
         }
         if let Some(peak) = record.peak_bytes {
-            line += &format!(", {} of memory at most", format::bytes(peak));
+            line += &format!(", {} at most with the weights", format::bytes(peak));
         }
         line
     }

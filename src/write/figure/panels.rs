@@ -209,7 +209,10 @@ pub fn facts(run: &RunRecord) -> Vec<(&'static str, String)> {
         facts.push(("Learning", speed(rate)));
     }
     if let Some(peak) = run.peak_bytes {
-        facts.push(("Memory at most", format::bytes(peak)));
+        facts.push((
+            "Memory with weights",
+            format!("at most {}", format::bytes(peak)),
+        ));
     }
     facts
 }

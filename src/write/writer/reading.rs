@@ -91,12 +91,16 @@ impl<'a> Writer<'a, '_> {
         })
     }
 
-    /// The keys and values alone, for a run that goes on.
+    /// The keys and values alone, for a run that goes on or that had no room to keep them.
     pub(super) fn read_again(
         &mut self,
         segment: &Segment,
         options: SessionOptions<'a>,
     ) -> Result<Cache, WriteError> {
+        let known = self.known.as_ref();
+        if let Some(whole) = known.and_then(|known| known.whole.get(&segment.index)) {
+            return Ok(whole.cache.clone());
+        }
         let started = Instant::now();
         let (job, ids) = (self.job, &segment.ids);
         let mut session = Session::new(job.device, job.transformer, ids.len(), options)?;

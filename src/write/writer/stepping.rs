@@ -132,7 +132,11 @@ impl<'a> Writer<'a, '_> {
         }
     }
 
-    fn checkpoint(&mut self, learner: &Learner<'a>, segment: &Segment) -> Result<(), WriteError> {
+    pub(super) fn checkpoint(
+        &mut self,
+        learner: &Learner<'a>,
+        segment: &Segment,
+    ) -> Result<(), WriteError> {
         let started = Instant::now();
         let state = learner.state()?;
         if !state.params.iter().all(|v| v.is_finite()) {
@@ -169,6 +173,20 @@ impl<'a> Writer<'a, '_> {
                 total: chunks.len(),
             })?;
         }
+        let seconds = started.elapsed().as_secs_f64();
+        self.seconds.evaluate += seconds;
+        self.tell_losses(segment, chunks, when, seconds, surprisal)
+    }
+
+    /// Tells the means of the chunks.
+    pub(super) fn tell_losses(
+        &mut self,
+        segment: &Segment,
+        chunks: &[ChunkUtility],
+        when: When,
+        seconds: f64,
+        surprisal: Vec<Option<f32>>,
+    ) -> Result<(), WriteError> {
         let mean_of = |chunk: &ChunkUtility, held_out_only: bool| {
             let own = chunk
                 .tokens
@@ -176,8 +194,6 @@ impl<'a> Writer<'a, '_> {
                 .filter(|&t| !held_out_only || segment.holds_out(t));
             utility::mean(own.filter_map(|t| surprisal[t]).map(f64::from))
         };
-        let seconds = started.elapsed().as_secs_f64();
-        self.seconds.evaluate += seconds;
         self.tell(&Event::Evaluated(Evaluated {
             segment: segment.index,
             when,

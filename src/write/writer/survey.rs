@@ -1,0 +1,205 @@
+//! What is known of the segments before any step: their chunks, utilities and shares of the steps.
+//!
+//! Shares are given over the chunks of all segments together, so that a chunk gets what its
+//! utility is worth wherever the document was cut. For that all segments are read before the first
+//! step; their keys and values are kept as far as there is room, and made anew for the others.
+
+use std::ops::Range;
+
+use super::{Told, Writer, needs_utility};
+use crate::model::session::SessionOptions;
+use crate::model::transformer::Cache;
+use crate::write::chunk::{self, Chunk};
+use crate::write::error::WriteError;
+use crate::write::event::{ChunkSteps, ChunkUtility, Event};
+use crate::write::learn::Segment;
+use crate::write::plan;
+use crate::write::settings::{Chunking, Method};
+use crate::write::utility;
+
+/// Bytes of keys and values that are kept of segments that wait for their steps.
+const MOST_KEPT_BYTES: u64 = 2 << 30;
+
+/// What reading a segment told.
+pub(super) struct Reading {
+    pub chunks: Vec<ChunkUtility>,
+    /// `-log P` of each token, where it is known.
+    pub surprisal: Vec<Option<f32>>,
+    /// Where the method needs it and there is room.
+    pub cache: Option<Cache>,
+}
+
+/// A segment's share of the steps, and its reading where that was done.
+pub(super) struct Share {
+    pub steps: Vec<ChunkSteps>,
+    pub reading: Option<Reading>,
+}
+
+impl Share {
+    pub fn total(&self) -> usize {
+        self.steps.iter().map(|s| s.total() as usize).sum()
+    }
+}
+
+impl<'a> Writer<'a, '_> {
+    /// Shares out the steps, after reading all segments where the shares depend on it.
+    pub(super) fn survey(&mut self, segments: &[Range<usize>]) -> Result<Vec<Share>, WriteError> {
+        let job = self.job;
+        if segments.len() > 1 && !needs_utility(job.settings.allocate) {
+            return self.shares_unread(segments);
+        }
+        let mut readings = Vec::with_capacity(segments.len());
+        for (index, range) in segments.iter().enumerate() {
+            let segment = self.begin(index, range)?;
+            let mut reading = self.read_segment(&segment, self.options())?;
+            let bytes = self.cache_bytes(&segment);
+            if index > 0 && self.waiting_bytes + bytes > self.most_waiting_bytes() {
+                reading.cache = None;
+            }
+            if reading.cache.is_some() {
+                self.waiting_bytes += bytes;
+            }
+            readings.push(reading);
+        }
+        let chunks: Vec<&[ChunkUtility]> = readings.iter().map(|r| &r.chunks[..]).collect();
+        let shares = plan::share_out(job.settings, &chunks)?;
+        let mut all = Vec::with_capacity(segments.len());
+        for ((index, mut reading), steps) in readings.into_iter().enumerate().zip(shares) {
+            self.tell(&Event::Allocated {
+                segment: index,
+                steps: steps.clone(),
+            })?;
+            if steps.iter().all(|s| s.total() == 0) && reading.cache.take().is_some() {
+                self.waiting_bytes -=
+                    Cache::bytes(&job.model.config, self.lead.len() + segments[index].len());
+            }
+            all.push(Share {
+                steps,
+                reading: Some(reading),
+            });
+        }
+        Ok(all)
+    }
+
+    /// The shares of a run that goes on, from what it told before it was stopped.
+    pub(super) fn survey_again(
+        &self,
+        segments: &[Range<usize>],
+        told: &mut std::collections::BTreeMap<usize, Told>,
+    ) -> Result<Vec<Share>, WriteError> {
+        let mut shares = match needs_utility(self.job.settings.allocate) {
+            true => Vec::new(),
+            false => self.shares_unread(segments)?,
+        };
+        for index in 0..segments.len() {
+            match (told.remove(&index), shares.get_mut(index)) {
+                (Some(told), unread) => {
+                    let reading = Some(Reading {
+                        chunks: told.chunks,
+                        surprisal: told.surprisal,
+                        cache: None,
+                    });
+                    let steps = told.steps;
+                    match unread {
+                        Some(share) => *share = Share { steps, reading },
+                        None => shares.push(Share { steps, reading }),
+                    }
+                }
+                (None, Some(_)) => {}
+                (None, None) => {
+                    let what = "the run's events are damaged; start again with --replace";
+                    return Err(WriteError::Keep(what.into()));
+                }
+            }
+        }
+        Ok(shares)
+    }
+
+    /// Shares that depend on how many chunks there are and on nothing else.
+    fn shares_unread(&self, segments: &[Range<usize>]) -> Result<Vec<Share>, WriteError> {
+        let unknown = |chunk: Chunk| ChunkUtility {
+            tokens: chunk.tokens,
+            text: 0..0,
+            title: None,
+            utility: 0.0,
+            signed: 0.0,
+            surprisal: 0.0,
+        };
+        let chunks: Vec<Vec<ChunkUtility>> = segments
+            .iter()
+            .map(|range| {
+                let chunks = self.chunks(&self.tokens.bytes[range.clone()]);
+                chunks.into_iter().map(unknown).collect()
+            })
+            .collect();
+        let chunks: Vec<&[ChunkUtility]> = chunks.iter().map(Vec::as_slice).collect();
+        let shares = plan::share_out(self.job.settings, &chunks)?.into_iter();
+        let unread = |steps| Share {
+            steps,
+            reading: None,
+        };
+        Ok(shares.map(unread).collect())
+    }
+
+    /// Tells that a segment is next.
+    pub(super) fn begin(
+        &mut self,
+        index: usize,
+        range: &Range<usize>,
+    ) -> Result<Segment, WriteError> {
+        let segment = self.segment(index, range.clone());
+        self.tell(&Event::SegmentStarted {
+            segment: segment.index,
+            tokens: segment.len(),
+        })?;
+        Ok(segment)
+    }
+
+    /// Reads a segment as a whole and, where the shares depend on it, locally, and weighs its chunks.
+    pub(super) fn read_segment(
+        &mut self,
+        segment: &Segment,
+        options: SessionOptions<'a>,
+    ) -> Result<Reading, WriteError> {
+        let job = self.job;
+        let bytes = &self.tokens.bytes[segment.tokens.clone()];
+        let chunks = self.chunks(bytes);
+        let (cache, surprisal) = self.read(segment, options)?;
+        let local = match needs_utility(job.settings.allocate) {
+            true => self.read_locally(segment, &chunks, &surprisal, options)?,
+            false => vec![None; segment.len()],
+        };
+        let (ids, window) = (segment.body(), job.settings.window);
+        let chunks = utility::of_chunks(&chunks, bytes, ids, &surprisal, &local, window);
+        self.tell(&Event::Utility {
+            segment: segment.index,
+            chunks: chunks.clone(),
+        })?;
+        Ok(Reading {
+            chunks,
+            surprisal,
+            cache: (job.settings.method == Method::Gdwm).then_some(cache),
+        })
+    }
+
+    fn chunks(&self, bytes: &[Range<usize>]) -> Vec<Chunk> {
+        let settings = self.job.settings;
+        match settings.chunking {
+            Chunking::Fixed => {
+                let mut chunks = chunk::fixed(bytes.len(), settings.chunk);
+                chunk::add_titles(&mut chunks, self.job.document, bytes);
+                chunks
+            }
+            Chunking::Structure => chunk::structural(self.job.document, bytes, settings.chunk),
+        }
+    }
+
+    pub(super) fn cache_bytes(&self, segment: &Segment) -> u64 {
+        Cache::bytes(&self.job.model.config, segment.ids.len())
+    }
+
+    fn most_waiting_bytes(&self) -> u64 {
+        let free = self.job.device.available_bytes();
+        free.map_or(MOST_KEPT_BYTES, |free| MOST_KEPT_BYTES.min(free / 2))
+    }
+}
