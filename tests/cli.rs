@@ -108,9 +108,12 @@ fn damaged_models_and_texts_are_named_in_one_line() {
         &["surprisal", "--model", &model, "--text-file", &empty],
         "empty",
     );
-    let latin = folder.file("latin.txt", b"caf\xe9");
+    let broken = folder.file(
+        "broken.txt",
+        b"\x83\x41\x81\xfe\x8d\x81\x90\xff\x8f\x82\x95",
+    );
     fails(
-        &["surprisal", "--model", &model, "--text-file", &latin],
+        &["surprisal", "--model", &model, "--text-file", &broken],
         "not UTF-8",
     );
     let long = folder.file("long.txt", "word ".repeat(600).as_bytes());

@@ -56,6 +56,10 @@ struct Page {
     heading: Option<u8>,
     /// Inside of a list's item that has no text yet.
     item_begins: bool,
+    /// The lists that are open, and the next number of those that count.
+    lists: Vec<Option<u32>>,
+    /// What stands before the item.
+    mark: String,
     /// `<pre>` elements that are open.
     pre: usize,
     in_row: bool,
@@ -66,6 +70,15 @@ struct Page {
 const LEFT_OUT: [&str; 9] = [
     "script", "style", "title", "template", "svg", "noscript", "iframe", "noframes", "textarea",
 ];
+
+/// Lists within each other, beyond which numbers help nobody.
+const MOST_LISTS: usize = 64;
+
+fn first_number(list: &StartTag<()>) -> u32 {
+    let start = list.attributes.iter().find(|(key, _)| name(key) == "start");
+    let start = start.map(|(_, value)| String::from_utf8_lossy(&value.value).into_owned());
+    start.and_then(|s| s.trim().parse().ok()).unwrap_or(1)
+}
 
 impl Page {
     fn start(&mut self, tag: &StartTag<()>, ends: bool, draft: &mut Draft) {
@@ -94,6 +107,19 @@ impl Page {
             "li" | "dt" if !self.in_row => {
                 self.flush(draft);
                 self.item_begins = true;
+                self.mark = match self.lists.last_mut() {
+                    Some(Some(number)) if name == "li" => {
+                        let own = format!("{number}.");
+                        *number = number.saturating_add(1);
+                        own
+                    }
+                    _ => "-".to_owned(),
+                };
+            }
+            "ol" | "ul" if !ends => {
+                self.flush(draft);
+                let counts = name == "ol" && self.lists.len() < MOST_LISTS;
+                self.lists.push(counts.then(|| first_number(tag)));
             }
             "pre" => {
                 self.flush(draft);
@@ -126,6 +152,10 @@ impl Page {
             "li" | "dt" if !self.in_row => {
                 self.flush(draft);
                 self.item_begins = false;
+            }
+            "ol" | "ul" => {
+                self.flush(draft);
+                self.lists.pop();
             }
             name if is_block(name) => self.flush(draft),
             _ => {}
@@ -161,7 +191,7 @@ impl Page {
             None => BlockKind::Paragraph,
         };
         if !self.text.trim().is_empty() {
-            draft.push(kind, &self.text);
+            draft.push_marked(kind, &self.mark, &self.text);
             self.item_begins = false;
         }
         self.text.clear();

@@ -164,20 +164,19 @@ fn drop_running_heads(lines: &mut Vec<Line>, draft: &mut Draft) {
     for (line, _) in lines.iter().zip(&is_edge).filter(|(_, edge)| **edge) {
         *counts.entry(pattern(line)).or_default() += 1;
     }
-    let before = lines.len();
-    let mut edges = is_edge.into_iter();
-    lines.retain(|line| {
-        let edge = edges.next().unwrap_or(false);
-        let often = || {
-            let pattern = pattern(line);
-            let count = counts.get(&pattern).copied().unwrap_or(0);
-            // A chapter's title with the page's number stands on the chapter's pages alone.
-            count * 2 > pages || (count >= 3 && pattern.contains('#'))
-        };
-        !(edge && often())
-    });
-    let dropped = before - lines.len();
-    if dropped > 0 {
+    let often = |line: &Line| {
+        let pattern = pattern(line);
+        let count = counts.get(&pattern).copied().unwrap_or(0);
+        // A chapter's title with the page's number stands on the chapter's pages alone.
+        count * 2 > pages || (count >= 3 && pattern.contains('#'))
+    };
+    let edges = lines.iter().zip(&is_edge);
+    let drop: Vec<bool> = edges.map(|(line, &edge)| edge && often(line)).collect();
+    let dropped = drop.iter().filter(|&&drop| drop).count();
+    // What is all there is, however often, is the text.
+    if dropped > 0 && dropped < lines.len() {
+        let mut drop = drop.into_iter();
+        lines.retain(|_| !drop.next().unwrap_or(false));
         let note = format!("{dropped} page numbers and running titles were left out.");
         draft.notes.push(note);
     }

@@ -55,6 +55,14 @@ fn a_pdf_becomes_headings_and_paragraphs() {
 }
 
 #[test]
+fn pages_that_are_all_alike_are_not_all_running_titles() {
+    let page = line(11, 72, 700, "The only line there is.");
+    let document = read("a.pdf", &pdf(&[page.as_str(); 5])).unwrap();
+    assert!(document.text.contains("The only line"));
+    assert!(document.notes.is_empty(), "{:?}", document.notes);
+}
+
+#[test]
 fn turned_text_keeps_its_lines() {
     let page = "BT /F1 11 Tf 0 1 -1 0 100 72 Tm (Turned by a quarter) Tj ET\n\
         BT /F1 11 Tf 0 1 -1 0 114 72 Tm (and a second line.) Tj ET";

@@ -1,6 +1,21 @@
 use super::*;
 
 #[test]
+fn numbered_items_of_a_page_keep_their_numbers() {
+    let page = "<html><ol><li>one<li>two<ul><li>dot</ul><li>three</ol><ol start='7'><li>seven</ol><ul><li>end</ul>";
+    let document = read("a.html", page.as_bytes()).unwrap();
+    let expected = [
+        "L 1. one",
+        "L 2. two",
+        "L - dot",
+        "L 3. three",
+        "L 7. seven",
+        "L - end",
+    ];
+    assert_eq!(blocks(&document), expected);
+}
+
+#[test]
 fn plain_text_with_headings_that_people_write() {
     let text = "\u{FEFF}THE TIME MACHINE\r\n\r\nI. wrote this.\r\nAnd this.\r\n\r\n\
         Chapter IV\r\n\r\nShort one\r\n=====\r\nBelow it.\r\n\r\n3.1. Header Format\r\n\r\n\
