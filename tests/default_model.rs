@@ -54,7 +54,7 @@ fn open() -> WeightFile {
 fn load(device: &Device) -> Transformer {
     let file = open();
     let config = file.config().expect("a config");
-    Transformer::load(device, &file, config, &mut |_| {}).expect("weights")
+    Transformer::load(device, &file, config, &mut |_| Ok(())).expect("weights")
 }
 
 fn assert_scores(scores: &[Score], golden: &Golden, tolerance: f64) {

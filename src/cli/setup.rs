@@ -55,6 +55,7 @@ pub fn load(spec: &str, app: &Context) -> Result<Loaded> {
     let bar = app.counter("loading", model.file.total_bytes() >> 20, "MiB");
     let transformer = Transformer::load(&device, &model.file, model.config.clone(), &mut |done| {
         bar.set_position(done >> 20);
+        app.cancel.check()
     })?;
     bar.finish_and_clear();
     let load_secs = started.elapsed().as_secs_f64();

@@ -38,6 +38,14 @@ impl CancelToken {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// An error once a stop was asked for.
+    pub fn check(&self) -> Result<()> {
+        if self.is_cancelled() {
+            return Err(EngineError::Cancelled);
+        }
+        Ok(())
+    }
+
     /// The flag itself, for code that knows nothing of the engine.
     pub fn flag(&self) -> &Arc<AtomicBool> {
         &self.0
@@ -53,10 +61,7 @@ pub struct RunOptions<'a> {
 
 impl RunOptions<'_> {
     pub fn check_cancelled(&self) -> Result<()> {
-        match self.cancel {
-            Some(token) if token.is_cancelled() => Err(EngineError::Cancelled),
-            _ => Ok(()),
-        }
+        self.cancel.map_or(Ok(()), CancelToken::check)
     }
 }
 

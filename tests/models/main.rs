@@ -5,9 +5,10 @@ mod golden;
 mod text;
 
 use golden::{Golden, MODELS, path};
-use inscribe::engine::Device;
 use inscribe::engine::cpu::CpuDevice;
 use inscribe::engine::gpu::{Choice, OpenOptions};
+use inscribe::engine::{Device, EngineError};
+use inscribe::model::error::ModelError;
 use inscribe::model::sample::argmax;
 use inscribe::model::session::{Session, SessionOptions};
 use inscribe::model::transformer::Transformer;
@@ -43,7 +44,27 @@ fn gpu() -> Device {
 fn load(device: &Device, name: &str) -> Transformer {
     let file = WeightFile::open(&path(name)).expect("a model");
     let config = file.config().expect("a config");
-    Transformer::load(device, &file, config, &mut |_| {}).expect("weights")
+    Transformer::load(device, &file, config, &mut |_| Ok(())).expect("weights")
+}
+
+#[test]
+fn loading_ends_where_its_progress_says_so() {
+    let file = WeightFile::open(&path("llama")).expect("a model");
+    let config = file.config().expect("a config");
+    let mut heard = 0;
+    let ended = Transformer::load(&cpu(), &file, config, &mut |_| {
+        heard += 1;
+        if heard < 3 {
+            Ok(())
+        } else {
+            Err(EngineError::Cancelled)
+        }
+    });
+    assert!(matches!(
+        ended,
+        Err(ModelError::Engine(EngineError::Cancelled))
+    ));
+    assert_eq!(heard, 3);
 }
 
 fn session<'m>(device: &'m Device, model: &'m Transformer) -> Session<'m> {

@@ -63,7 +63,7 @@ impl Rig {
         };
         let device = select::open(&options)?.device;
         let config = model.config.clone();
-        let transformer = Transformer::load(&device, &model.file, config, &mut |_| {})?;
+        let transformer = Transformer::load(&device, &model.file, config, &mut |_| Ok(()))?;
         Ok(Rig {
             model,
             device,

@@ -21,7 +21,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ok_or("usage: lora_step MODEL.gguf")?;
     let model = Model::open(&PathBuf::from(path))?;
     let device = Device::Cpu(CpuDevice::new(2));
-    let transformer = Transformer::load(&device, &model.file, model.config.clone(), &mut |_| {})?;
+    let transformer =
+        Transformer::load(&device, &model.file, model.config.clone(), &mut |_| Ok(()))?;
     let lora = Lora::new(&model.config, LoraConfig::default(), 1);
     let (layout, scale) = (lora.layout(&model.config), lora.config.scale());
     let initial = lora.pack(&layout);

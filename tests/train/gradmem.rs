@@ -67,7 +67,7 @@ fn check_kind(device: &Device, folder: &Path, kind: &str, clip: f32, lr: f32) {
     let gradmem = GradMem::of(&file, &config)
         .expect("its parts")
         .expect("M_0");
-    let model = Transformer::load(device, &file, config, &mut |_| {}).expect("weights");
+    let model = Transformer::load(device, &file, config, &mut |_| Ok(())).expect("weights");
     let trained = Trained::Prefix {
         rows: gradmem.rows,
         way: Some(Arc::new(gradmem.writing(device).expect("room"))),

@@ -38,7 +38,7 @@ pub fn load(device: &Device, name: &str) -> Transformer {
         .collect();
     let file = WeightFile::open(&path).expect("a model");
     let config = file.config().expect("a config");
-    Transformer::load(device, &file, config, &mut |_| {}).expect("weights")
+    Transformer::load(device, &file, config, &mut |_| Ok(())).expect("weights")
 }
 
 /// Even numbers within `bound` of 0 (xorshift64, Marsaglia 2003).

@@ -98,7 +98,7 @@ impl Case {
         let path = path.expect("the default model, from the cache or the network");
         let file = WeightFile::open(&path).expect("a model");
         let config = file.config().expect("a config");
-        Transformer::load(&self.device, &file, config, &mut |_| {}).expect("weights")
+        Transformer::load(&self.device, &file, config, &mut |_| Ok(())).expect("weights")
     }
 
     fn lora(&self, model: &ModelConfig) -> Lora {

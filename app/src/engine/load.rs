@@ -51,6 +51,7 @@ pub fn load(
         if pace.is_due() {
             out.tell(Report::Loading { done, total });
         }
+        control.token().check()
     })?;
     let config = &model.config;
     const READ: usize = 1024;

@@ -10,12 +10,13 @@ use crate::model::names::{LayerRole, Role};
 use crate::model::weights::WeightFile;
 
 impl Transformer {
-    /// Puts every weight on the device. `progress` hears how many of the file's bytes are done.
+    /// Puts every weight on the device. `progress` hears how many of the file's bytes are done, and
+    /// ends the loading with its error.
     pub fn load(
         device: &Device,
         file: &WeightFile,
         config: ModelConfig,
-        progress: &mut dyn FnMut(u64),
+        progress: &mut dyn FnMut(u64) -> Result<(), EngineError>,
     ) -> Result<Transformer, ModelError> {
         let (needed, available) = (file.total_bytes(), device.available_bytes());
         if let Some(available) = available.filter(|available| *available < needed) {
@@ -104,7 +105,7 @@ struct Loader<'a> {
     file: &'a WeightFile,
     config: &'a ModelConfig,
     done: u64,
-    progress: &'a mut dyn FnMut(u64),
+    progress: &'a mut dyn FnMut(u64) -> Result<(), EngineError>,
 }
 
 impl Loader<'_> {
@@ -158,7 +159,7 @@ impl Loader<'_> {
             &tensor.name,
         )?;
         self.done += size;
-        (self.progress)(self.done);
+        (self.progress)(self.done)?;
         Ok(weight)
     }
 
