@@ -14,6 +14,7 @@ use super::device::{Program, RunOptions};
 use super::error::{EngineError, Result, mib};
 use super::plan::Plan;
 use super::recording::{Access, Dispatch, Op, Recording};
+use super::system::{LARGE_BYTES, memory_available, memory_in_all};
 use super::tensor::{Buffer, Place, Tensor};
 use super::view::{Mat, MatMut, Rows};
 
@@ -21,8 +22,6 @@ pub use super::team::Team;
 
 /// More threads than any machine's cores only cost memory.
 const MOST_THREADS: usize = 1024;
-/// Allocations above this are checked against the memory that is free.
-const LARGE_BYTES: u64 = 64 << 20;
 /// Second copies of weights may take this part of the machine's memory.
 const COPIES_SHARE: u64 = 4;
 
@@ -41,17 +40,20 @@ pub struct OwnedMemory {
     lines: UnsafeCell<Vec<Line>>,
     bytes: usize,
     copy: Slot,
+    /// The lock of the device that made it, without which nobody may touch it.
+    exclusive: Arc<Mutex<()>>,
 }
 
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 struct Line([u64; 8]);
 
-// SAFETY: the executor reaches the memory only while it holds its `exclusive` lock.
+// SAFETY: an executor reaches the memory only while it holds its `exclusive` lock, and only if that
+// lock is this memory's.
 unsafe impl Sync for OwnedMemory {}
 
 impl OwnedMemory {
-    fn new(bytes: usize) -> Option<OwnedMemory> {
+    fn new(bytes: usize, exclusive: &Arc<Mutex<()>>) -> Option<OwnedMemory> {
         let mut lines = Vec::new();
         lines.try_reserve_exact(bytes.div_ceil(64)).ok()?;
         lines.resize(bytes.div_ceil(64), Line([0; 8]));
@@ -59,6 +61,7 @@ impl OwnedMemory {
             lines: UnsafeCell::new(lines),
             bytes,
             copy: Slot::new(),
+            exclusive: exclusive.clone(),
         })
     }
 
@@ -214,7 +217,7 @@ pub struct CpuDevice {
     team: Team,
     copies: Copies,
     /// Held by whoever touches owned buffers.
-    exclusive: Mutex<()>,
+    exclusive: Arc<Mutex<()>>,
 }
 
 impl CpuDevice {
@@ -231,7 +234,7 @@ impl CpuDevice {
             name: cpu_name(team.threads()),
             team,
             copies: Copies::new(memory_in_all() / COPIES_SHARE),
-            exclusive: Mutex::new(()),
+            exclusive: Arc::default(),
         }
     }
 
@@ -250,7 +253,7 @@ impl CpuDevice {
         let refused = bytes > LARGE_BYTES && bytes > self.available_bytes();
         let size = usize::try_from(bytes).ok().filter(|_| !refused);
         let memory = size
-            .and_then(OwnedMemory::new)
+            .and_then(|size| OwnedMemory::new(size, &self.exclusive))
             .ok_or_else(|| EngineError::OutOfMemory {
                 device: self.name.clone(),
                 what: what.to_owned(),
@@ -280,7 +283,7 @@ impl CpuDevice {
     }
 
     pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) {
-        let memory = own(buffer);
+        let memory = self.own(buffer);
         let CpuBuffer::Owned(owned) = &**memory else {
             unreachable!("mapped weights are never written")
         };
@@ -299,7 +302,7 @@ impl CpuDevice {
     }
 
     pub fn read(&self, buffer: &Buffer, range: Range<u64>) -> Vec<u8> {
-        let memory = own(buffer);
+        let memory = self.own(buffer);
         let range = range.start as usize..range.end as usize;
         assert!(
             range.start <= range.end && range.end <= memory.bytes(),
@@ -359,7 +362,7 @@ impl CpuDevice {
         let views = views
             .map(|(view, binding)| {
                 view.as_ref().map(|tensor| {
-                    // SAFETY: `run` holds the executor's lock; the recording has checked that a
+                    // SAFETY: `run` holds the executor's lock, which `open` makes sure is the memory's; the recording has checked that a
                     // written view shares its place with no other view of this launch, and
                     // `joining` that it shares its memory with none of a launch that joins it.
                     unsafe { self.open(program, tensor, binding.access) }
@@ -382,6 +385,7 @@ impl CpuDevice {
         access: Access,
     ) -> CpuView<'a> {
         let buffer = buffer_of(program, tensor);
+        self.claim(buffer);
         let (start, len) = if tensor.dtype.is_plain() {
             let size = tensor.dtype.block_bytes();
             (tensor.offset * size, tensor.span() * size)
@@ -444,6 +448,20 @@ impl CpuDevice {
         }
     }
 
+    /// Panics for memory of another executor, which this one's lock does not guard.
+    fn claim(&self, buffer: &CpuBuffer) {
+        if let CpuBuffer::Owned(memory) = buffer {
+            let own = Arc::ptr_eq(&memory.exclusive, &self.exclusive);
+            assert!(own, "a tensor of another CPU device");
+        }
+    }
+
+    fn own<'a>(&self, buffer: &'a Buffer) -> &'a Arc<CpuBuffer> {
+        let memory = cpu_buffer(buffer);
+        self.claim(memory);
+        memory
+    }
+
     /// Gives a recording's temporaries memory.
     pub fn prepare(&self, recording: Recording, plan: Plan, slots: Vec<Buffer>) -> Result<Program> {
         Ok(Program {
@@ -455,7 +473,7 @@ impl CpuDevice {
     }
 }
 
-fn own(buffer: &Buffer) -> &Arc<CpuBuffer> {
+fn cpu_buffer(buffer: &Buffer) -> &Arc<CpuBuffer> {
     match buffer {
         Buffer::Cpu(buffer) => buffer,
         Buffer::Gpu(_) => unreachable!("a GPU buffer was given to the CPU executor"),
@@ -493,29 +511,9 @@ fn depends(program: &Program, a: &Dispatch, b: &Dispatch) -> bool {
 
 fn buffer_of<'a>(program: &'a Program, tensor: &'a Tensor) -> &'a Arc<CpuBuffer> {
     match &tensor.place {
-        Place::Buffer(buffer) => own(buffer),
-        Place::Temp(id) => own(program.slot(*id)),
+        Place::Buffer(buffer) => cpu_buffer(buffer),
+        Place::Temp(id) => cpu_buffer(program.slot(*id)),
     }
-}
-
-/// Memory the system can still give.
-pub fn memory_available() -> u64 {
-    let mut system = sysinfo::System::new();
-    system.refresh_memory();
-    let free = system.available_memory();
-    system
-        .cgroup_limits()
-        .map_or(free, |limits| free.min(limits.free_memory))
-}
-
-/// Memory of the machine, or what this process may have of it.
-fn memory_in_all() -> u64 {
-    let mut system = sysinfo::System::new();
-    system.refresh_memory();
-    let total = system.total_memory();
-    system
-        .cgroup_limits()
-        .map_or(total, |limits| total.min(limits.total_memory))
 }
 
 fn cpu_name(threads: usize) -> String {

@@ -103,3 +103,13 @@ fn a_written_view_shares_its_memory_with_no_other() {
         crate::kernels::gated::Activation::Silu,
     );
 }
+
+#[test]
+#[should_panic(expected = "another CPU device")]
+fn memory_of_another_executor_is_refused() {
+    let (one, other) = (cpu(), cpu());
+    let counter = one.tensor(DType::F32, 1, 1, "counter").expect("memory");
+    let mut rec = Recording::new();
+    rec.dispatch(&COUNT, vec![Some(counter)], [0u32; 0], 0, 0);
+    other.run_once(rec).expect("a run");
+}

@@ -10,6 +10,7 @@ mod plan;
 mod profile;
 mod recording;
 pub mod select;
+pub mod system;
 mod team;
 mod tensor;
 pub mod view;

@@ -4,6 +4,7 @@ use wgpu::{Adapter, AdapterInfo, Backend, Backends, DeviceType, Features, Limits
 
 use super::tier::{Precision, Tier, TierCap, is_software};
 use crate::engine::error::{EngineError, Result};
+use crate::engine::system::memory_in_all;
 
 /// Features used where they are there.
 const WANTED: Features = Features::SUBGROUP
@@ -71,7 +72,7 @@ pub struct AdapterReport {
     /// Bytes one binding may have; larger weights are split.
     pub max_binding_bytes: u64,
     pub max_buffer_bytes: u64,
-    /// Bytes of the device's own memory, where the driver tells.
+    /// Bytes of its memory, where that can be known.
     pub memory_bytes: Option<u64>,
     /// Whether [`Choice::Auto`] takes it.
     pub automatic: bool,
@@ -225,12 +226,27 @@ fn driver(info: &AdapterInfo) -> String {
         .to_owned()
 }
 
-/// The largest device-local heap, on Vulkan.
+/// The largest device-local heap, on Vulkan; elsewhere what an adapter that has the machine's memory
+/// may use of it.
 pub(super) fn memory_bytes(adapter: &Adapter) -> Option<u64> {
-    if adapter.get_info().backend != Backend::Vulkan {
-        return None;
+    let info = adapter.get_info();
+    if info.backend == Backend::Vulkan {
+        return vulkan_memory_bytes(adapter);
     }
-    vulkan_memory_bytes(adapter)
+    // macOS recommends a working set of two thirds of a small machine's memory to three quarters of
+    // a large one's, and Windows lends half of the memory to integrated adapters.
+    let (part, of) = if info.backend == Backend::Metal {
+        (2, 3)
+    } else {
+        (1, 2)
+    };
+    shares_memory(&info).then(|| memory_in_all() / of * part)
+}
+
+/// Whether what the adapter holds comes out of the machine's own memory.
+pub(super) fn shares_memory(info: &AdapterInfo) -> bool {
+    let kind = AdapterKind::of(info);
+    matches!(kind, AdapterKind::Integrated | AdapterKind::Software)
 }
 
 #[cfg(not(target_vendor = "apple"))]

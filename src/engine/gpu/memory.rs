@@ -9,6 +9,7 @@ use wgpu::{BufferDescriptor, BufferUsages};
 use super::GpuDevice;
 use crate::engine::DType;
 use crate::engine::error::{EngineError, Result, mib};
+use crate::engine::system::{LARGE_BYTES, memory_available};
 use crate::engine::tensor::{Buffer, Place, Shard, Tensor, Weight};
 
 /// Device memory. Its size is a multiple of 16 bytes, so that whole vectors can be bound.
@@ -69,9 +70,18 @@ impl Staging {
 }
 
 impl GpuDevice {
-    /// The device's own memory less what it has given out, where the driver tells its size. Other
-    /// programs may hold some of it.
+    /// The device's memory less what it has given out, where its size is known, and no more than
+    /// the machine has free where it has none of its own. Other programs may hold some of it.
     pub fn available_bytes(&self) -> Option<u64> {
+        let rest = self.not_given()?;
+        Some(if self.shares_memory {
+            rest.min(memory_available())
+        } else {
+            rest
+        })
+    }
+
+    fn not_given(&self) -> Option<u64> {
         let given = self.given.load(Ordering::Relaxed);
         self.memory_bytes.map(|all| all.saturating_sub(given))
     }
@@ -88,7 +98,12 @@ impl GpuDevice {
             .max(16)
             .checked_next_multiple_of(16)
             .ok_or_else(out_of_memory)?;
-        if self.available_bytes().is_some_and(|most| size > most) {
+        let most = if size > LARGE_BYTES {
+            self.available_bytes()
+        } else {
+            self.not_given()
+        };
+        if most.is_some_and(|most| size > most) {
             return Err(out_of_memory());
         }
         if size > self.limits.max_buffer_size {

@@ -54,6 +54,8 @@ pub struct GpuDevice {
     limits: Limits,
     tier: Tier,
     memory_bytes: Option<u64>,
+    /// Whether that is the machine's own.
+    shares_memory: bool,
     /// Bytes of the buffers in use.
     given: Arc<AtomicU64>,
     max_binding_bytes: u64,
@@ -94,6 +96,7 @@ impl GpuDevice {
         Ok(GpuDevice {
             queued: Mutex::new(submit::Queued::new(tier::is_software(&info))),
             memory_bytes: adapter::memory_bytes(&adapter),
+            shares_memory: adapter::shares_memory(&info),
             given: Arc::default(),
             max_binding_bytes: options.max_binding_bytes.map_or(most, |b| b.min(most)),
             slice_secs: options.slice_secs.unwrap_or(submit::SLICE_SECS),
