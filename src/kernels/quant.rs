@@ -52,9 +52,18 @@ pub fn dequantize_row_inline(dtype: DType, bytes: &[u8], out: &mut [f32]) {
     }
 }
 
+/// The `f16` at `at`. Every block has one or two, and the `half` crate asks each time what the
+/// processor can do.
 #[inline(always)]
 fn half_at(b: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([b[at], b[at + 1]]).to_f32()
+    const INFINITE: u32 = 0x7c00;
+    /// What the exponents of `f32` exceed those of `f16` by, as a power of two.
+    const MORE: f32 = f32::from_bits((127 + 112) << 23);
+    let bits = u32::from(u16::from_le_bytes([b[at], b[at + 1]]));
+    let (size, sign) = (bits & 0x7fff, bits & 0x8000);
+    let finite = (f32::from_bits(size << 13) * MORE).to_bits();
+    let other = f32::INFINITY.to_bits() | size << 13;
+    f32::from_bits(sign << 16 | if size < INFINITE { finite } else { other })
 }
 
 /// Low nibbles are the block's first half, high nibbles its second.
@@ -107,8 +116,62 @@ fn scale_and_min(packed: &[u8], j: usize) -> (u8, u8) {
     }
 }
 
+/// 32 weights: `scale * level + offset`, with a scale for each half.
+pub struct Levels {
+    pub levels: [i8; 32],
+    pub scales: [f32; 2],
+    pub offset: f32,
+}
+
+/// The weights `32 j` to `32 j + 31` of a block.
+#[inline(always)]
+pub fn levels_of(dtype: DType, b: &[u8], j: usize) -> Levels {
+    let (scales, offset) = scales_of(dtype, b, j);
+    let zero = zero_of(dtype);
+    Levels {
+        levels: block_levels(dtype, b, j).map(|level| level.wrapping_sub(zero) as i8),
+        scales,
+        offset,
+    }
+}
+
+/// The level of [`block_levels`] that stands for none.
+#[inline(always)]
+pub fn zero_of(dtype: DType) -> u8 {
+    match dtype {
+        DType::Q4_0 => 8,
+        DType::Q5_0 => 16,
+        DType::Q6_K => 32,
+        DType::Q8_0 => 128,
+        _ => 0,
+    }
+}
+
+/// Scales and offset of [`Levels`].
+#[inline(always)]
+pub fn scales_of(dtype: DType, b: &[u8], j: usize) -> ([f32; 2], f32) {
+    match dtype {
+        DType::Q4_0 | DType::Q5_0 | DType::Q8_0 => ([half_at(b, 0); 2], 0.0),
+        DType::Q4_1 | DType::Q5_1 => ([half_at(b, 0); 2], half_at(b, 2)),
+        DType::Q4_K | DType::Q5_K => {
+            let (scale, min) = scale_and_min(&b[4..16], j);
+            let (d, dmin) = (half_at(b, 0), half_at(b, 2));
+            ([d * f32::from(scale); 2], -dmin * f32::from(min))
+        }
+        DType::Q6_K => {
+            let (d, scales) = (half_at(b, 208), &b[192..208]);
+            let scale = |half: usize| d * f32::from(scales[2 * j + half] as i8);
+            ([scale(0), scale(1)], 0.0)
+        }
+        DType::F32 | DType::F16 | DType::BF16 | DType::U32 => {
+            unreachable!("plain elements have no scales")
+        }
+    }
+}
+
 /// The levels of a block's weights `32 j` to `32 j + 31` as unsigned numbers; the signed ones of
 /// Q8_0 plus 128.
+#[inline(always)]
 pub fn block_levels(dtype: DType, b: &[u8], j: usize) -> [u8; 32] {
     let mut levels = [0; 32];
     match dtype {
@@ -127,6 +190,7 @@ pub fn block_levels(dtype: DType, b: &[u8], j: usize) -> [u8; 32] {
     levels
 }
 
+#[inline(always)]
 fn expand_bytes(from: &[u8], to: &mut [u8], value: impl Fn(u8) -> u8) {
     for (to, &from) in to.iter_mut().zip(from) {
         *to = value(from);
@@ -134,6 +198,7 @@ fn expand_bytes(from: &[u8], to: &mut [u8], value: impl Fn(u8) -> u8) {
 }
 
 /// Low nibbles first, then the high ones.
+#[inline(always)]
 fn nibble_levels(packed: &[u8], levels: &mut [u8; 32]) {
     let (first, second) = levels.split_at_mut(16);
     expand_bytes(packed, first, |q| q & 15);
@@ -360,6 +425,7 @@ fn quantize_q6_k_block(values: &[f32], b: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::cpu::matmul::tests::random_weight;
     use safetensors::SafeTensors;
 
     // Made by tests/golden/make_quant_blocks.py.
@@ -378,6 +444,34 @@ mod tests {
 
     fn types() -> impl Iterator<Item = DType> {
         DType::WEIGHTS.into_iter().filter(|&t| t != DType::F32)
+    }
+
+    #[test]
+    fn every_f16_is_read_as_the_half_crate_reads_it() {
+        for bits in 0..=u16::MAX {
+            let (got, want) = (
+                half_at(&bits.to_le_bytes(), 0),
+                f16::from_bits(bits).to_f32(),
+            );
+            let same = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
+            assert!(same, "{bits:#06x}: {got} instead of {want}");
+        }
+    }
+
+    #[test]
+    fn levels_and_their_scales_make_the_weights() {
+        for dtype in types().filter(|t| !t.is_plain()) {
+            let block = random_weight(dtype, 1, dtype.block_len(), 7);
+            let mut weights = vec![0f32; dtype.block_len()];
+            dequantize_row(dtype, &block, &mut weights);
+            for (j, weights) in weights.chunks_exact(32).enumerate() {
+                let part = levels_of(dtype, &block, j);
+                for (i, (&weight, level)) in weights.iter().zip(part.levels).enumerate() {
+                    let made = part.scales[i / 16] * f32::from(level) + part.offset;
+                    assert_eq!(made, weight, "{dtype} {j} {i}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod few;
 #[cfg(target_arch = "x86_64")]
 mod many;
@@ -27,6 +29,26 @@ use super::{Simd, narrow};
 use crate::kernels::quant::dequantize_row;
 #[cfg(target_arch = "x86_64")]
 pub(super) use many::grains;
+
+/// Evaluates `$call` with the constant `$known` in place of a type of quantised weights, so that each
+/// has its own code.
+macro_rules! by_quantised {
+    ($dtype:expr, $known:ident => $call:expr) => {
+        by_quantised!($dtype, $known => $call, Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q4_K Q5_K Q6_K)
+    };
+    ($dtype:expr, $known:ident => $call:expr, $($quantised:ident)*) => {
+        match $dtype {
+            $(DType::$quantised => {
+                const $known: DType = DType::$quantised;
+                $call
+            })*
+            DType::F32 | DType::F16 | DType::BF16 | DType::U32 => {
+                unreachable!("plain elements are no blocks")
+            }
+        }
+    };
+}
+use by_quantised;
 
 /// Up to this many rows, reading the weight costs more than the arithmetic.
 const FEW_ROWS: usize = 8;
