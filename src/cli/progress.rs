@@ -67,6 +67,12 @@ impl Progress {
                     wait.as_secs_f32()
                 ));
             }
+            PullEvent::Damaged { label } => {
+                self.finish();
+                self.note(&format!(
+                    "{label} has changed since it was fetched: fetching it anew"
+                ));
+            }
             PullEvent::WaitingForOther => {
                 self.note("Another program is fetching this model: waiting for it (Ctrl-C stops)");
             }

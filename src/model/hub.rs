@@ -49,6 +49,8 @@ pub enum PullEvent<'a> {
     },
     /// Another program fetches the same model.
     WaitingForOther,
+    /// What is in the cache is no longer what was fetched, and is fetched anew.
+    Damaged { label: &'a str },
 }
 
 /// Which source to use.
@@ -164,13 +166,13 @@ impl Puller {
     /// The path of a known model, fetched if it is not in the cache.
     pub fn known(&self, model: &KnownModel, watch: &mut Watch<'_>) -> Result<PathBuf> {
         if !self.force
-            && let Some(path) = self.cache.find_known(model)
+            && let Some(path) = self.cache.find_vouched(model)
         {
             return Ok(path);
         }
         let _lock = self.cache.lock(model.name, watch)?;
         if !self.force
-            && let Some(path) = self.cache.find_known(model)
+            && let Some(path) = self.check_known(model, watch)?
         {
             return Ok(path);
         }
@@ -178,7 +180,29 @@ impl Puller {
         // What another source left unfinished is of no more use.
         http::discard(&self.hub_partial(model))?;
         cache::remove_if_there(&packages::folder(&self.cache, model))?;
+        self.cache.vouch(model);
         Ok(path)
+    }
+
+    /// The known model's file if it is in the cache and right: hashed where that is not known.
+    fn check_known(&self, model: &KnownModel, watch: &mut Watch<'_>) -> Result<Option<PathBuf>> {
+        if let Some(path) = self.cache.find_vouched(model) {
+            return Ok(Some(path));
+        }
+        let Some(path) = self.cache.find_known(model) else {
+            return Ok(None);
+        };
+        match check_sha256(&path, model.file, model.sha256, watch) {
+            Ok(()) => {
+                self.cache.vouch(model);
+                Ok(Some(path))
+            }
+            Err(PullError::WrongHash { .. }) => {
+                watch.tell(PullEvent::Damaged { label: model.file });
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn fetch_known(&self, model: &KnownModel, watch: &mut Watch<'_>) -> Result<PathBuf> {
@@ -228,7 +252,7 @@ impl Puller {
                 wanted: "among the packages",
             });
         }
-        let _lock = self.cache.lock(&id.key(), watch)?;
+        let _lock = self.cache.lock(&id.repo_key(), watch)?;
         if !self.force
             && let Some(path) = repo::find(&self.cache, id)
         {

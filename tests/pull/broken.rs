@@ -192,7 +192,8 @@ mod signals {
         let folder = bench
             .cache()
             .join("partial")
-            .join(format!("org--name-{}", &COMMIT[..12]));
+            .join(format!("org--name-{}", &COMMIT[..12]))
+            .join("x.Q4_0.gguf");
         fs::metadata(folder.join("x.Q4_0.gguf.partial")).map_or(0, |m| m.len())
     }
 
@@ -282,7 +283,8 @@ fn a_full_disk_is_named_and_leaves_nothing() {
     let folder = bench
         .cache()
         .join("partial")
-        .join(format!("org--name-{}", &COMMIT[..12]));
+        .join(format!("org--name-{}", &COMMIT[..12]))
+        .join("x.Q4_0.gguf");
     fs::create_dir_all(&folder).unwrap();
     let partial = folder.join("x.Q4_0.gguf.partial");
     std::os::unix::fs::symlink("/dev/full", &partial).unwrap();

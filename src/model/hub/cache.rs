@@ -3,18 +3,20 @@
 //! ```text
 //! <cache>/models/<known name>/<file>.gguf
 //! <cache>/hub/<org>/<name>[@revision]/model/      config.json, tokenizer.json, *.safetensors
-//! <cache>/hub/<org>/<name>[@revision]/gguf/<file>.gguf
+//! <cache>/hub/<org>/<name>[@revision]/gguf/[<folder>/]<file>.gguf
 //! <cache>/partial/                                what is not whole yet
 //! ```
 //! A model comes to its place by a rename once it is whole and checked, so what stands in
-//! `models` and `hub` can be used.
+//! `models` and `hub` can be used. Beside a known model's file lies `<file>.checked`, which says what
+//! it was like when its hash was right: one that has changed since is hashed again.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use etcetera::BaseStrategy;
+use serde::{Deserialize, Serialize};
 
 use super::error::{PullError, Result};
 use super::registry::{KNOWN, KnownModel};
@@ -69,6 +71,24 @@ impl Cache {
         whole.then_some(path)
     }
 
+    /// Notes that the known model's file has the right hash. Where that cannot be written the file is
+    /// hashed again at its next use.
+    pub(super) fn vouch(&self, model: &KnownModel) {
+        let path = self.known_path(model);
+        let stamp = Stamp::of(&path, model).and_then(|stamp| serde_json::to_vec(&stamp).ok());
+        if let Some(stamp) = stamp {
+            let _ = fs::write(stamp_path(&path), stamp);
+        }
+    }
+
+    /// The known model's file if it is as it was when its hash was right.
+    pub(super) fn find_vouched(&self, model: &KnownModel) -> Option<PathBuf> {
+        let path = self.find_known(model)?;
+        let kept = fs::read(stamp_path(&path)).ok()?;
+        let kept: Stamp = serde_json::from_slice(&kept).ok()?;
+        (Stamp::of(&path, model)? == kept).then_some(path)
+    }
+
     pub(super) fn hub_folder(&self, repo: &str, revision: Option<&str>) -> PathBuf {
         let mut name = repo.to_owned();
         if let Some(revision) = revision {
@@ -107,8 +127,8 @@ impl Cache {
                 if folder.is_dir() {
                     found.push(cached(name.clone(), folder));
                 }
-                for gguf in entries(&repo.join("gguf")) {
-                    found.push(cached(format!("{name}:{}", file_name(&gguf)), gguf));
+                for (file, path) in files_below(&repo.join("gguf")) {
+                    found.push(cached(format!("{name}:{file}"), path));
                 }
             }
         }
@@ -124,6 +144,7 @@ impl Cache {
             fs::remove_file(&model.path)
         };
         gone.map_err(|e| PullError::io(&model.path, e))?;
+        remove_if_there(&stamp_path(&model.path))?;
         let mut parent = model.path.parent();
         while let Some(folder) = parent.filter(|f| f.starts_with(&self.root) && *f != self.root) {
             // A folder that holds something else stays: remove_dir refuses it.
@@ -161,6 +182,46 @@ impl Cache {
             }
         }
     }
+}
+
+/// A file as it was when its hash was right.
+#[derive(Serialize, Deserialize, PartialEq)]
+struct Stamp {
+    bytes: u64,
+    /// Since 1970.
+    modified_nanos: u64,
+    sha256: String,
+}
+
+impl Stamp {
+    fn of(path: &Path, model: &KnownModel) -> Option<Stamp> {
+        let meta = fs::metadata(path).ok()?;
+        let since = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(Stamp {
+            bytes: meta.len(),
+            modified_nanos: since.as_nanos() as u64,
+            sha256: model.sha256.to_owned(),
+        })
+    }
+}
+
+fn stamp_path(path: &Path) -> PathBuf {
+    path.with_added_extension("checked")
+}
+
+/// Every file below a folder, with its path from there as the hub writes it.
+pub(super) fn files_below(folder: &Path) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    for path in entries(folder) {
+        let name = file_name(&path);
+        if path.is_dir() {
+            let below = files_below(&path).into_iter();
+            found.extend(below.map(|(file, path)| (format!("{name}/{file}"), path)));
+        } else {
+            found.push((name, path));
+        }
+    }
+    found
 }
 
 pub(super) fn make_folder(path: &Path) -> Result<()> {

@@ -26,6 +26,10 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Tries in a row that brought no new byte.
 const FRUITLESS_TRIES: u32 = 4;
 const TRIES: u32 = 50;
+/// The first wait before another try, where a connection broke and where none can be made; each
+/// fruitless try doubles it.
+const BROKEN_WAIT: Duration = Duration::from_millis(250);
+const GONE_WAIT: Duration = Duration::from_secs(1);
 /// Answers that are read into memory (JSON) are refused above this.
 const SMALL_ANSWER_BYTES: usize = 16 << 20;
 
@@ -179,6 +183,7 @@ impl Client {
     ) -> Result<bool> {
         let resumed = length(partial) > 0;
         let mut fruitless = 0;
+        let first = length(partial);
         for tries in 0..TRIES {
             let before = length(partial);
             let error = match self.fetch_once(remote, partial, watch) {
@@ -187,13 +192,14 @@ impl Client {
             };
             let grew = length(partial) > before;
             fruitless = if grew { 0 } else { fruitless + 1 };
-            // Once bytes have come, a host that is gone may come back.
-            let again = error.is_transient()
-                || (matches!(error, PullError::Unreachable { .. }) && fruitless > 1);
+            // Once bytes have come, a host that is gone may come back, though not at once.
+            let gone = matches!(error, PullError::Unreachable { .. });
+            let again = error.is_transient() || gone && length(partial) > first;
             if !again || fruitless >= FRUITLESS_TRIES {
                 return Err(error);
             }
-            let wait = Duration::from_millis(250 << fruitless.min(4));
+            let step = if gone { GONE_WAIT } else { BROKEN_WAIT };
+            let wait = step * (1 << fruitless.min(4));
             watch.tell(PullEvent::Retry {
                 error: &error,
                 wait,

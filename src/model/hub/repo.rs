@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Watch;
-use super::cache::{Cache, entries, make_folder, put_in_place, remove_if_there};
+use super::cache::{Cache, files_below, make_folder, put_in_place, remove_if_there};
 use super::error::{PullError, Result};
 use super::http::{Client, Remote, discard};
 
@@ -44,10 +44,10 @@ impl HubId {
         })
     }
 
-    /// A file name of its own, for the lock and the partial files.
-    pub(super) fn key(&self) -> String {
-        let all = self.to_string();
-        all.replace('/', "--").replace([':', '@'], "-")
+    /// A file name of the repository's own, for the lock: two files of one repository share a folder
+    /// for what is not whole yet.
+    pub(super) fn repo_key(&self) -> String {
+        self.repo.replace('/', "--")
     }
 }
 
@@ -117,14 +117,25 @@ pub(super) fn find(cache: &Cache, id: &HubId) -> Option<PathBuf> {
     if id.file.is_none() && whole.is_dir() {
         return Some(whole);
     }
-    let files = entries(&folder.join("gguf"));
-    let mut fitting = files.iter().filter(|path| {
-        let name = path.file_name().map(|n| n.to_string_lossy());
-        name.is_some_and(|name| id.file.as_deref().is_none_or(|wanted| names(wanted, &name)))
-    });
-    match (fitting.next(), fitting.next()) {
-        (Some(only), None) => Some(only.clone()),
-        _ => None,
+    let files = files_below(&folder.join("gguf"));
+    let here: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    let fitting = match &id.file {
+        Some(wanted) => fitting(wanted, &here),
+        None => here,
+    };
+    let [only] = fitting[..] else { return None };
+    let found = files.iter().find(|(name, _)| name == only);
+    found.map(|(_, path)| path.clone())
+}
+
+/// The files that `wanted` names: the one of that very path, or those whose name it or a word of it is.
+fn fitting<'a>(wanted: &str, files: &[&'a str]) -> Vec<&'a str> {
+    match files.iter().find(|name| **name == wanted) {
+        Some(exact) => vec![exact],
+        None => {
+            let fits = |name: &&str| names(wanted, base_name(name));
+            files.iter().copied().filter(fits).collect()
+        }
     }
 }
 
@@ -149,22 +160,28 @@ pub(super) fn fetch(
     let folder = cache.hub_folder(&id.repo, id.revision.as_deref());
     // What is fetched is pinned to the commit, so that no two files are of different ones.
     let short = described.sha.get(..12).unwrap_or(&described.sha);
-    let staging = cache
-        .partial()
-        .join(format!("{}-{short}", id.repo.replace('/', "--")));
+    let staging = cache.partial().join(format!("{}-{short}", id.repo_key()));
+    let choice = choose(id, &all)?;
+    // Of each choice its own, so that neither ends with what the other has left.
+    let own = match &choice {
+        Choice::Gguf(name) => staging.join(name.replace('/', "--")),
+        Choice::Folder(_) => staging.join("model"),
+    };
     if force {
-        remove_if_there(&staging)?;
+        remove_if_there(&own)?;
     }
-    make_folder(&staging)?;
+    make_folder(&own)?;
     let mut bring = |name: &str| {
         let file = described.siblings.iter().find(|f| f.name == name);
-        bring(client, id, &described.sha, name, file, &staging, watch)
+        bring(client, id, &described.sha, name, file, &own, watch)
     };
-    let path = match choose(id, &all)? {
+    let path = match choice {
         Choice::Gguf(name) => {
             let come = bring(&name)?;
-            let path = folder.join("gguf").join(base_name(&name));
+            let parts = name.split('/');
+            let path = parts.fold(folder.join("gguf"), |path, part| path.join(part));
             put_in_place(&come, &path)?;
+            remove_if_there(&own)?;
             path
         }
         Choice::Folder(names) => {
@@ -172,11 +189,12 @@ pub(super) fn fetch(
                 bring(name)?;
             }
             let path = folder.join("model");
-            put_in_place(&staging, &path)?;
-            return Ok(path);
+            put_in_place(&own, &path)?;
+            path
         }
     };
-    remove_if_there(&staging)?;
+    // What other files of the repository have left keeps the folder: remove_dir refuses it.
+    let _ = std::fs::remove_dir(&staging);
     Ok(path)
 }
 
@@ -217,14 +235,7 @@ fn choose(id: &HubId, all: &[&str]) -> Result<Choice> {
     let safe = || all.iter().copied().filter(|name| is_safe_path(name));
     let ggufs: Vec<&str> = safe().filter(|name| has_ending(name, ".gguf")).collect();
     if let Some(wanted) = &id.file {
-        let fitting: Vec<&str> = match ggufs.iter().find(|name| **name == wanted.as_str()) {
-            Some(exact) => vec![exact],
-            None => ggufs
-                .iter()
-                .copied()
-                .filter(|name| names(wanted, base_name(name)))
-                .collect(),
-        };
+        let fitting = fitting(wanted, &ggufs);
         return pick(
             id,
             &fitting,
@@ -301,10 +312,7 @@ fn pick(id: &HubId, fitting: &[&str], ggufs: &[&str], none: &str) -> Result<Choi
 
 /// Whether `wanted` names the file: by its whole name, or by a word in it such as `Q4_K_M`.
 fn names(wanted: &str, file: &str) -> bool {
-    let (wanted, file) = (
-        base_name(wanted).to_ascii_lowercase(),
-        file.to_ascii_lowercase(),
-    );
+    let (wanted, file) = (wanted.to_ascii_lowercase(), file.to_ascii_lowercase());
     if wanted == file {
         return true;
     }
@@ -387,7 +395,7 @@ mod tests {
     fn a_word_names_a_file_and_no_other() {
         assert!(names("Q4_K_M", "model-Q4_K_M.gguf"));
         assert!(names("q4_k_m", "model.Q4_K_M.gguf"));
-        assert!(names("sub/model.gguf", "model.gguf"));
+        assert!(!names("sub/model.gguf", "model.gguf"));
         assert!(!names("Q4_K", "model-Q4_K_M.gguf"));
         assert!(!names("4_0", "model-Q4_0.gguf"));
     }
@@ -414,6 +422,14 @@ mod tests {
                 .iter()
                 .any(|f| f.contains("consolidated") || f.contains("README"))
         );
+
+        let folders = ["a/m.gguf", "b/m.gguf"];
+        assert_eq!(
+            choose(&id("a/b:b/m.gguf"), &folders).unwrap(),
+            Choice::Gguf("b/m.gguf".into())
+        );
+        assert!(choose(&id("a/b:m.gguf"), &folders).is_err());
+        assert!(choose(&id("a/b:c/m.gguf"), &folders).is_err());
 
         let ggufs = ["x-Q4_K_M.gguf", "x-Q8_0.gguf", "../evil.gguf"];
         assert_eq!(
