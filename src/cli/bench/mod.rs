@@ -1,6 +1,7 @@
 //! `inscribe bench`: speed of the kernels and of whole models.
 
 mod kernels;
+mod step;
 
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ use super::Context;
 use super::out::outln;
 use super::setup;
 use kernels::{Ceilings, Effort, KernelBench, Measured};
+use step::KernelTime;
 
 /// Measure kernels against the device's ceilings, and prefill and decode speed
 ///
@@ -39,7 +41,7 @@ pub struct Args {
     #[arg(long, default_value = "q4_0", requires = "shape", value_parser = weight_type)]
     weights: DType,
     /// What to measure
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Kernels, Part::Prefill, Part::Decode])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Kernels, Part::Prefill, Part::Decode, Part::Step])]
     only: Vec<Part>,
     /// Tokens to read
     #[arg(long, default_value_t = 512, value_name = "N")]
@@ -47,6 +49,9 @@ pub struct Args {
     /// Tokens to write after them
     #[arg(long, default_value_t = 32, value_name = "N")]
     decode: usize,
+    /// Tokens of a LoRA step
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    step: usize,
     /// Repeat everything this often and take medians
     #[arg(long, default_value_t = 3, value_name = "N")]
     rounds: usize,
@@ -66,6 +71,8 @@ enum Part {
     Kernels,
     Prefill,
     Decode,
+    /// A LoRA step, and the time each kernel takes in it
+    Step,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -88,11 +95,21 @@ struct Report {
     prefill: Option<Speed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decode: Option<Speed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<Speed>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    step_kernels: Vec<KernelTime>,
+    /// The same for people.
+    #[serde(skip)]
+    step_table: String,
     weight_bytes: u64,
     cache_bytes: u64,
     activation_bytes: u64,
     /// Most memory the process held, where the system tells.
     peak_rss_bytes: Option<u64>,
+    /// Most memory that buffers on a GPU took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_device_bytes: Option<u64>,
 }
 
 /// Tokens and the seconds each round took over them.
@@ -117,10 +134,10 @@ impl Speed {
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
-    let counts = [args.prefill, args.decode, args.rounds];
+    let counts = [args.prefill, args.decode, args.step, args.rounds];
     if counts.iter().any(|count| !(1..=1 << 24).contains(count)) {
         bail!(
-            "--prefill, --decode and --rounds must lie between 1 and {}",
+            "--prefill, --decode, --step and --rounds must lie between 1 and {}",
             1 << 24
         );
     }
@@ -128,7 +145,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         bail!("--edge must lie between 64 and 16384");
     }
     let mut report = Report::default();
-    let whole = args.only.contains(&Part::Prefill) || args.only.contains(&Part::Decode);
+    let whole = args.only.iter().any(|part| *part != Part::Kernels);
     if whole {
         bench_model(args, app, &mut report)?;
     }
@@ -219,7 +236,13 @@ fn bench_model(args: &Args, app: &Context, report: &mut Report) -> Result<()> {
                 Shape::Qwen3 => ("Qwen3-4B shape", shapes::qwen3_4b()),
             };
             let device = setup::open_device(app)?;
-            let transformer = Transformer::random(&device, config, args.weights)?;
+            // The embedding and seven of each layer.
+            let bar = app.counter("making weights", 7 * config.layers as u64 + 1, "weights");
+            let transformer = Transformer::random(&device, config, args.weights, &|| {
+                bar.inc(1);
+                app.cancel.check()
+            })?;
+            bar.finish_and_clear();
             report.model = format!("{name}, random {}", args.weights);
             time_model(args, app, &device, &transformer, report)
         }
@@ -234,6 +257,14 @@ fn time_model(
     report: &mut Report,
 ) -> Result<()> {
     let capacity = args.prefill + args.decode + 1;
+    if capacity > model.config.context {
+        bail!(
+            "--prefill {} and --decode {} do not fit the model's context of {} tokens; ask for less",
+            args.prefill,
+            args.decode,
+            model.config.context
+        );
+    }
     let options = SessionOptions {
         cancel: Some(&app.cancel),
         profile: None,
@@ -244,9 +275,11 @@ fn time_model(
         .map(|i| (i * 7919 % vocab) as u32)
         .collect();
     let (mut prefill, mut decode) = (Vec::new(), Vec::new());
-    let bar = app.counter("rounds", args.rounds as u64 + 1, "rounds");
+    let reads = args.only.contains(&Part::Prefill) || args.only.contains(&Part::Decode);
     // The first round compiles and warms up; it is not counted.
-    for round in 0..=args.rounds {
+    let rounds = if reads { args.rounds + 1 } else { 0 };
+    let bar = app.counter("rounds", rounds as u64, "rounds");
+    for round in 0..rounds {
         session.truncate(0);
         let secs = time(&app.cancel, || {
             if args.score {
@@ -274,6 +307,14 @@ fn time_model(
         bar.set_position(round as u64 + 1);
     }
     bar.finish_and_clear();
+    if args.only.contains(&Part::Step) {
+        let steps = step::measure(device, model, args.step, args.rounds, &app.cancel)?;
+        report.step = Some(Speed::new(args.step, steps.seconds));
+        (report.step_kernels, report.step_table) = (steps.kernels, steps.table);
+    }
+    if let Device::Gpu(gpu) = device {
+        report.peak_device_bytes = Some(gpu.most_given_bytes());
+    }
     report.device = device.name().to_owned();
     report.prefill = args
         .only
@@ -306,7 +347,12 @@ fn print_summary(report: &Report, whole: bool) {
     if whole {
         outln!("{} on {}", report.model, report.device);
     }
-    for (name, speed) in [("prefill", &report.prefill), ("decode", &report.decode)] {
+    let speeds = [
+        ("prefill", &report.prefill),
+        ("decode", &report.decode),
+        ("step", &report.step),
+    ];
+    for (name, speed) in speeds {
         if let Some(speed) = speed {
             outln!(
                 "{name:<8} {:>6} tokens  {:>10.1} tokens/s",
@@ -323,6 +369,12 @@ fn print_summary(report: &Report, whole: bool) {
             mib(report.cache_bytes),
             mib(report.activation_bytes)
         );
+    }
+    if !report.step_table.is_empty() {
+        outln!("\nin one LoRA step\n{}", report.step_table.trim_end());
+    }
+    if let Some(peak) = report.peak_device_bytes {
+        outln!("peak     {:.0} MiB on the device", mib(peak));
     }
     if let Some(peak) = report.peak_rss_bytes {
         outln!("peak     {:.0} MiB resident", mib(peak));

@@ -1,5 +1,8 @@
 //! Putting a model's weights on a device.
 
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
 use super::{Layer, Linear, Transformer};
 use crate::engine::{DType, Device, EngineError, Tensor, Weight, mib};
 use crate::kernels::quant::dequantize_row;
@@ -33,6 +36,7 @@ impl Transformer {
             file,
             config: &config,
             done: 0,
+            used: HashSet::new(),
             progress,
         };
         let layers = (0..config.layers)
@@ -45,6 +49,7 @@ impl Transformer {
         } else {
             Some(loader.weight(Role::Output, config.vocab, config.hidden)?)
         };
+        loader.refuse_unused()?;
         Ok(Transformer {
             embedding,
             output_norm,
@@ -55,19 +60,25 @@ impl Transformer {
     }
 
     /// A model of this shape with random weights, for benchmarks. Layers share their weights'
-    /// values, not their memory.
+    /// values, not their memory. `progress` hears of every weight, and ends it with its error.
     pub fn random(
         device: &Device,
         config: ModelConfig,
         dtype: DType,
+        progress: &dyn Fn() -> Result<(), EngineError>,
     ) -> Result<Transformer, ModelError> {
         let c = &config;
+        let known: RefCell<HashMap<(usize, usize), Vec<u8>>> = RefCell::default();
         let weight = |rows: usize, cols: usize| {
+            progress()?;
             // The embedding's width may not be whole blocks of the large types.
             let whole = cols.is_multiple_of(dtype.block_len());
             let dtype = if whole { dtype } else { DType::Q8_0 };
-            let bytes = random_weight(dtype, rows, cols, (rows + cols) as u64);
-            device.weight_of(&bytes, dtype, rows, cols, "random weights")
+            let mut known = known.borrow_mut();
+            let bytes = known
+                .entry((rows, cols))
+                .or_insert_with(|| random_weight(dtype, rows, cols, (rows + cols) as u64));
+            device.weight_of(bytes, dtype, rows, cols, "random weights")
         };
         let norm = |cols: usize| device.tensor_of(DType::F32, &vec![1f32; cols], "a random norm");
         let linear = |rows, cols| weight(rows, cols).map(|weight| Linear { weight, bias: None });
@@ -105,6 +116,8 @@ struct Loader<'a> {
     file: &'a WeightFile,
     config: &'a ModelConfig,
     done: u64,
+    /// Names of the tensors that were loaded.
+    used: HashSet<String>,
     progress: &'a mut dyn FnMut(u64) -> Result<(), EngineError>,
 }
 
@@ -158,9 +171,26 @@ impl Loader<'_> {
             cols,
             &tensor.name,
         )?;
+        self.used.insert(tensor.name);
         self.done += size;
         (self.progress)(self.done)?;
         Ok(weight)
+    }
+
+    /// A layer's tensor that plays no part would be left out silently, and every number be wrong.
+    fn refuse_unused(&self) -> Result<(), ModelError> {
+        let unused = self.file.tensors().find(|tensor| {
+            let name = tensor.name.as_str();
+            // Angles that old checkpoints carry along: the config gives them.
+            let known = name.ends_with(".rotary_emb.inv_freq");
+            let of_a_layer = name.starts_with("blk.") || name.starts_with("model.layers.");
+            of_a_layer && !known && !self.used.contains(name)
+        });
+        let Some(tensor) = unused else { return Ok(()) };
+        let field = format!("tensor '{}'", tensor.name);
+        let detail = "plays no part in this architecture as it is run here, so that leaving it out \
+                      would give wrong numbers; use another model";
+        Err(ModelError::field(self.file.path(), field, detail))
     }
 
     fn norm(&mut self, role: Role, cols: usize) -> Result<Tensor, ModelError> {
@@ -187,6 +217,8 @@ impl Loader<'_> {
         let mut values = vec![0f32; cols];
         dequantize_row(tensor.dtype, &tensor.map[tensor.range.clone()], &mut values);
         values.iter_mut().for_each(|v| *v += shift);
-        Ok(self.device.tensor_of(DType::F32, &values, &tensor.name)?)
+        let vector = self.device.tensor_of(DType::F32, &values, &tensor.name)?;
+        self.used.insert(tensor.name);
+        Ok(vector)
     }
 }
