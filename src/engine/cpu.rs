@@ -133,13 +133,6 @@ impl<'a> CpuCall<'a> {
             .mat_mut()
     }
 
-    /// Takes a written binding of `u32` elements that is always bound and dense.
-    pub fn u32_mut(&mut self, index: usize) -> &'a mut [u32] {
-        self.take(index)
-            .expect("a required binding is always bound")
-            .slice_mut()
-    }
-
     /// Takes a weight.
     pub fn rows(&mut self, index: usize) -> Rows<'a> {
         self.take(index)
@@ -388,18 +381,22 @@ impl CpuDevice {
         self.claim(buffer);
         let (start, len) = if tensor.dtype.is_plain() {
             let size = tensor.dtype.block_bytes();
-            (tensor.offset * size, tensor.span() * size)
+            (
+                tensor.offset.saturating_mul(size),
+                tensor.span().saturating_mul(size),
+            )
         } else {
             let row = tensor
                 .dtype
                 .row_bytes(tensor.stride)
                 .expect("whole blocks, checked at upload");
             (
-                tensor.offset / tensor.stride.max(1) * row,
-                tensor.rows * row,
+                (tensor.offset / tensor.stride.max(1)).saturating_mul(row),
+                tensor.rows.saturating_mul(row),
             )
         };
-        assert!(start + len <= buffer.bytes(), "view outside its buffer");
+        let inside = start.saturating_add(len) <= buffer.bytes();
+        assert!(inside, "view outside its buffer");
         // SAFETY: in bounds by the assertion; exclusive where written by the caller's promise.
         // `Mapped` memory is never opened for writing: weights are only ever bound as `Read`.
         let bytes = unsafe {

@@ -67,10 +67,11 @@ impl RunOptions<'_> {
 
 /// A recording with memory for its temporaries, ready to run any number of times.
 pub struct Program {
-    pub recording: Recording,
-    pub plan: Plan,
-    pub slots: Vec<Buffer>,
-    pub gpu: Option<GpuProgram>,
+    // Hidden, since executors trust that slots which are alive together are apart.
+    pub(crate) recording: Recording,
+    pub(crate) plan: Plan,
+    pub(crate) slots: Vec<Buffer>,
+    pub(crate) gpu: Option<GpuProgram>,
 }
 
 impl Program {

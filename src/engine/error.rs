@@ -25,7 +25,7 @@ pub enum EngineError {
         wanted_mib: u64,
     },
     #[error(
-        "{device}: {what} needs {needed_mib} MiB and {available_mib} MiB are available; {advice}"
+        "{device}: {needed_mib} MiB are needed for {what} and {available_mib} MiB are available; {advice}"
     )]
     WillNotFit {
         device: String,

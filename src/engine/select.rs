@@ -78,7 +78,7 @@ pub fn open(options: &SelectOptions) -> Result<Opened> {
         DeviceChoice::Named(name) => {
             gpu(Choice::Name(name.clone()), format!("asked for as '{name}'"))
         }
-        DeviceChoice::Auto => match automatic(&list_adapters()) {
+        DeviceChoice::Auto => match automatic(&list_adapters(options.precision)) {
             (Some(index), why) => gpu(Choice::Index(index), why)
                 .or_else(|error| Ok(cpu(format!("the GPU would not open: {error}")))),
             (None, why) => Ok(cpu(why)),

@@ -129,7 +129,9 @@ impl Tensor {
         if self.is_empty() {
             0
         } else {
-            (self.rows - 1) * self.stride + self.cols
+            let gaps = (self.rows - 1).checked_mul(self.stride);
+            let span = gaps.and_then(|gaps| gaps.checked_add(self.cols));
+            span.expect("a view larger than any memory")
         }
     }
 

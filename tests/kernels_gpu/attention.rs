@@ -21,7 +21,9 @@ proptest! {
     fn attention_agrees(
         rows in prop_oneof![1usize..4, 15usize..18, 30usize..36, 63usize..70],
         kv_heads in 1usize..3, group in 1usize..4,
-        head_dim in prop::sample::select(vec![1usize, 6, 8, 20, 32, 64, 80, 96, 128, 256]),
+        head_dim in prop::sample::select(vec![
+            1usize, 6, 8, 20, 32, 64, 80, 96, 128, 256, 320, 512, 516,
+        ]),
         before in prop_oneof![0usize..4, 60usize..70, 200usize..300],
         window in prop_oneof![Just(None), (1usize..5).prop_map(Some), (30usize..140).prop_map(Some)],
         aligned: bool, offset in 0usize..5, gap in 0usize..6, seed: u64,

@@ -1,6 +1,6 @@
 //! The executor's own promises: slices, cancelling, profiles, limits and typed errors.
 
-use inscribe::engine::gpu::{Choice, GpuDevice, OpenOptions, Variant, list_adapters};
+use inscribe::engine::gpu::{Choice, GpuDevice, OpenOptions, Precision, Variant, list_adapters};
 use inscribe::engine::{
     Access, Arena, Binding, CancelToken, DType, Device, EngineError, Kernel, Profile, Recording,
     RunOptions, Tensor,
@@ -261,7 +261,7 @@ fn a_view_too_large_to_bind_is_an_error_with_its_size_and_a_way_out() {
 
 #[test]
 fn devices_are_found_by_number_and_name() {
-    let adapters = list_adapters();
+    let adapters = list_adapters(Precision::Exact);
     assert!(!adapters.is_empty());
     for adapter in &adapters {
         assert!(!adapter.name.is_empty() && adapter.max_binding_bytes >= 128 << 20);
@@ -340,7 +340,7 @@ fn a_shader_that_fails_is_an_error_that_names_it() {
         cpu_joins: false,
         // Four bindings where the kernel declares one.
         gpu: |_, _| Variant::portable("gated", [1; 3]),
-        variants: Vec::new,
+        variants: || vec![Variant::portable("gated", [1; 3])],
     };
     let device = open(OpenOptions::default());
     let x = device.tensor(DType::F32, 8, 8, "x").expect("memory");
@@ -363,9 +363,14 @@ fn a_shader_that_fails_is_an_error_that_names_it() {
 #[test]
 fn memory_given_back_can_be_had_again() {
     let device = open(OpenOptions::default());
-    let before = device.available_bytes();
+    let Device::Gpu(gpu) = &device else {
+        unreachable!()
+    };
+    assert_eq!(gpu.given_bytes(), 0);
     let x = device.alloc(1 << 20, "x").expect("memory");
-    assert_eq!(device.available_bytes(), before.map(|b| b - (1 << 20)));
+    assert_eq!(gpu.given_bytes(), 1 << 20);
     drop(x);
-    assert_eq!(device.available_bytes(), before);
+    assert_eq!((gpu.given_bytes(), gpu.most_given_bytes()), (0, 1 << 20));
+    let (all, free) = (gpu.memory_bytes(), device.available_bytes());
+    assert!(free <= all, "{free:?} of {all:?} are free");
 }

@@ -144,12 +144,15 @@ fn wide_tiles_agree() {
         cap: TierCap::Subgroups,
         ..OpenOptions::default()
     });
-    for (dtype, cols) in [
+    // Columns that vectors can be loaded from, and some of which they cannot.
+    let plain = [
         (DType::F32, 17),
         (DType::F32, 36),
-        (DType::Q4_1, 32),
+        (DType::F16, 17),
         (DType::F16, 20),
-    ] {
+    ];
+    let blocks = DType::WEIGHTS.map(|dtype| (dtype, dtype.block_len().max(32)));
+    for (dtype, cols) in plain.into_iter().chain(blocks) {
         large_product(&device, dtype, cols, sum_tolerance(cols)).unwrap_or_else(|e| panic!("{e}"));
     }
 }

@@ -5,7 +5,7 @@ use std::thread;
 
 use inscribe::engine::Device;
 use inscribe::engine::cpu::CpuDevice;
-use inscribe::engine::gpu::{AdapterKind, list_adapters};
+use inscribe::engine::gpu::{AdapterKind, Precision, list_adapters};
 use inscribe::engine::select::DeviceChoice;
 use inscribe::memory::store::Unfinished;
 use inscribe::model::hub::{Cache, KNOWN};
@@ -32,7 +32,7 @@ pub fn survey(memories: &Path, cache: Option<&Path>, model: &str) -> Survey {
 }
 
 fn devices(threads: usize) -> Vec<DeviceInfo> {
-    let adapters = list_adapters();
+    let adapters = list_adapters(Precision::Exact);
     let any = adapters.iter().any(|a| a.automatic);
     let gpus = adapters.into_iter().map(|adapter| DeviceInfo {
         choice: DeviceChoice::Index(adapter.index),

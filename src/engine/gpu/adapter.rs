@@ -78,8 +78,8 @@ pub struct AdapterReport {
     pub automatic: bool,
 }
 
-/// Every adapter of this machine.
-pub fn list_adapters() -> Vec<AdapterReport> {
+/// Every adapter of this machine, with what it would run at `precision`.
+pub fn list_adapters(precision: Precision) -> Vec<AdapterReport> {
     let adapters = enumerate(&instance(false));
     let automatic = automatic(&adapters);
     adapters
@@ -97,7 +97,7 @@ pub fn list_adapters() -> Vec<AdapterReport> {
                     adapter,
                     features(adapter, TierCap::Full),
                     &limits,
-                    Precision::Exact,
+                    precision,
                     TierCap::Full,
                 ),
                 timestamps: adapter.features().contains(Features::TIMESTAMP_QUERY),
@@ -118,7 +118,8 @@ pub(super) fn find(choice: &Choice, checked: bool) -> Result<Adapter> {
             detail: match adapters.as_slice() {
                 [] => "no driver answered".to_owned(),
                 _ => format!(
-                    "none of these is a discrete or an integrated GPU: {}",
+                    "none of these is a discrete or an integrated GPU, and software is only used \
+                     when its number or name is given: {}",
                     names(&adapters)
                 ),
             },

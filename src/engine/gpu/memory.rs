@@ -16,13 +16,27 @@ use crate::engine::tensor::{Buffer, Place, Shard, Tensor, Weight};
 pub struct GpuBuffer {
     pub(super) buffer: wgpu::Buffer,
     bytes: u64,
-    /// Bytes the device has given out; this buffer's are among them.
-    given: Arc<AtomicU64>,
+    given: Arc<Given>,
+}
+
+/// Bytes a device has given out.
+#[derive(Default)]
+pub(super) struct Given {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Given {
+    fn add(&self, bytes: u64) {
+        let now = self.now.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.most.fetch_max(now, Ordering::Relaxed);
+    }
 }
 
 impl Drop for GpuBuffer {
     fn drop(&mut self) {
-        self.given.fetch_sub(self.buffer.size(), Ordering::Relaxed);
+        let size = self.buffer.size();
+        self.given.now.fetch_sub(size, Ordering::Relaxed);
     }
 }
 
@@ -82,8 +96,18 @@ impl GpuDevice {
     }
 
     fn not_given(&self) -> Option<u64> {
-        let given = self.given.load(Ordering::Relaxed);
+        let given = self.given_bytes();
         self.memory_bytes.map(|all| all.saturating_sub(given))
+    }
+
+    /// Bytes of the buffers in use.
+    pub fn given_bytes(&self) -> u64 {
+        self.given.now.load(Ordering::Relaxed)
+    }
+
+    /// The most they ever were.
+    pub fn most_given_bytes(&self) -> u64 {
+        self.given.most.load(Ordering::Relaxed)
     }
 
     /// Zeroed memory; `what` names it if there is not enough.
@@ -119,7 +143,7 @@ impl GpuDevice {
         }
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         let buffer = self.make_buffer(size, usage, what)?;
-        self.given.fetch_add(size, Ordering::Relaxed);
+        self.given.add(size);
         Ok(Buffer::Gpu(Arc::new(GpuBuffer {
             buffer,
             bytes,

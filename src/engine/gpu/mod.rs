@@ -1,7 +1,6 @@
 //! The GPU executor on wgpu: its own device, never a window's.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use wgpu::{Features, Limits};
@@ -57,7 +56,7 @@ pub struct GpuDevice {
     /// Whether that is the machine's own.
     shares_memory: bool,
     /// Bytes of the buffers in use.
-    given: Arc<AtomicU64>,
+    given: Arc<memory::Given>,
     max_binding_bytes: u64,
     slice_secs: f64,
     failures: Failures,

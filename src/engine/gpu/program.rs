@@ -134,6 +134,13 @@ impl GpuDevice {
     ) -> Result<DispatchStep> {
         let kernel = dispatch.kernel;
         let variant = (kernel.gpu)(dispatch, &self.tier);
+        debug_assert!(
+            (kernel.variants)()
+                .iter()
+                .any(|v| (v.shader, &v.defs) == (variant.shader, &variant.defs)),
+            "{}: a variant that is validated nowhere: {variant:?}",
+            kernel.name
+        );
         self.check_needs(&variant)?;
         let pipeline = self
             .pipelines

@@ -2,26 +2,28 @@
 //!
 //! Each twin picks the best code its processor can run. The plain loops in the reference
 //! functions are what the tests hold every faster path against.
+//!
+//! Only the level itself is public: what takes a level trusts it to be one that the processor has.
 
-pub mod simd;
+mod simd;
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod exp;
 mod narrow;
 mod product;
-pub mod rows;
-pub mod rows_back;
+pub(crate) mod rows;
+pub(crate) mod rows_back;
 mod scratch;
 #[cfg(target_arch = "x86_64")]
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod unpack;
 
-pub mod attention;
-pub mod matmul;
-pub mod matmul_back;
-pub mod outer;
+pub(crate) mod attention;
+pub(crate) mod matmul;
+pub(crate) mod matmul_back;
+pub(crate) mod outer;
 
 pub use simd::Simd;
 
