@@ -29,7 +29,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
-    let adapters = list_adapters();
+    let adapters = list_adapters(app.precision());
     let cpu = CpuDevice::new(app.threads());
     let (index, why) = select::automatic(&adapters);
     let chosen = index.and_then(|i| adapters.iter().find(|a| a.index == i));

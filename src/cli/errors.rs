@@ -16,6 +16,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         // The reader (`| head`) has seen enough.
         return ExitCode::SUCCESS;
     }
+    super::out::end_line();
     errln!("error: {}", one_line(error));
     if let Some(hint) = hint(error) {
         errln!("hint: {hint}");

@@ -36,6 +36,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, Parser, Subcommand};
 use indicatif::ProgressBar;
 use inscribe::engine::CancelToken;
+use inscribe::engine::gpu::Precision;
 use inscribe::model::hub::{Cache, PullEvent, Puller, Watch};
 use inscribe::model::locate;
 
@@ -154,6 +155,15 @@ impl Context {
     pub fn note(&self, text: &str) {
         if !self.global.quiet {
             errln!("{text}");
+        }
+    }
+
+    /// Whether products may round their factors, on a GPU that is faster so.
+    pub fn precision(&self) -> Precision {
+        if self.global.fast {
+            Precision::Fast
+        } else {
+            Precision::Exact
         }
     }
 

@@ -1,12 +1,11 @@
 //! `inscribe models`: the models known by name and those in the cache.
 
-use std::io::Write;
-
 use clap::Subcommand;
 use inscribe::model::hub::{Cache, CachedModel, DEFAULT, KNOWN, known};
 use inscribe::model::locate::LocateError;
 use serde::Serialize;
 
+use super::out::outln;
 use super::{Context, print_json, progress::size};
 
 /// List the models known by name and those that are here, or remove one
@@ -97,7 +96,6 @@ fn rows(cache: &Cache) -> Vec<Row> {
 fn print_table(cache: &Cache) -> anyhow::Result<()> {
     let rows = rows(cache);
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
-    let mut out = std::io::stdout().lock();
     for row in &rows {
         let state = if row.path.is_some() {
             "here"
@@ -107,27 +105,22 @@ fn print_table(cache: &Cache) -> anyhow::Result<()> {
         let mark = if row.default { "  (default)" } else { "" };
         let licence = row.licence.unwrap_or("see its hub page");
         let size = size(row.bytes);
-        writeln!(
-            out,
-            "{:width$}  {state:7}  {size:>8}  {licence}{mark}",
-            row.name
-        )?;
+        outln!("{:width$}  {state:7}  {size:>8}  {licence}{mark}", row.name);
         if let Some(description) = row.description {
-            writeln!(out, "    {description}")?;
+            outln!("    {description}");
         }
         if let Some(path) = &row.path {
-            writeln!(out, "    {path}")?;
+            outln!("    {path}");
         }
     }
-    writeln!(out, "\nThe cache is {}", cache.root().display())?;
+    outln!("\nThe cache is {}", cache.root().display());
     let unfinished = cache.partial_bytes();
     if unfinished > 0 {
         let (size, folder) = (size(unfinished), cache.partial());
-        writeln!(
-            out,
+        outln!(
             "Unfinished pulls hold {size} in {} (safe to delete)",
             folder.display()
-        )?;
+        );
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A line of results on standard output.
 macro_rules! outln {
@@ -15,9 +16,28 @@ macro_rules! errln {
 
 pub(crate) use {errln, outln};
 
+/// Whether what was printed last did not end its line.
+static IN_LINE: AtomicBool = AtomicBool::new(false);
+
+/// Prints a piece of text that comes bit by bit.
+pub fn piece(text: &str) {
+    result(format_args!("{text}"));
+    if !text.is_empty() {
+        IN_LINE.store(!text.ends_with('\n'), Ordering::Relaxed);
+    }
+}
+
+/// Ends a line that an error would else go on with.
+pub fn end_line() {
+    if IN_LINE.load(Ordering::Relaxed) {
+        result(format_args!("\n"));
+    }
+}
+
 /// Prints results at once. Where nobody reads any more (`| head`), the program ends quietly; a
 /// result that cannot be written ends it with an error.
 pub fn result(text: Arguments<'_>) {
+    IN_LINE.store(false, Ordering::Relaxed);
     let mut out = io::stdout().lock();
     if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
         super::keys::restore();

@@ -1,11 +1,10 @@
 //! `inscribe pull`: fetches a model into the cache and prints its path.
 
-use std::io::Write;
-
 use clap::ValueEnum;
 use inscribe::model::hub::{self, Cache, Puller, Setup, Source};
 use inscribe::model::locate::{self, ModelSpec};
 
+use super::out::outln;
 use super::{Context, progress};
 
 /// Fetch a model into the cache and print where it is
@@ -82,6 +81,6 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
         }
     }
     let path = context.obtain(&spec, &puller)?;
-    writeln!(std::io::stdout(), "{}", path.display())?;
+    outln!("{}", path.display());
     Ok(())
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use inscribe::engine::gpu::Precision;
 use inscribe::engine::select::{self, DeviceChoice, SelectOptions};
 use inscribe::engine::{Device, Profile};
 use inscribe::memory::{Memory, fingerprint};
@@ -46,12 +45,11 @@ impl Loaded {
 
 /// Finds (or fetches) a model, opens the device and puts the weights on it.
 pub fn load(spec: &str, app: &Context) -> Result<Loaded> {
-    // A wrong device name should not wait for a model to be fetched.
-    device_choice(app)?;
-    let started = std::time::Instant::now();
-    let path = app.model_path(spec)?;
-    let model = Model::open(&path)?;
+    // First, since a wrong device name should not wait for a model to be fetched.
     let device = open_device(app)?;
+    let path = app.model_path(spec)?;
+    let started = std::time::Instant::now();
+    let model = Model::open(&path)?;
     let bar = app.counter("loading", model.file.total_bytes() >> 20, "MiB");
     let transformer = Transformer::load(&device, &model.file, model.config.clone(), &mut |done| {
         bar.set_position(done >> 20);
@@ -73,11 +71,7 @@ pub fn open_device(app: &Context) -> Result<Device> {
     let options = SelectOptions {
         choice,
         threads: app.threads(),
-        precision: if app.global.fast {
-            Precision::Fast
-        } else {
-            Precision::Exact
-        },
+        precision: app.precision(),
         cache_dir: Cache::open()
             .ok()
             .map(|cache| cache.root().join("pipelines")),
@@ -131,10 +125,12 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>> {
             .context("cannot read standard input")?;
         return Ok(bytes);
     }
-    std::fs::read(path).with_context(|| {
-        let name = path.display();
-        format!("{name}: cannot be read; check the path and its permissions")
-    })
+    let name = path.display();
+    if path.is_dir() {
+        bail!("{name} is a folder; name a file in it");
+    }
+    std::fs::read(path)
+        .with_context(|| format!("{name}: cannot be read; check the path and its permissions"))
 }
 
 /// A document of any format that can be read, with what its reader should know said.
@@ -213,5 +209,5 @@ pub fn ignore_broken_pipe(error: io::Error) -> Result<()> {
 
 /// Prints a piece of an answer at once.
 pub fn print_piece(piece: &str) {
-    super::out::result(format_args!("{piece}"));
+    super::out::piece(piece);
 }

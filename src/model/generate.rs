@@ -52,12 +52,13 @@ pub fn generate(
     let prefill_secs = started.elapsed().as_secs_f64();
     let mut sampler = Sampler::new(options.sample.clone());
     let mut seen = prompt.to_vec();
-    let mut stream = tokenizer.decode_stream(prompt);
+    // Control tokens are no text: a reader should not see their names.
+    let mut stream = tokenizer.decode_stream(prompt).without_special();
     let mut out = Streamed::new(&options.stop, on_text);
     let mut ids = Vec::new();
     let decoding = Instant::now();
     let ended = loop {
-        if ids.len() >= options.max_tokens {
+        if options.max_tokens == 0 {
             break Ended::MaxTokens;
         }
         let Some(id) = sampler.choose(&mut logits, &seen) else {
@@ -70,6 +71,9 @@ pub fn generate(
         seen.push(id);
         if out.push(&stream.push(id)) {
             break Ended::StopText;
+        }
+        if ids.len() >= options.max_tokens {
+            break Ended::MaxTokens;
         }
         if session.len() == session.capacity() {
             break Ended::Context;
