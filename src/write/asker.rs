@@ -75,6 +75,8 @@ pub struct Asker<'m> {
 
 /// Bytes of keys and values that are kept of a document's parts; of one part always.
 const MOST_KEPT_BYTES: u64 = 2 << 30;
+/// The same where nobody can tell what is free.
+const KEPT_BLINDLY_BYTES: u64 = 512 << 20;
 
 impl<'m> Asker<'m> {
     pub fn new(place: Place<'m>, memory: &Memory) -> Result<Asker<'m>, WriteError> {
@@ -209,10 +211,9 @@ impl<'m> Asker<'m> {
             }
             None => {
                 let bytes = place.part_bytes(own.ids.len());
-                let most = place.most_kept_bytes() / bytes.max(1);
                 // Before the next one is read: both may not fit.
-                let keep = usize::try_from(most).unwrap_or(usize::MAX).max(1) - 1;
-                self.after.drain(..self.after.len().saturating_sub(keep));
+                let stay = staying(self.after.len(), bytes, place.most_kept_bytes());
+                self.after.drain(..self.after.len() - stay);
                 let reader = place.reader(Some(&own.ids), progress)?;
                 self.after.push((part, reader));
             }
@@ -224,6 +225,12 @@ impl<'m> Asker<'m> {
         reader.hold(held)?;
         Ok(reader)
     }
+}
+
+/// How many of the readers kept stay when one more comes, each of so many bytes.
+fn staying(kept: usize, bytes: u64, most: u64) -> usize {
+    let room = usize::try_from(most / bytes.max(1)).unwrap_or(usize::MAX);
+    kept.min(room.saturating_sub(1))
 }
 
 impl<'m> Place<'m> {
@@ -240,7 +247,7 @@ impl<'m> Place<'m> {
 
     fn most_kept_bytes(&self) -> u64 {
         let free = self.device.available_bytes();
-        free.map_or(MOST_KEPT_BYTES, |free| MOST_KEPT_BYTES.min(free / 2))
+        free.map_or(KEPT_BLINDLY_BYTES, |free| MOST_KEPT_BYTES.min(free / 2))
     }
 
     fn reader(
@@ -265,5 +272,20 @@ impl<'m> Place<'m> {
         let frame = Frame::new(self.model)?;
         let (room, options) = (self.room(), self.options);
         Reader::of_memory(self.device, self.transformer, frame, memory, room, options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_readers_stay_and_the_next_always_has_room() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!(staying(5, GIB, 2 * GIB), 1);
+        assert_eq!(staying(3, 3 * GIB, 2 * GIB), 0);
+        assert_eq!(staying(2, 1 << 20, 2 * GIB), 2);
+        assert_eq!(staying(40, GIB / 4, 2 * GIB), 7);
+        assert_eq!(staying(0, 0, 0), 0);
     }
 }

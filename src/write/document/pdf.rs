@@ -32,6 +32,9 @@ const STACK_BYTES: usize = 256 << 20;
 const MAX_DEPTH: usize = 32;
 /// Graphics states saved within each other; each takes about 1 KB. Pages need a few dozen.
 const MAX_STATES: usize = 8192;
+/// Numbers, names and operators of a page's content; each takes some hundreds of bytes once parsed.
+/// Text has thousands, detailed maps some hundred thousands.
+const MAX_MARKS: usize = 2_000_000;
 
 pub(super) fn read(bytes: &[u8]) -> Result<Draft, DocumentProblem> {
     let bytes = bytes.to_vec();
@@ -311,6 +314,9 @@ struct Forms<'a> {
 
 impl<'a> Forms<'a> {
     fn lead_back(&mut self, content: &[u8], resources: Option<&'a Dictionary>) -> bool {
+        if marks(content) > MAX_MARKS {
+            return true;
+        }
         let Ok(content) = Content::decode(content) else {
             return false;
         };
@@ -356,6 +362,19 @@ impl<'a> Forms<'a> {
         self.sound.insert(id);
         circle
     }
+}
+
+/// What a parser makes parts of, counted without parsing; brackets in texts count, too.
+fn marks(content: &[u8]) -> usize {
+    let mut before = b' ';
+    let mut count = 0;
+    for &byte in content {
+        let begins = !byte.is_ascii_whitespace() && byte != 0;
+        let parted = before.is_ascii_whitespace() || before == 0;
+        count += usize::from((begins && parted) || b"[]()<>/{}%".contains(&byte));
+        before = byte;
+    }
+    count
 }
 
 /// How many graphics states a content keeps at once.

@@ -19,6 +19,8 @@ use crate::write::utility;
 
 /// Bytes of keys and values that are kept of segments that wait for their steps.
 const MOST_KEPT_BYTES: u64 = 2 << 30;
+/// The same where nobody can tell what is free.
+const KEPT_BLINDLY_BYTES: u64 = 512 << 20;
 
 /// What reading a segment told.
 pub(super) struct Reading {
@@ -200,6 +202,6 @@ impl<'a> Writer<'a, '_> {
 
     fn most_waiting_bytes(&self) -> u64 {
         let free = self.job.device.available_bytes();
-        free.map_or(MOST_KEPT_BYTES, |free| MOST_KEPT_BYTES.min(free / 2))
+        free.map_or(KEPT_BLINDLY_BYTES, |free| MOST_KEPT_BYTES.min(free / 2))
     }
 }

@@ -265,6 +265,13 @@ fn states_kept_within_each_other_without_end_are_not_followed() {
 }
 
 #[test]
+fn a_page_of_millions_of_marks_is_not_parsed() {
+    let page = "q Q ".repeat(1_100_000) + &line(11, 72, 700, "Many.");
+    let document = read("a.pdf", &pdf(&[&page, &line(11, 72, 700, "Few.")])).unwrap();
+    assert_eq!(blocks(&document), ["P Few."]);
+}
+
+#[test]
 fn a_damaged_table_of_objects_is_made_anew() {
     let mut bytes = pdf(&[&line(11, 72, 700, "Found again.")]);
     let at = bytes.windows(9).position(|w| w == b"startxref").unwrap();
