@@ -6,7 +6,7 @@
 //!     [--theme light] [--model MODEL] [--budget STEPS] [--readme]
 //! ```
 //!
-//! `--readme` makes the two pictures of the README instead.
+//! `--readme` makes those of the README instead, at the settings that a first write has.
 
 #[path = "../tests/window/desk.rs"]
 mod desk;
@@ -40,7 +40,7 @@ const SIZES: [(f32, f32, f32); 5] = [
 
 const QUESTIONS: [&str; 2] = [
     "What is this document about?",
-    "Who founded the Tide House on Ostrey?",
+    "Who founded the Tide House?",
 ];
 
 struct Options {
@@ -90,7 +90,10 @@ impl Options {
             prefs.model = model.clone();
         }
         prefs.settings.budget = self.budget;
-        prefs.settings.chunk = 512;
+        if !self.readme {
+            // More chunks to see.
+            prefs.settings.chunk = 512;
+        }
         prefs
     }
 }
@@ -469,8 +472,16 @@ fn main() {
     let scene = live(&options);
     if options.readme {
         let at = SIZES[0];
-        picture(&scene, at, true, "window", written, &options.folder);
+        picture(&scene, at, true, "window", writing, &options.folder);
         picture(&scene, at, true, "window-ask", asked, &options.folder);
+        picture(
+            &scene,
+            at,
+            false,
+            "window-written",
+            written,
+            &options.folder,
+        );
         return;
     }
     let wanted = |only: &Option<String>, name: &str| {

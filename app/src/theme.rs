@@ -13,7 +13,7 @@ use eframe::egui::{self, Color32, RichText, TextStyle};
 use inscribe::write::figure::colour;
 
 pub use icons::{Icon, icon_button};
-pub use legend::{ColourScale, Map, Mark, draw_mark, hatch, keys, keys_at, legend};
+pub use legend::{ColourScale, Map, Mark, draw_mark, hatch, keys, keys_at, legend, legend_width};
 pub use palette::Palette;
 pub use style::install;
 pub use widgets::{card, centred_row, column, empty, number, primary_button, section, segmented};

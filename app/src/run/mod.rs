@@ -141,7 +141,7 @@ impl RunView {
         let left = width - right - space::M;
         let least = Strips::height(&Scales::of(self.figures(run))).max(540.0) + CARD;
         let room = ui.clip_rect().bottom() - ui.cursor().top() - 2.0;
-        let height = room.clamp(least, least.max(980.0));
+        let height = room.clamp(least, least.max(MOST_TALL));
         ui.horizontal_top(|ui| {
             ui.spacing_mut().item_spacing.x = space::M;
             ui.allocate_ui(vec2(left, height), |ui| {
@@ -154,7 +154,7 @@ impl RunView {
             ui.allocate_ui(vec2(right, height), |ui| {
                 ui.vertical(|ui| {
                     ui.spacing_mut().item_spacing.y = space::M;
-                    let detail = (height * 0.5).clamp(296.0, 420.0);
+                    let detail = (height * 0.5).clamp(296.0, 480.0);
                     let plot = height - detail - 2.0 * CARD - space::M - LOSS_HEADING + CARD;
                     self.loss_card(ui, run, plot, selection);
                     card(ui, |ui| {
@@ -170,6 +170,8 @@ impl RunView {
 
 /// What a card's margins and edges take of its height.
 const CARD: f32 = 2.0 * space::L + 2.0;
+/// Taller than this no picture says more.
+const MOST_TALL: f32 = 1240.0;
 /// The heading and the keys of the loss plot.
 const LOSS_HEADING: f32 = 78.0;
 /// A place narrower than this shows one thing under the other.

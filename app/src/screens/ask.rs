@@ -149,6 +149,10 @@ fn show_turn(
     let columns = turn.views.len().max(1);
     let gap = space::M;
     let width = (ui.available_width() - gap * (columns as f32 - 1.0)) / columns as f32;
+    // Cards of a row are as tall as the tallest of them was in the frame before.
+    let id = Id::unique(("answers", index));
+    let before: f32 = ui.data(|data| data.get_temp(id)).unwrap_or(0.0);
+    let mut tallest = 0.0f32;
     ui.horizontal_top(|ui| {
         ui.spacing_mut().item_spacing.x = gap;
         for (column, &view) in turn.views.iter().enumerate() {
@@ -163,10 +167,17 @@ fn show_turn(
                         }
                         None => coming(ui, view, turn, reading),
                     }
+                    tallest = tallest.max(ui.min_rect().height());
+                    ui.set_min_height(before);
                 });
             });
         }
     });
+    if (tallest - before).abs() > 0.5 {
+        ui.data_mut(|data| data.insert_temp(id, tallest));
+        ui.ctx()
+            .request_discard("answers stand in cards of one height");
+    }
     if let Some((turn_of, answer, token)) = *picked
         && turn_of == index
         && let Some(answered) = turn.answers.get(answer)

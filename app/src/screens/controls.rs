@@ -78,8 +78,13 @@ fn show(ui: &mut Ui, state: &State, controls: &mut Controls, settings: &mut Writ
         true => "Fewer settings",
         false => "All settings",
     };
-    if ui.add(Button::new(label).frame(false)).clicked() {
+    let more = ui.add(Button::new(label).frame(false));
+    if more.clicked() {
         controls.all = !controls.all;
+        if controls.all {
+            // They would open out of sight.
+            more.scroll_to_me(Some(Align::TOP));
+        }
     }
     if controls.all {
         all(ui, settings);

@@ -161,7 +161,7 @@ impl Teach {
         let width = ui.available_width();
         if width >= 900.0 {
             let words = (width * 0.44).min(space::PROSE);
-            let picture = (width - words - space::XXL).min(960.0);
+            let picture = (width - words - space::XXL).min(1600.0);
             ui.horizontal_top(|ui| {
                 ui.spacing_mut().item_spacing.x = space::XXL;
                 ui.allocate_ui(vec2(words, 0.0), |ui| {

@@ -1,8 +1,10 @@
 //! What colours and marks mean: colour bars with their units, and keys.
 
+use std::sync::Arc;
+
 use eframe::egui::{
-    Align2, Color32, CornerRadius, FontId, Mesh, Painter, Pos2, Rect, Response, Role, Sense, Shape,
-    Stroke, TextStyle, Ui, WidgetInfo, pos2, vec2,
+    Align2, Color32, CornerRadius, FontId, Galley, Mesh, Painter, Pos2, Rect, Response, Role,
+    Sense, Shape, Stroke, TextStyle, Ui, WidgetInfo, pos2, vec2,
 };
 
 use super::{Theme, space};
@@ -26,6 +28,17 @@ pub struct ColourScale<'a> {
 }
 
 impl ColourScale<'_> {
+    /// What stands at both ends of the bar.
+    fn ends(&self) -> (f64, f64) {
+        match self.map {
+            Map::Sequential => (self.low, self.high),
+            Map::Diverging => {
+                let most = self.low.abs().max(self.high.abs());
+                (-most, most)
+            }
+        }
+    }
+
     /// The colour of a value.
     pub fn colour(&self, theme: Theme, value: f64) -> Color32 {
         match self.map {
@@ -48,24 +61,32 @@ impl ColourScale<'_> {
 
 const BAR: f32 = 96.0;
 
+/// The words of a legend, laid out: its title, the low end and the high end.
+fn words(ui: &Ui, scale: &ColourScale<'_>) -> [Arc<Galley>; 3] {
+    let font = TextStyle::Small.resolve(ui.style());
+    let muted = Theme::of(ui).palette.muted;
+    let (low, high) = scale.ends();
+    let title = match scale.title {
+        "" => scale.unit.to_owned(),
+        title => format!("{title} ({})", scale.unit),
+    };
+    [title, short(low), short(high)]
+        .map(|text| ui.painter().layout_no_wrap(text, font.clone(), muted))
+}
+
+/// How wide a legend is.
+pub fn legend_width(ui: &Ui, scale: &ColourScale<'_>) -> f32 {
+    let words: f32 = words(ui, scale).iter().map(|text| text.size().x).sum();
+    words + BAR + 3.0 * space::S
+}
+
 /// A colour bar with its title, both ends and the unit, on one line.
 pub fn legend(ui: &mut Ui, scale: &ColourScale<'_>) -> Response {
     let theme = Theme::of(ui);
-    let font = TextStyle::Small.resolve(ui.style());
     let muted = theme.palette.muted;
-    let write = |text: String| ui.painter().layout_no_wrap(text, font.clone(), muted);
-    let title = write(format!("{} ({})", scale.title, scale.unit));
-    let (low, high) = match scale.map {
-        Map::Sequential => (scale.low, scale.high),
-        Map::Diverging => {
-            let most = scale.low.abs().max(scale.high.abs());
-            (-most, most)
-        }
-    };
-    let low_text = write(short(low));
-    let high_text = write(short(high));
-    let gap = space::S;
-    let width = title.size().x + low_text.size().x + high_text.size().x + BAR + 3.0 * gap;
+    let (low, high) = scale.ends();
+    let [title, low_text, high_text] = words(ui, scale);
+    let (gap, width) = (space::S, legend_width(ui, scale));
     let (rect, response) = ui.allocate_exact_size(vec2(width, 18.0), Sense::hover());
     let painter = ui.painter();
     let mut x = rect.left();

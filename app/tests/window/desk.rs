@@ -11,12 +11,14 @@ use eframe::egui::{self, Vec2, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use inscribe::model::hub;
+use inscribe::write::document::{Document, ReadOptions};
 use inscribe::write::settings::WriteSettings;
+use inscribe::write::synthetic::Invented;
 use inscribe_app::InscribeApp;
 use inscribe_app::app::Options;
 use inscribe_app::engine::Purpose;
 use inscribe_app::state::prefs::ThemeChoice;
-use inscribe_app::state::{Prefs, State};
+use inscribe_app::state::{OpenDocument, Prefs, State};
 
 /// Longer than anything takes on a slow machine with the tiny model.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -292,4 +294,22 @@ pub fn text(words: usize) -> String {
         }
     }
     text
+}
+
+/// A text of about so many words as the document of an invented run: its tokens are spread over it
+/// evenly.
+pub fn invented(run: &Invented, words: usize) -> OpenDocument {
+    let text = text(words);
+    let document = Document::from_bytes("mill.md", text.as_bytes(), &ReadOptions::default());
+    let document = document.expect("a text");
+    let length = document.text.len();
+    // The text has one byte a character.
+    let at = |token: usize| token * length / run.tokens;
+    let tokens = (0..run.tokens).map(|t| at(t)..at(t + 1)).collect();
+    OpenDocument {
+        tokens: Some(Arc::new(tokens)),
+        document: Arc::new(document),
+        path: None,
+        version: 9,
+    }
 }

@@ -7,12 +7,11 @@ use std::time::Duration;
 use cpu_time::ThreadTime;
 
 use eframe::egui::{Event, MouseWheelSource, MouseWheelUnit, TouchPhase, Vec2};
-use inscribe::write::document::{Document, ReadOptions};
 use inscribe::write::synthetic::{Invented, events};
 use inscribe_app::action::Screen;
-use inscribe_app::state::{OpenDocument, Run};
+use inscribe_app::state::Run;
 
-use crate::desk::{Desk, prefs, text};
+use crate::desk::{Desk, invented, prefs};
 
 /// 120 frames a second leave twice this.
 const MOST: Duration = Duration::from_millis(4);
@@ -69,27 +68,9 @@ fn text_of_a_hundred_thousand_tokens_scrolls_smoothly() {
         context: 200_000,
         ..Invented::default()
     };
-    let text = text(90_000);
-    let document = Document::from_bytes("long.md", text.as_bytes(), &ReadOptions::default());
-    let document = document.expect("a text");
-    let length = document.text.len();
-    let boundary = |at: usize| {
-        let byte = (at as u128 * length as u128 / run.tokens as u128) as usize;
-        (byte..=length)
-            .find(|&b| document.text.is_char_boundary(b))
-            .unwrap_or(length)
-    };
-    let tokens = (0..run.tokens)
-        .map(|t| boundary(t)..boundary(t + 1))
-        .collect();
     let state = &mut desk.window.state_mut().state;
     state.run = Run::of_events(Arc::new(events(&run)));
-    state.document = Some(OpenDocument {
-        tokens: Some(Arc::new(tokens)),
-        document: Arc::new(document),
-        path: None,
-        version: 9,
-    });
+    state.document = Some(invented(&run, 90_000));
     state.screen = Screen::Write;
     desk.window.run_ok();
     desk.shot("long");

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use egui_kittest::SnapshotOptions;
 use inscribe::memory::store::Asked;
-use inscribe::write::document::{Document, ReadOptions};
 use inscribe::write::synthetic::{Invented, events};
 use inscribe_app::action::{Screen, Selection};
 use inscribe_app::engine::Survey;
+use inscribe_app::state::Run;
 use inscribe_app::state::prefs::ThemeChoice;
-use inscribe_app::state::{OpenDocument, Run};
 
-use crate::desk::{Desk, prefs, text};
+use crate::desk::{Desk, invented, prefs};
 
 /// Made with Mesa's llvmpipe; edges of letters fall otherwise on other drivers.
 fn options() -> SnapshotOptions {
@@ -40,21 +39,10 @@ fn with_run(desk: &mut Desk) {
         chunk: 512,
         ..Invented::default()
     };
-    let text = text(4500);
-    let document = Document::from_bytes("mill.md", text.as_bytes(), &ReadOptions::default());
-    let document = document.expect("a text");
-    let length = document.text.len();
-    let at = |token: usize| (token * length / run.tokens).min(length);
-    let tokens = (0..run.tokens).map(|t| at(t)..at(t + 1)).collect();
     let state = &mut desk.window.state_mut().state;
     state.run = Run::of_events(Arc::new(events(&run)));
     state.prefs.settings = state.run.record.settings.clone().expect("started");
-    state.document = Some(OpenDocument {
-        tokens: Some(Arc::new(tokens)),
-        document: Arc::new(document),
-        path: None,
-        version: 9,
-    });
+    state.document = Some(invented(&run, 4500));
     state.memory_written = true;
     state.prefs.controls_open = false;
     state.selection = Selection::chunk(0, 3);

@@ -10,7 +10,9 @@ use inscribe::write::figure::format;
 use super::{Axis, Scales, outline};
 use crate::run::Preview;
 use crate::run::figures::{Cell, Figures, tick_labels};
-use crate::theme::{ColourScale, Map, Mark, Theme, draw_mark, hatch, keys_at, legend, space, text};
+use crate::theme::{
+    ColourScale, Map, Mark, Theme, draw_mark, hatch, keys_at, legend, legend_width, space, text,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Row {
@@ -94,7 +96,7 @@ impl Row {
         let at = pos2(area.left(), middle - title.size().y / 2.0);
         let title_end = at.x + title.size().x + space::S;
         ui.painter().galley(at, title, p.ink);
-        let key_width = self.key(ui, area, drawn);
+        let key_width = self.key(ui, area.with_min_x(title_end), drawn);
         let words = ui
             .painter()
             .layout_no_wrap(self.explanation().to_owned(), small, p.muted);
@@ -116,7 +118,12 @@ impl Row {
                 let id = ("key", self.title());
                 let mut child =
                     ui.new_child(UiBuilder::new().id_salt(id).max_rect(area).layout(layout));
-                legend(&mut child, &self.colours(drawn)).rect.width()
+                let mut colours = self.colours(drawn);
+                if legend_width(&child, &colours) > area.width() {
+                    // What it is stands in the tooltip of each chunk as well.
+                    colours.title = "";
+                }
+                legend(&mut child, &colours).rect.width()
             }
             Row::Steps => {
                 let mut entries = vec![
