@@ -197,3 +197,37 @@ fn the_only_step_goes_to_the_best_chunk_of_all_parts() {
         "What?",
     ]);
 }
+
+/// A long text is cut into tokens for many seconds: Ctrl-C and SIGTERM end that at once.
+#[cfg(unix)]
+#[test]
+fn cutting_a_long_text_into_tokens_is_stopped_by_a_signal() {
+    let desk = Desk::new(&"A long text of words and of numbers such as 4711. ".repeat(600_000));
+    let (model, out) = (tiny("llama"), desk.place("memory"));
+    for signal in ["-INT", "-TERM"] {
+        let mut running = command(&desk.write(&out, &model, &["--budget", "2"]));
+        let quiet = running.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut running = quiet.spawn().expect("the program starts");
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(
+            running.try_wait().expect("a state").is_none(),
+            "ended by itself"
+        );
+        let id = running.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.expect("kill").success());
+        let sent = Instant::now();
+        let ended = loop {
+            if let Some(ended) = running.try_wait().expect("a state") {
+                break ended;
+            }
+            if sent.elapsed() > Duration::from_secs(5) {
+                running.kill().expect("a running program");
+                panic!("it goes on after {signal}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        assert_eq!(ended.code(), Some(130), "{signal}");
+        assert!(!Path::new(&format!("{out}.writing")).exists());
+    }
+}
