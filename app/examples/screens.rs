@@ -361,8 +361,7 @@ fn writing(desk: &mut Desk, scene: &Scene) {
             |e| matches!(e, Event::Step(step) if step.step > half),
         );
         progress(state, Phase::Steps, half, scene.written.record.steps.len());
-        state.selection = Selection::chunk(0, 2);
-        state.scroll_to = Some(0);
+        choose(state, 2);
     });
     busy(desk, &[Task::Write]);
 }
@@ -373,10 +372,16 @@ fn written(desk: &mut Desk, scene: &Scene) {
         state.run = scene.written.clone();
         state.memory = Some("The Tide House.memory".into());
         state.memory_written = true;
-        state.selection = Selection::chunk(0, 5);
-        let chunk = &state.run.record.segments[0].chunks[5];
-        state.scroll_to = Some(chunk.text.start);
+        choose(state, 5);
     });
+}
+
+/// A chunk of the first part, or the last one there is; the text goes there.
+fn choose(state: &mut State, chunk: usize) {
+    let chunks = &state.run.record.segments[0].chunks;
+    let chunk = chunk.min(chunks.len() - 1);
+    state.scroll_to = Some(chunks[chunk].text.start);
+    state.selection = Selection::chunk(0, chunk);
 }
 
 fn trouble(desk: &mut Desk, scene: &Scene) {

@@ -167,8 +167,9 @@ fn show_turn(
                         }
                         None => coming(ui, view, turn, reading),
                     }
-                    tallest = tallest.max(ui.min_rect().height());
-                    ui.set_min_height(before);
+                    let own = ui.min_rect().height();
+                    tallest = tallest.max(own);
+                    ui.add_space((before - own).max(0.0));
                 });
             });
         }

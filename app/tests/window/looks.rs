@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use egui_kittest::SnapshotOptions;
 use inscribe::memory::store::Asked;
+use inscribe::write::reader::View;
 use inscribe::write::synthetic::{Invented, events};
 use inscribe_app::action::{Screen, Selection};
-use inscribe_app::engine::Survey;
+use inscribe_app::engine::{Answered, Survey};
 use inscribe_app::state::Run;
+use inscribe_app::state::ask::{Turn, VIEWS};
 use inscribe_app::state::prefs::ThemeChoice;
 
 use crate::desk::{Desk, invented, prefs};
@@ -50,6 +52,34 @@ fn with_run(desk: &mut Desk) {
     desk.window.run_ok();
 }
 
+/// Answers of three lengths, in cards of one height.
+fn answered() -> Turn {
+    let answer = |view, words: &str| {
+        let pieces: Vec<String> = words.split_inclusive(' ').map(str::to_owned).collect();
+        Answered {
+            view,
+            text: words.to_owned(),
+            ids: (0..pieces.len() as u32).collect(),
+            logprobs: (0..pieces.len()).map(|at| -0.7 * (at % 6) as f64).collect(),
+            pieces,
+            seconds: 1.5,
+            segment: 0,
+        }
+    };
+    let words = "The mill burnt down in winter, and nobody knew why it did so. ";
+    Turn {
+        question: "Why did it burn?".to_owned(),
+        views: VIEWS.to_vec(),
+        answers: vec![
+            answer(View::Nothing, "Nobody knew."),
+            answer(View::Memory, words),
+            answer(View::Document, &words.repeat(3)),
+        ],
+        ended: true,
+        ..Turn::default()
+    }
+}
+
 #[test]
 fn the_screens_look_as_they_did() {
     let mut failures = Vec::new();
@@ -64,6 +94,7 @@ fn the_screens_look_as_they_did() {
         with_run(&mut desk);
         shot(&mut desk, "written");
         let state = &mut desk.window.state_mut().state;
+        state.ask.turns = vec![answered()];
         state.ask.history = vec![Asked {
             question: "What burnt down?".to_owned(),
             answer: "The mill burnt down in winter, and nobody knew why.".to_owned(),
