@@ -116,25 +116,6 @@ fn scale_and_min(packed: &[u8], j: usize) -> (u8, u8) {
     }
 }
 
-/// 32 weights: `scale * level + offset`, with a scale for each half.
-pub struct Levels {
-    pub levels: [i8; 32],
-    pub scales: [f32; 2],
-    pub offset: f32,
-}
-
-/// The weights `32 j` to `32 j + 31` of a block.
-#[inline(always)]
-pub fn levels_of(dtype: DType, b: &[u8], j: usize) -> Levels {
-    let (scales, offset) = scales_of(dtype, b, j);
-    let zero = zero_of(dtype);
-    Levels {
-        levels: block_levels(dtype, b, j).map(|level| level.wrapping_sub(zero) as i8),
-        scales,
-        offset,
-    }
-}
-
 /// The level of [`block_levels`] that stands for none.
 #[inline(always)]
 pub fn zero_of(dtype: DType) -> u8 {
@@ -147,7 +128,8 @@ pub fn zero_of(dtype: DType) -> u8 {
     }
 }
 
-/// Scales and offset of [`Levels`].
+/// What makes weights `32 j` to `32 j + 31` of their levels less [`zero_of`]: a scale for each half
+/// and what is added to all.
 #[inline(always)]
 pub fn scales_of(dtype: DType, b: &[u8], j: usize) -> ([f32; 2], f32) {
     match dtype {
@@ -425,7 +407,6 @@ fn quantize_q6_k_block(values: &[f32], b: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::cpu::matmul::tests::random_weight;
     use safetensors::SafeTensors;
 
     // Made by tests/golden/make_quant_blocks.py.
@@ -455,22 +436,6 @@ mod tests {
             );
             let same = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
             assert!(same, "{bits:#06x}: {got} instead of {want}");
-        }
-    }
-
-    #[test]
-    fn levels_and_their_scales_make_the_weights() {
-        for dtype in types().filter(|t| !t.is_plain()) {
-            let block = random_weight(dtype, 1, dtype.block_len(), 7);
-            let mut weights = vec![0f32; dtype.block_len()];
-            dequantize_row(dtype, &block, &mut weights);
-            for (j, weights) in weights.chunks_exact(32).enumerate() {
-                let part = levels_of(dtype, &block, j);
-                for (i, (&weight, level)) in weights.iter().zip(part.levels).enumerate() {
-                    let made = part.scales[i / 16] * f32::from(level) + part.offset;
-                    assert_eq!(made, weight, "{dtype} {j} {i}");
-                }
-            }
         }
     }
 
