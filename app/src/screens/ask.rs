@@ -287,7 +287,7 @@ fn token_detail(ui: &mut Ui, turn: &Turn, answer: usize, answered: &Answered, to
                     ui.label(view_name(view));
                     let (rect, _) = ui.allocate_exact_size(vec2(220.0, 10.0), Sense::hover());
                     ui.painter()
-                        .rect_filled(rect, CornerRadius::same(3), theme.palette.trough);
+                        .rect_filled(rect, CornerRadius::same(3), theme.palette.border);
                     let part = (surprisal / 10.0).clamp(0.004, 1.0) as f32;
                     let filled = rect.with_max_x(rect.min.x + rect.width() * part);
                     ui.painter()
