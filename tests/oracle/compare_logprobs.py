@@ -5,6 +5,9 @@
 Both read the same GGUF; the reference dequantises it with gguf-py. The ids must be llama.cpp's, every
 log-probability within the tolerance, and the most likely token the same wherever the reference
 prefers it to the next by more than 1e-2. Exit status 1 where one of these does not hold.
+
+With `--window N` both see the local context only, blocks of N tokens after the N before them. With
+`--window 4` every product has seven rows at most, so that the code that decodes is what is compared.
 """
 
 from __future__ import annotations
@@ -67,13 +70,30 @@ def from_logits(ids: list[int], rows) -> dict[str, np.ndarray]:
     }
 
 
-def reference(model: Path, ids: list[int], cache: Path | None) -> dict[str, np.ndarray]:
-    key = hashlib.sha256(f"{model.stat().st_size} {ids}".encode()).hexdigest()[:12]
+def local_rows(loaded, ids: list[int], lead: int, window: int) -> list:
+    """The logits that predict each next token from its block and the one before it."""
+    body, rows = ids[lead:], []
+    for start in range(0, len(body), window):
+        end = min(len(body), start + window)
+        context = ids[:lead] + body[max(0, start - window):end]
+        logits = list(gguf_reference.logits_of(loaded, context))
+        first = len(context) - (end - start)
+        rows += logits[max(first - 1, 0):len(context) - 1]
+    # What follows the last token is not compared.
+    return [*rows, rows[-1]]
+
+
+def reference(model: Path, ids: list[int], lead: int, window: int | None,
+              cache: Path | None) -> dict[str, np.ndarray]:
+    what = f"{model.stat().st_size} {ids}" + (f" {lead} {window}" if window else "")
+    key = hashlib.sha256(what.encode()).hexdigest()[:12]
     path = cache / f"{model.stem}-{len(ids)}-{key}.npz" if cache else None
     if path and path.exists():
         return dict(np.load(path))
     loaded = gguf_reference.load(model)
-    found = from_logits(ids, gguf_reference.logits_of(loaded, ids))
+    rows = (local_rows(loaded, ids, lead, window) if window
+            else gguf_reference.logits_of(loaded, ids))
+    found = from_logits(ids, rows)
     if path:
         cache.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(path, **found)
@@ -141,6 +161,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=700)
     parser.add_argument("--inscribe", default="target/release/inscribe", metavar="BINARY")
     parser.add_argument("--tolerance", type=float, help="default: 2e-3 on cpu, 5e-3 elsewhere")
+    parser.add_argument("--window", type=int, help="local context of this many tokens")
     parser.add_argument("--cache", type=Path, help="a folder that keeps the reference's numbers")
     parser.add_argument("--llama-cpp", action="store_true",
                         help="compare llama.cpp instead, over the weights dequantised to f32")
@@ -151,10 +172,14 @@ def main() -> None:
 
     # newline="" keeps the text as it is: the ids depend on it.
     with args.text.open(encoding="utf-8-sig", newline="") as file:
-        text, ids = first_tokens(tokenizer_of(args.model), file.read(), args.tokens)
+        llm = tokenizer_of(args.model)
+        text, ids = first_tokens(llm, file.read(), args.tokens)
     if args.text_out:
         args.text_out.write_bytes(text.encode())
-    expected = reference(args.model, ids, args.cache)
+    lead = int(ids[0] == llm.token_bos())
+    expected = reference(args.model, ids, lead, args.window, args.cache)
+    if args.window:
+        args.extra += ["--window", str(args.window)]
     if args.llama_cpp:
         # It looks GELU up in an f16 table, which costs Gemma 4e-3; the others are within 2e-4.
         theirs = by_llama_cpp(args.model, ids)
