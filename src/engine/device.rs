@@ -160,6 +160,14 @@ impl Device {
         }
     }
 
+    /// Bytes that one binding may have: larger tensors lie in several.
+    pub fn max_binding_bytes(&self) -> u64 {
+        match self {
+            Device::Cpu(_) => u64::MAX,
+            Device::Gpu(device) => device.max_binding_bytes(),
+        }
+    }
+
     /// Zeroed memory; `what` names it if there is not enough.
     pub fn alloc(&self, bytes: u64, what: &str) -> Result<Buffer> {
         match self {

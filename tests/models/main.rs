@@ -25,6 +25,11 @@ fn cpu() -> Device {
 
 /// The adapter that `INSCRIBE_TEST_ADAPTER` names, else the first, software rasterisers included.
 fn gpu() -> Device {
+    gpu_with(None)
+}
+
+/// The same, with weights and caches in parts of so many bytes.
+fn gpu_with(max_binding_bytes: Option<u64>) -> Device {
     let choice = match std::env::var("INSCRIBE_TEST_ADAPTER") {
         Ok(name) => name
             .parse()
@@ -34,6 +39,7 @@ fn gpu() -> Device {
     let options = OpenOptions {
         choice,
         checked: true,
+        max_binding_bytes,
         ..OpenOptions::default()
     };
     Device::open_gpu(&options).unwrap_or_else(|e| {
@@ -188,6 +194,24 @@ fn pieces_and_greedy_text_on_the_gpu() {
     for name in MODELS {
         check_pieces_and_greedy(&device, name);
     }
+}
+
+/// As where a binding is too small for a weight, or for all heads of a layer's keys.
+#[test]
+fn parts_give_what_the_whole_gives() {
+    let device = gpu_with(Some(2 << 10));
+    let mut parts = Vec::new();
+    for name in MODELS {
+        check_pieces_and_greedy(&device, name);
+        let model = load(&device, name);
+        let heads = model.config.kv_heads;
+        parts.push((session(&device, &model).cache().parts(), heads));
+    }
+    assert!(
+        parts.iter().all(|(parts, heads)| parts == heads),
+        "{parts:?}"
+    );
+    assert!(parts.iter().any(|(parts, _)| *parts > 1), "{parts:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Gradients and steps against PyTorch's autograd and PEFT.
 
 use crate::golden::{Golden, Order, key, reorder};
-use crate::rig::{cpu, gpu, load};
+use crate::rig::{cpu, gpu, gpu_with, load};
 use crate::steps::{
     adamw, after_prefix, assert_losses, assert_near, frozen, frozen_cache, learn, lora_trainer,
     sequence, trainer,
@@ -203,6 +203,12 @@ macro_rules! on_both {
             })*
         }
     };
+}
+
+#[test]
+fn lora_against_a_cache_in_parts() {
+    let device = gpu_with(Some(1 << 10));
+    MODELS.iter().for_each(|model| check_frozen(&device, model));
 }
 
 on_both! {

@@ -16,6 +16,11 @@ pub fn cpu() -> Device {
 
 /// The adapter that `INSCRIBE_TEST_ADAPTER` names, else the first, software rasterisers included.
 pub fn gpu() -> Device {
+    gpu_with(None)
+}
+
+/// The same, with weights and caches in parts of so many bytes.
+pub fn gpu_with(max_binding_bytes: Option<u64>) -> Device {
     let choice = match std::env::var("INSCRIBE_TEST_ADAPTER") {
         Ok(name) => name
             .parse()
@@ -25,6 +30,7 @@ pub fn gpu() -> Device {
     let options = OpenOptions {
         choice,
         checked: true,
+        max_binding_bytes,
         ..OpenOptions::default()
     };
     Device::open_gpu(&options).unwrap_or_else(|e| {

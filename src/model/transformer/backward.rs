@@ -255,22 +255,27 @@ impl Transformer {
         let at = inputs.positions;
         let angles = inputs.attend.angles().of(index);
         let shape = self.attention_shape(index);
-        let stats = rec.temp(DType::F32, rows, 2 * c.heads);
         let d_rotated = rec.temp(DType::F32, rows, q_width);
-        let (q, keys, values) = (&tape.rotated, &tape.keys, &tape.values);
-        attention_back_q(
-            rec,
-            q,
-            keys,
-            values,
-            at,
-            &tape.attended,
-            &d_attended,
-            &stats,
-            &d_rotated,
-            shape,
-            inputs.expected_keys,
-        );
+        let q = &tape.rotated;
+        let mut stats = Vec::with_capacity(tape.parts.len());
+        for part in &tape.parts {
+            let (cols, shape) = (part.query_cols(shape), part.shape(shape));
+            let sums = rec.temp(DType::F32, rows, 2 * shape.heads);
+            attention_back_q(
+                rec,
+                &q.col_range(cols.clone()),
+                &part.keys,
+                &part.values,
+                at,
+                &tape.attended.col_range(cols.clone()),
+                &d_attended.col_range(cols.clone()),
+                &sums,
+                &d_rotated.col_range(cols),
+                shape,
+                inputs.expected_keys,
+            );
+            stats.push(sums);
+        }
         let dq = rec.temp(DType::F32, rows, q_width);
         let (norm, rope) = (layer.q_norm.as_ref(), self.rope_shape(c.heads));
         rope_back(rec, &tape.q, norm, angles, at, &d_rotated, &dq, rope);
@@ -281,18 +286,21 @@ impl Transformer {
             let width = c.kv_heads * c.head_dim;
             let d_keys = rec.temp(DType::F32, rows, width);
             let dv = rec.temp(DType::F32, rows, width);
-            attention_back_kv(
-                rec,
-                q,
-                keys,
-                values,
-                at,
-                &d_attended,
-                &stats,
-                &d_keys,
-                &dv,
-                shape,
-            );
+            for (part, stats) in tape.parts.iter().zip(&stats) {
+                let (from, to) = (part.query_cols(shape), part.key_cols(c.head_dim));
+                attention_back_kv(
+                    rec,
+                    &q.col_range(from.clone()),
+                    &part.keys,
+                    &part.values,
+                    at,
+                    &d_attended.col_range(from),
+                    stats,
+                    &d_keys.col_range(to.clone()),
+                    &dv.col_range(to),
+                    part.shape(shape),
+                );
+            }
             let dk = rec.temp(DType::F32, rows, width);
             let (norm, rope) = (layer.k_norm.as_ref(), self.rope_shape(c.kv_heads));
             rope_back(rec, k, norm, angles, at, &d_keys, &dk, rope);

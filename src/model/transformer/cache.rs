@@ -1,6 +1,9 @@
 //! Keys and values that later tokens attend to, and the angles of their positions.
 
+use std::ops::Range;
+
 use crate::engine::{DType, Device, Recording, Tensor};
+use crate::kernels::attention::AttentionShape;
 use crate::model::config::ModelConfig;
 use crate::model::error::ModelError;
 
@@ -44,27 +47,66 @@ impl Angles {
     }
 }
 
+/// The keys and values of some key heads of a layer. Heads do not look at each other, so that a layer
+/// whose keys are more than one binding can hold lies in several parts.
+#[derive(Clone)]
+pub struct HeadPart {
+    pub heads: Range<usize>,
+    pub keys: Tensor,
+    pub values: Tensor,
+}
+
+impl HeadPart {
+    /// Columns of these heads among all keys or values.
+    pub fn key_cols(&self, head_dim: usize) -> Range<usize> {
+        self.heads.start * head_dim..self.heads.end * head_dim
+    }
+
+    /// Columns of the query heads that read these heads, among all queries.
+    pub fn query_cols(&self, shape: AttentionShape) -> Range<usize> {
+        let width = shape.heads / shape.kv_heads * shape.head_dim;
+        self.heads.start * width..self.heads.end * width
+    }
+
+    /// The shape of attention to these heads, in a layer of `shape`.
+    pub fn shape(&self, shape: AttentionShape) -> AttentionShape {
+        let kv_heads = self.heads.len();
+        AttentionShape {
+            heads: shape.heads / shape.kv_heads * kv_heads,
+            kv_heads,
+            ..shape
+        }
+    }
+}
+
 /// Keys and values of every layer, `capacity` rows each, and the angles of their positions. A
 /// clone shares their memory.
 #[derive(Clone)]
 pub struct Cache {
     pub capacity: usize,
-    pub(super) keys: Vec<Tensor>,
-    pub(super) values: Vec<Tensor>,
+    pub(super) layers: Vec<Vec<HeadPart>>,
     pub(super) angles: Angles,
 }
 
 impl Cache {
     /// Zeroed keys and values for `capacity` positions.
     pub fn new(device: &Device, config: &ModelConfig, capacity: usize) -> Result<Self, ModelError> {
-        let width = config.kv_heads * config.head_dim;
-        let tensor = |what| device.tensor(DType::F32, capacity, width, what);
-        let keys = (0..config.layers).map(|_| tensor("cached keys"));
-        let values = (0..config.layers).map(|_| tensor("cached values"));
+        let head_bytes = (capacity * config.head_dim * size_of::<f32>()).max(1) as u64;
+        let fitting = (device.max_binding_bytes() / head_bytes).min(config.kv_heads as u64);
+        let together = (fitting as usize).max(1);
+        let part = |first: usize| -> Result<HeadPart, ModelError> {
+            let heads = first..config.kv_heads.min(first + together);
+            let cols = heads.len() * config.head_dim;
+            Ok(HeadPart {
+                heads,
+                keys: device.tensor(DType::F32, capacity, cols, "cached keys")?,
+                values: device.tensor(DType::F32, capacity, cols, "cached values")?,
+            })
+        };
+        let layer = |_| (0..config.kv_heads).step_by(together).map(part).collect();
         Ok(Cache {
             capacity,
-            keys: keys.collect::<Result<_, _>>()?,
-            values: values.collect::<Result<_, _>>()?,
+            layers: (0..config.layers).map(layer).collect::<Result<_, _>>()?,
             angles: Angles::new(device, config, capacity)?,
         })
     }
@@ -75,11 +117,14 @@ impl Cache {
         let first = rec.temps.len();
         let cache = Cache {
             capacity,
-            keys: (0..config.layers)
-                .map(|_| rec.temp(DType::F32, capacity, width))
-                .collect(),
-            values: (0..config.layers)
-                .map(|_| rec.temp(DType::F32, capacity, width))
+            layers: (0..config.layers)
+                .map(|_| {
+                    vec![HeadPart {
+                        heads: 0..config.kv_heads,
+                        keys: rec.temp(DType::F32, capacity, width),
+                        values: rec.temp(DType::F32, capacity, width),
+                    }]
+                })
                 .collect(),
             angles: Angles {
                 tables: vec![rec.temp(DType::F32, capacity, config.head_dim)],
@@ -88,6 +133,11 @@ impl Cache {
         };
         rec.temps[first..].fill(0);
         cache
+    }
+
+    /// In how many parts each layer's keys and values lie.
+    pub fn parts(&self) -> usize {
+        self.layers.first().map_or(0, Vec::len)
     }
 
     /// Bytes a cache of `capacity` positions takes.

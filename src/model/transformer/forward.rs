@@ -3,6 +3,7 @@
 //! One code serves reading and training. Reading works in place; training keeps what the backward
 //! pass reads (see [`LayerTape`]), and the recording's plan keeps its memory alive for as long.
 
+use super::cache::HeadPart;
 use super::{Angles, Cache, Transformer};
 use crate::engine::{DType, Device, Recording, Tensor, Weight};
 use crate::kernels::attention::{AttentionShape, attention};
@@ -75,8 +76,7 @@ pub(super) struct AttentionTape {
     /// Before rotation; absent where keys are constants.
     pub k: Option<Tensor>,
     pub rotated: Tensor,
-    pub keys: Tensor,
-    pub values: Tensor,
+    pub parts: Vec<HeadPart>,
     pub attended: Tensor,
     /// What was projected, where a norm follows.
     pub out: Option<Tensor>,
@@ -188,7 +188,7 @@ impl Transformer {
             &mut lora,
         );
         // Right after the queries: the processor multiplies the same rows as one job.
-        let (k, keys, values) = self.keys_and_values(rec, place, &normed, &mut lora);
+        let (k, parts) = self.keys_and_values(rec, place, &normed, &mut lora);
         let rotated = rec.temp(DType::F32, rows, q_width);
         let (angles, at) = (inputs.attend.angles().of(index), inputs.positions);
         let q_norm = layer.q_norm.as_ref();
@@ -204,10 +204,19 @@ impl Transformer {
         );
         let attended = rec.temp(DType::F32, rows, q_width);
         let shape = self.attention_shape(index);
-        let expected = inputs.expected_keys;
-        attention(
-            rec, &rotated, &keys, &values, at, &attended, shape, expected,
-        );
+        for part in &parts {
+            let cols = part.query_cols(shape);
+            attention(
+                rec,
+                &rotated.col_range(cols.clone()),
+                &part.keys,
+                &part.values,
+                at,
+                &attended.col_range(cols),
+                part.shape(shape),
+                inputs.expected_keys,
+            );
+        }
         let norm = layer.post_attn_norm.as_ref();
         let (middle, out) = self.add_to_stream(
             rec,
@@ -225,8 +234,7 @@ impl Transformer {
             q,
             k,
             rotated,
-            keys,
-            values,
+            parts,
             attended,
             out,
             lora,
@@ -242,9 +250,9 @@ impl Transformer {
         (inputs, index): (&Inputs<'_>, usize),
         normed: &Tensor,
         lora: &mut LoraTape,
-    ) -> (Option<Tensor>, Tensor, Tensor) {
+    ) -> (Option<Tensor>, Vec<HeadPart>) {
         if let Attend::Frozen(cache) = inputs.attend {
-            return (None, cache.keys[index].clone(), cache.values[index].clone());
+            return (None, cache.layers[index].clone());
         }
         let c = &self.config;
         let layer = &self.layers[index];
@@ -258,15 +266,25 @@ impl Transformer {
         let (norm, shape) = (layer.k_norm.as_ref(), self.rope_shape(c.kv_heads));
         match inputs.attend {
             Attend::Cache(cache) => {
-                let (keys, values) = (&cache.keys[index], &cache.values[index]);
-                rope(rec, &k, norm, angles, at, keys, shape, true);
-                scatter_rows(rec, &v, at, values);
-                (Some(k), keys.clone(), values.clone())
+                let parts = &cache.layers[index];
+                for part in parts {
+                    let cols = part.key_cols(c.head_dim);
+                    let (own, shape) =
+                        (k.col_range(cols.clone()), self.rope_shape(part.heads.len()));
+                    rope(rec, &own, norm, angles, at, &part.keys, shape, true);
+                    scatter_rows(rec, &v.col_range(cols), at, &part.values);
+                }
+                (Some(k), parts.clone())
             }
             _ => {
                 let keys = rec.temp(DType::F32, rows, width);
                 rope(rec, &k, norm, angles, at, &keys, shape, false);
-                (Some(k), keys, v)
+                let part = HeadPart {
+                    heads: 0..c.kv_heads,
+                    keys,
+                    values: v,
+                };
+                (Some(k), vec![part])
             }
         }
     }
