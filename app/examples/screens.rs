@@ -269,9 +269,9 @@ fn welcome_again(desk: &mut Desk, _: &Scene) {
             is_memory,
         };
         state.prefs.recent = vec![
-            recent("/home/ada/reports/tide-house-1987.pdf", false),
-            recent("/home/ada/memories/tide-house-1987.memory", true),
-            recent("/home/ada/notes/meeting.md", false),
+            recent("reports/tide-house-1987.pdf", false),
+            recent("memories/tide-house-1987.memory", true),
+            recent("notes/meeting.md", false),
         ];
         if let Some(survey) = &mut state.survey {
             survey.unfinished = vec![UnfinishedInfo {

@@ -355,8 +355,8 @@ impl CpuDevice {
         let views = views
             .map(|(view, binding)| {
                 view.as_ref().map(|tensor| {
-                    // SAFETY: `run` holds the executor's lock, which `open` makes sure is the memory's; the recording has checked that a
-                    // written view shares its place with no other view of this launch, and
+                    // SAFETY: `run` holds the executor's lock, which `open` makes sure is the
+                    // memory's; the recording has checked that a written view shares its place with no other view of this launch, and
                     // `joining` that it shares its memory with none of a launch that joins it.
                     unsafe { self.open(program, tensor, binding.access) }
                 })

@@ -55,11 +55,17 @@ pub fn generate(
     // Control tokens are no text: a reader should not see their names.
     let mut stream = tokenizer.decode_stream(prompt).without_special();
     let mut out = Streamed::new(&options.stop, on_text);
-    let mut ids = Vec::new();
+    let mut ids: Vec<u32> = Vec::new();
     let decoding = Instant::now();
     let ended = loop {
-        if options.max_tokens == 0 {
+        if ids.len() >= options.max_tokens {
             break Ended::MaxTokens;
+        }
+        if let Some(&last) = ids.last() {
+            if session.len() == session.capacity() {
+                break Ended::Context;
+            }
+            logits = session.prefill(&[last], &mut |_, _| {})?;
         }
         let Some(id) = sampler.choose(&mut logits, &seen) else {
             return Err(ModelError::NotANumber);
@@ -72,13 +78,6 @@ pub fn generate(
         if out.push(&stream.push(id)) {
             break Ended::StopText;
         }
-        if ids.len() >= options.max_tokens {
-            break Ended::MaxTokens;
-        }
-        if session.len() == session.capacity() {
-            break Ended::Context;
-        }
-        logits = session.prefill(&[id], &mut |_, _| {})?;
     };
     if ended != Ended::StopText {
         out.push(&stream.finish());

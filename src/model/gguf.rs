@@ -101,12 +101,6 @@ impl Gguf {
             .ok_or_else(|| self.field_error(key, "is missing; the file is not a complete model"))
     }
 
-    /// A number that must be there.
-    pub fn require_u64(&self, key: &str) -> Result<u64, ModelError> {
-        self.require(key)?;
-        self.get_u64(key).map(|found| found.unwrap_or_default())
-    }
-
     /// A number that may be there.
     pub fn get_u64(&self, key: &str) -> Result<Option<u64>, ModelError> {
         self.get(key, Value::as_u64, "a whole number")

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::error::WriteError;
 use super::fit::PartWords;
 use super::frame::Frame;
-use super::reader::{Reader, View, needs_document};
+use super::reader::{Reader, View, kept_cache_bytes, needs_document};
 use super::settings::WriteSettings;
 use super::statistics;
 use crate::engine::Device;
@@ -72,11 +72,6 @@ pub struct Asker<'m> {
     /// After parts of the document, the one used last at the end.
     after: Vec<(usize, Reader<'m>)>,
 }
-
-/// Bytes of keys and values that are kept of a document's parts; of one part always.
-const MOST_KEPT_BYTES: u64 = 2 << 30;
-/// The same where nobody can tell what is free.
-const KEPT_BLINDLY_BYTES: u64 = 512 << 20;
 
 impl<'m> Asker<'m> {
     pub fn new(place: Place<'m>, memory: &Memory) -> Result<Asker<'m>, WriteError> {
@@ -212,7 +207,7 @@ impl<'m> Asker<'m> {
             None => {
                 let bytes = place.part_bytes(own.ids.len());
                 // Before the next one is read: both may not fit.
-                let stay = staying(self.after.len(), bytes, place.most_kept_bytes());
+                let stay = staying(self.after.len(), bytes, kept_cache_bytes(place.device));
                 self.after.drain(..self.after.len() - stay);
                 let reader = place.reader(Some(&own.ids), progress)?;
                 self.after.push((part, reader));
@@ -243,11 +238,6 @@ impl<'m> Place<'m> {
         let config = &self.model.config;
         let capacity = tokens.saturating_add(self.room()).min(config.context);
         Cache::bytes(config, capacity)
-    }
-
-    fn most_kept_bytes(&self) -> u64 {
-        let free = self.device.available_bytes();
-        free.map_or(KEPT_BLINDLY_BYTES, |free| MOST_KEPT_BYTES.min(free / 2))
     }
 
     fn reader(

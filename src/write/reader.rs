@@ -15,6 +15,15 @@ pub fn question_room(context: usize) -> usize {
     (context / 4).min(512)
 }
 
+/// Bytes of keys and values that are kept of a document's parts, beside what the work needs.
+pub fn kept_cache_bytes(device: &Device) -> u64 {
+    const MOST: u64 = 2 << 30;
+    /// Where nobody can tell what is free.
+    const BLINDLY: u64 = 512 << 20;
+    let free = device.available_bytes();
+    free.map_or(BLINDLY, |free| MOST.min(free / 2))
+}
+
 /// What stands before a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,24 +1,22 @@
-"""A LoRA step over 1024 tokens: PyTorch and PEFT in float32 with two threads.
+"""A LoRA step over 1024 tokens: PyTorch and PEFT in float32 with two threads against `inscribe bench`,
+by turns.
 
     python tests/oracle/bench_lora_torch.py MODEL.gguf [--rounds 5] [--json OUT.json]
 
 LoRA of rank 16 on the query and output projections, mean loss over all tokens, clipping, AdamW. The
 weights are those of the file, dequantised; attention is SDPA. `--frozen SPANS` measures the step
-against a frozen cache instead: SPANS spans of eight tokens, gradients through queries only.
-`--against COMMAND` runs a command by turns with it, whose last line of output is JSON with `seconds`
-and `peak_rss_bytes`.
+against a frozen cache instead, PyTorch's alone: SPANS spans of eight tokens, gradients through queries
+only.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shlex
-import subprocess
 import time
 from pathlib import Path
 
-from paired import Worker, add, row, serve, table
+from paired import Worker, add, bench_inscribe, row, serve, table
 
 RANK = 16
 SPAN = 8
@@ -66,13 +64,6 @@ def worker(args) -> None:
     serve(measure)
 
 
-def run(command: str) -> dict:
-    done = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{command}: exit status {done.returncode}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
@@ -80,7 +71,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--frozen", type=int, default=0, metavar="SPANS")
-    parser.add_argument("--against", metavar="COMMAND")
+    parser.add_argument("--device", default="cpu", help="as inscribe's --device (default: cpu)")
+    parser.add_argument("--inscribe", default="target/release/inscribe", metavar="BINARY")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write the numbers here")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -90,11 +82,14 @@ def main() -> None:
     torch = Worker(__file__, "--worker", args.model, "--tokens", str(args.tokens),
                    "--threads", str(args.threads), "--frozen", str(args.frozen))
     name = "PyTorch + PEFT f32"
-    rows = {name: row(name)} | ({"inscribe": row("inscribe")} if args.against else {})
+    rows = {name: row(name)} | ({} if args.frozen else {"inscribe": row("inscribe")})
     for _ in range(args.rounds):
         add(rows[name], torch.ask())
-        if args.against:
-            add(rows["inscribe"], run(args.against))
+        if not args.frozen:
+            found = bench_inscribe(args.inscribe, args.model, args.device, 1, 1, "step",
+                                   ["--step", str(args.tokens)])
+            add(rows["inscribe"], {"seconds": found["step"]["seconds"][-1],
+                                   "peak_rss_bytes": found["peak_rss_bytes"] or 0})
     torch.close()
     found = table(list(rows.values()), name, args.frozen * SPAN or args.tokens)
     if args.json:

@@ -6,17 +6,7 @@ use super::*;
 fn an_unfinished_run_is_replaced_when_asked_to() {
     let desk = Desk::new(DOCUMENT);
     let (model, out) = (tiny("llama"), desk.place("memory"));
-    let mut running = command(&desk.write(&out, &model, &["--budget", "2000"]));
-    let quiet = running.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut running = quiet.spawn().expect("the program starts");
-    let checkpoint = PathBuf::from(format!("{out}.writing/checkpoint.bin"));
-    let started = Instant::now();
-    while !checkpoint.is_file() {
-        assert!(started.elapsed() < Duration::from_secs(60), "no checkpoint");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    running.kill().expect("a running program");
-    running.wait().expect("an ended program");
+    kill_at_a_checkpoint(&desk.write(&out, &model, &["--budget", "2000"]), &out);
     let error = fails(&desk.write(&out, &model, &["--budget", "2"]));
     assert!(
         error.contains("--replace") && error.contains("--resume"),

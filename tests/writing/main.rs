@@ -85,6 +85,21 @@ impl Desk {
     }
 }
 
+/// Starts a write and kills it once it has kept something.
+fn kill_at_a_checkpoint(args: &[&str], out: &str) {
+    let mut running = command(args);
+    let quiet = running.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut running = quiet.spawn().expect("the program starts");
+    let checkpoint = PathBuf::from(format!("{out}.writing/checkpoint.bin"));
+    let started = Instant::now();
+    while !checkpoint.is_file() {
+        assert!(started.elapsed() < Duration::from_secs(60), "no checkpoint");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    running.kill().expect("a running program");
+    running.wait().expect("an ended program");
+}
+
 fn adapters(memory: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     let segments = Path::new(memory).join("segments");
@@ -223,20 +238,7 @@ fn a_killed_run_goes_on_to_the_same_memory() {
         let _ = std::fs::remove_dir_all(&killed);
         let more = ["--method", method, "--budget", "120"];
         succeeds(&desk.write(&undisturbed, &model, &more));
-        let mut running = command(&desk.write(&killed, &model, &more));
-        let mut running = running
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        let checkpoint = PathBuf::from(format!("{killed}.writing/checkpoint.bin"));
-        let started = Instant::now();
-        while !checkpoint.is_file() {
-            assert!(started.elapsed() < Duration::from_secs(60), "no checkpoint");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        running.kill().expect("a running program");
-        running.wait().expect("an ended program");
+        kill_at_a_checkpoint(&desk.write(&killed, &model, &more), &killed);
         assert!(
             !Path::new(&killed).exists(),
             "half a memory stands in its place"

@@ -21,7 +21,7 @@ use super::setup;
 use kernels::{Ceilings, Effort, KernelBench, Measured};
 use step::KernelTime;
 
-/// Measure kernels against the device's ceilings, and prefill and decode speed
+/// Measure kernels against the device's ceilings, and the speed of prefill, decoding and a LoRA step
 ///
 /// GFLOP/s and GB/s stand beside the best plain matmul and the best copy measured on the same
 /// device in the same run.
@@ -256,13 +256,37 @@ fn time_model(
     model: &Transformer,
     report: &mut Report,
 ) -> Result<()> {
+    report.device = device.name().to_owned();
+    report.weight_bytes = model.weight_bytes();
+    if args.only.contains(&Part::Prefill) || args.only.contains(&Part::Decode) {
+        time_reading(args, app, device, model, report)?;
+    }
+    if args.only.contains(&Part::Step) {
+        let steps = step::measure(device, model, args.step, args.rounds, &app.cancel)?;
+        report.step = Some(Speed::new(args.step, steps.seconds));
+        (report.step_kernels, report.step_table) = (steps.kernels, steps.table);
+    }
+    if let Device::Gpu(gpu) = device {
+        report.peak_device_bytes = Some(gpu.most_given_bytes());
+    }
+    Ok(())
+}
+
+fn time_reading(
+    args: &Args,
+    app: &Context,
+    device: &Device,
+    model: &Transformer,
+    report: &mut Report,
+) -> Result<()> {
     let capacity = args.prefill + args.decode + 1;
-    if capacity > model.config.context {
+    let context = model.config.context;
+    if capacity > context {
         bail!(
-            "--prefill {} and --decode {} do not fit the model's context of {} tokens; ask for less",
+            "--prefill {} and --decode {} do not fit the model's context of {context} tokens; ask \
+             for less",
             args.prefill,
-            args.decode,
-            model.config.context
+            args.decode
         );
     }
     let options = SessionOptions {
@@ -275,11 +299,9 @@ fn time_model(
         .map(|i| (i * 7919 % vocab) as u32)
         .collect();
     let (mut prefill, mut decode) = (Vec::new(), Vec::new());
-    let reads = args.only.contains(&Part::Prefill) || args.only.contains(&Part::Decode);
+    let bar = app.counter("rounds", args.rounds as u64 + 1, "rounds");
     // The first round compiles and warms up; it is not counted.
-    let rounds = if reads { args.rounds + 1 } else { 0 };
-    let bar = app.counter("rounds", rounds as u64, "rounds");
-    for round in 0..rounds {
+    for round in 0..=args.rounds {
         session.truncate(0);
         let secs = time(&app.cancel, || {
             if args.score {
@@ -307,24 +329,9 @@ fn time_model(
         bar.set_position(round as u64 + 1);
     }
     bar.finish_and_clear();
-    if args.only.contains(&Part::Step) {
-        let steps = step::measure(device, model, args.step, args.rounds, &app.cancel)?;
-        report.step = Some(Speed::new(args.step, steps.seconds));
-        (report.step_kernels, report.step_table) = (steps.kernels, steps.table);
-    }
-    if let Device::Gpu(gpu) = device {
-        report.peak_device_bytes = Some(gpu.most_given_bytes());
-    }
-    report.device = device.name().to_owned();
-    report.prefill = args
-        .only
-        .contains(&Part::Prefill)
-        .then(|| Speed::new(args.prefill, prefill));
-    report.decode = args
-        .only
-        .contains(&Part::Decode)
-        .then(|| Speed::new(args.decode, decode));
-    report.weight_bytes = model.weight_bytes();
+    let asked = |part| args.only.contains(&part);
+    report.prefill = asked(Part::Prefill).then(|| Speed::new(args.prefill, prefill));
+    report.decode = asked(Part::Decode).then(|| Speed::new(args.decode, decode));
     report.cache_bytes =
         inscribe::model::transformer::Cache::bytes(&model.config, session.capacity());
     report.activation_bytes = session.activation_bytes();

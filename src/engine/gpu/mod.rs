@@ -130,11 +130,6 @@ impl GpuDevice {
         self.max_binding_bytes
     }
 
-    /// Keeps the compiled pipelines for the next start. Also done when the device is dropped.
-    pub fn save_pipelines(&self) {
-        self.pipelines.save();
-    }
-
     /// Gives the device up: every later call fails with `DeviceLost`.
     pub fn destroy(&self) {
         self.device.destroy();

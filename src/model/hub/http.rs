@@ -181,13 +181,12 @@ impl Client {
         partial: &Path,
         watch: &mut Watch<'_>,
     ) -> Result<bool> {
-        let resumed = length(partial) > 0;
-        let mut fruitless = 0;
         let first = length(partial);
+        let mut fruitless = 0;
         for tries in 0..TRIES {
             let before = length(partial);
             let error = match self.fetch_once(remote, partial, watch) {
-                Ok(()) => return Ok(resumed || tries > 0),
+                Ok(()) => return Ok(first > 0 || tries > 0),
                 Err(error) => error,
             };
             let grew = length(partial) > before;

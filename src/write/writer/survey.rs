@@ -4,6 +4,7 @@
 //! utility is worth wherever the document was cut. For that all segments are read before the first
 //! step; their keys and values are kept as far as there is room, and made anew for the others.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{Told, Writer, needs_utility};
@@ -14,13 +15,9 @@ use crate::write::error::WriteError;
 use crate::write::event::{ChunkSteps, ChunkUtility, Event};
 use crate::write::learn::Segment;
 use crate::write::plan;
+use crate::write::reader::kept_cache_bytes;
 use crate::write::settings::{Chunking, Method};
 use crate::write::utility;
-
-/// Bytes of keys and values that are kept of segments that wait for their steps.
-const MOST_KEPT_BYTES: u64 = 2 << 30;
-/// The same where nobody can tell what is free.
-const KEPT_BLINDLY_BYTES: u64 = 512 << 20;
 
 /// What reading a segment told.
 pub(super) struct Reading {
@@ -55,7 +52,7 @@ impl<'a> Writer<'a, '_> {
             let segment = self.begin(index, range)?;
             let mut reading = self.read_segment(&segment, self.options())?;
             let bytes = self.cache_bytes(&segment);
-            if index > 0 && self.waiting_bytes + bytes > self.most_waiting_bytes() {
+            if index > 0 && self.waiting_bytes + bytes > kept_cache_bytes(job.device) {
                 reading.cache = None;
             }
             if reading.cache.is_some() {
@@ -87,7 +84,7 @@ impl<'a> Writer<'a, '_> {
     pub(super) fn survey_again(
         &self,
         segments: &[Range<usize>],
-        told: &mut std::collections::BTreeMap<usize, Told>,
+        told: &mut BTreeMap<usize, Told>,
     ) -> Result<Vec<Share>, WriteError> {
         let mut shares = match needs_utility(self.job.settings.allocate) {
             true => Vec::new(),
@@ -198,10 +195,5 @@ impl<'a> Writer<'a, '_> {
 
     pub(super) fn cache_bytes(&self, segment: &Segment) -> u64 {
         Cache::bytes(&self.job.model.config, segment.ids.len())
-    }
-
-    fn most_waiting_bytes(&self) -> u64 {
-        let free = self.job.device.available_bytes();
-        free.map_or(KEPT_BLINDLY_BYTES, |free| MOST_KEPT_BYTES.min(free / 2))
     }
 }
