@@ -63,10 +63,8 @@ impl InscribeApp {
             Action::Resume => self.engine.control.pause(false),
             Action::Cancel => self.cancel(),
             Action::GoOn(folder) => {
-                self.state.opening = true;
                 let source = self.state.prefs.sources.get(&folder).cloned();
-                let work = FileWork::OpenUnfinished { folder, source };
-                self.engine.send_file(work);
+                self.send_open(FileWork::OpenUnfinished { folder, source });
             }
             Action::Discard(folder) => self.engine.send_file(FileWork::Discard(folder)),
             Action::Ask(question) => self.ask(question),
@@ -135,13 +133,11 @@ impl InscribeApp {
         match pending {
             PendingOpen::Path(path) => self.read(path),
             PendingOpen::Bytes { name, bytes } => {
-                self.state.opening = true;
-                self.engine.send_file(FileWork::DocumentOf { name, bytes });
+                self.send_open(FileWork::DocumentOf { name, bytes });
             }
             PendingOpen::Sample => {
-                self.state.opening = true;
                 let (name, bytes) = (SAMPLE_NAME.to_owned(), SAMPLE.to_vec());
-                self.engine.send_file(FileWork::DocumentOf { name, bytes });
+                self.send_open(FileWork::DocumentOf { name, bytes });
             }
         }
     }
@@ -160,13 +156,16 @@ impl InscribeApp {
         {
             return self.pick_model(path.display().to_string());
         }
-        self.state.opening = true;
-        self.engine.send_file(FileWork::ReadDocument(path));
+        self.send_open(FileWork::ReadDocument(path));
+    }
+
+    fn send_open(&mut self, work: FileWork) {
+        self.state.opening += 1;
+        self.engine.send_file(work);
     }
 
     pub(crate) fn open_memory(&mut self, folder: PathBuf) {
-        self.state.opening = true;
-        self.engine.send_file(FileWork::OpenMemory(folder));
+        self.send_open(FileWork::OpenMemory(folder));
     }
 
     fn close_document(&mut self) {

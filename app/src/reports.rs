@@ -66,7 +66,10 @@ impl InscribeApp {
                 }
             }
             Report::Ended { job, end } => self.end(job, end),
-            Report::File(report) => self.take_file(*report),
+            Report::File { report, opens } => {
+                state.opening -= usize::from(opens);
+                self.take_file(*report);
+            }
             Report::Picked { purpose, path } => self.take_path(purpose, path),
         }
     }
@@ -176,7 +179,6 @@ impl InscribeApp {
     }
 
     fn take_file(&mut self, report: FileReport) {
-        self.state.opening = false;
         match report {
             FileReport::Document { document, path } => {
                 if let Some(path) = &path {
@@ -194,10 +196,13 @@ impl InscribeApp {
             FileReport::Saved(path) => {
                 self.state.note(format!("Saved {}", path.display()));
             }
-            FileReport::MemorySaved { to, .. } => {
+            FileReport::MemorySaved { from, to } => {
                 self.state.prefs.remember(&to, true);
                 self.state.note(format!("Saved {}", to.display()));
-                self.state.memory = Some(to);
+                // Another document may have been opened meanwhile.
+                if self.state.memory.as_ref() == Some(&from) {
+                    self.state.memory = Some(to);
+                }
             }
             FileReport::Discarded(_) => self.survey(),
             FileReport::Failed(trouble) => self.state.trouble(trouble),

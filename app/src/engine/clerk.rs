@@ -21,16 +21,14 @@ use crate::trouble::{Failure, Trouble};
 
 pub fn run(inbox: &Receiver<FileWork>, out: &Outbox) {
     while let Ok(work) = inbox.recv() {
-        let done = catch_unwind(AssertUnwindSafe(|| one(work)));
-        let report = match done {
-            Ok(Ok(report)) => report,
-            Ok(Err(failure)) => FileReport::Failed(Trouble::of(&failure)),
-            Err(_) => {
-                let failure = Failure::Broken("reading or writing a file".to_owned());
-                FileReport::Failed(Trouble::of(&failure))
-            }
-        };
-        out.tell(Report::File(Box::new(report)));
+        let opens = work.opens();
+        let done = catch_unwind(AssertUnwindSafe(|| one(work)))
+            .unwrap_or_else(|_| Err(Failure::Broken("reading or writing a file".to_owned())));
+        let report = done.unwrap_or_else(|failure| FileReport::Failed(Trouble::of(&failure)));
+        out.tell(Report::File {
+            report: Box::new(report),
+            opens,
+        });
     }
 }
 

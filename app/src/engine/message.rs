@@ -137,7 +137,11 @@ pub enum Report {
         job: JobId,
         end: End,
     },
-    File(Box<FileReport>),
+    File {
+        report: Box<FileReport>,
+        /// It answers a work that opens something.
+        opens: bool,
+    },
     /// A person chose a path in a dialog.
     Picked {
         purpose: Purpose,
@@ -260,6 +264,23 @@ pub enum FileWork {
     },
     /// Deletes the folder of a stopped write.
     Discard(PathBuf),
+}
+
+impl FileWork {
+    /// What it reads takes the place of the document at hand.
+    pub fn opens(&self) -> bool {
+        match self {
+            FileWork::ReadDocument(_)
+            | FileWork::DocumentOf { .. }
+            | FileWork::OpenMemory(_)
+            | FileWork::OpenUnfinished { .. } => true,
+            FileWork::Survey { .. }
+            | FileWork::Figure { .. }
+            | FileWork::Events { .. }
+            | FileWork::SaveMemory { .. }
+            | FileWork::Discard(_) => false,
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -71,7 +71,7 @@ fn drop_zone(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let zone = frame.show(ui, |ui| {
         ui.set_width(ui.available_width());
         ui.vertical_centered(|ui| {
-            if state.opening {
+            if state.opening > 0 {
                 ui.spinner();
                 ui.label("Reading the document…");
                 return;

@@ -181,8 +181,8 @@ pub struct State {
     pub dialog: Dialog,
     /// A file hovers over the window.
     pub drop_hover: bool,
-    /// A file is being read.
-    pub opening: bool,
+    /// How many documents and memories are still to be read; the last becomes the one at hand.
+    pub opening: usize,
     /// Where to scroll the text: a byte of it.
     pub scroll_to: Option<usize>,
     /// The window may close.

@@ -251,7 +251,7 @@ impl Desk {
         let path = self.place(name);
         std::fs::write(&path, bytes).expect("room");
         self.drop_file(&path);
-        self.wait("the document", |state| !state.opening);
+        self.wait("the document", |state| state.opening == 0);
     }
 
     pub fn open_text(&mut self, words: usize) {

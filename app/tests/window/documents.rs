@@ -76,7 +76,7 @@ fn garbage_is_refused_in_place_and_harms_nothing() {
     let folder = desk.place("a folder");
     std::fs::create_dir(&folder).expect("room");
     desk.drop_file(&folder);
-    desk.wait("the folder", |state| !state.opening);
+    desk.wait("the folder", |state| state.opening == 0);
     assert!(!desk.state().troubles.is_empty());
 }
 
