@@ -167,7 +167,7 @@ const SCREENS: [(&str, Show); 34] = [
     ("welcome", |_, _| {}),
     ("welcome-again", welcome_again),
     ("dropping", |desk, _| {
-        desk.edit(|state| state.drop_hover = true)
+        desk.hover_file();
     }),
     ("paste", |desk, _| desk.click("Paste text")),
     ("opened", |desk, scene| opened(desk, scene)),

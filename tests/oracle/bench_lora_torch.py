@@ -1,12 +1,11 @@
 """A LoRA step over 1024 tokens: PyTorch and PEFT in float32 with two threads against `inscribe bench`,
 by turns.
 
-    python tests/oracle/bench_lora_torch.py MODEL.gguf [--rounds 5] [--json OUT.json]
+    python tests/oracle/bench_lora_torch.py MODEL.gguf [--frozen] [--rounds 5] [--json OUT.json]
 
 LoRA of rank 16 on the query and output projections, mean loss over all tokens, clipping, AdamW. The
-weights are those of the file, dequantised; attention is SDPA. `--frozen SPANS` measures the step
-against a frozen cache instead, PyTorch's alone: SPANS spans of eight tokens, gradients through queries
-only.
+weights are those of the file, dequantised; attention is SDPA. `--frozen` measures the step against a
+frozen cache instead: 32 spans of eight tokens, gradients through queries only.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from pathlib import Path
 from paired import Worker, add, bench_inscribe, row, serve, table
 
 RANK = 16
+SPANS = 32
 SPAN = 8
 
 
@@ -41,7 +41,7 @@ def worker(args) -> None:
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.01)
     if args.frozen:
-        starts = torch.randperm(args.tokens // SPAN - 1, generator=generator)[: args.frozen] * SPAN
+        starts = torch.randperm(args.tokens // SPAN - 1, generator=generator)[:SPANS] * SPAN
         positions = (starts.sort().values[:, None] + torch.arange(SPAN)).reshape(-1)
         model.base_model.model.set_attn_implementation("frozen")
         train_goldens.prefill(model, ids)
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--frozen", type=int, default=0, metavar="SPANS")
+    parser.add_argument("--frozen", action="store_true", help="against a frozen cache")
     parser.add_argument("--device", default="cpu", help="as inscribe's --device (default: cpu)")
     parser.add_argument("--inscribe", default="target/release/inscribe", metavar="BINARY")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write the numbers here")
@@ -80,18 +80,18 @@ def main() -> None:
         return worker(args)
 
     torch = Worker(__file__, "--worker", args.model, "--tokens", str(args.tokens),
-                   "--threads", str(args.threads), "--frozen", str(args.frozen))
+                   "--threads", str(args.threads), *(["--frozen"] if args.frozen else []))
     name = "PyTorch + PEFT f32"
-    rows = {name: row(name)} | ({} if args.frozen else {"inscribe": row("inscribe")})
+    rows = {name: row(name), "inscribe": row("inscribe")}
+    step = "frozen_step" if args.frozen else "step"
     for _ in range(args.rounds):
         add(rows[name], torch.ask())
-        if not args.frozen:
-            found = bench_inscribe(args.inscribe, args.model, args.device, 1, 1, "step",
-                                   ["--step", str(args.tokens)])
-            add(rows["inscribe"], {"seconds": found["step"]["seconds"][-1],
-                                   "peak_rss_bytes": found["peak_rss_bytes"] or 0})
+        found = bench_inscribe(args.inscribe, args.model, args.device, 1, 1, "step",
+                               ["--step", str(args.tokens)])
+        add(rows["inscribe"], {"seconds": found[step]["seconds"][-1],
+                               "peak_rss_bytes": found["peak_rss_bytes"] or 0})
     torch.close()
-    found = table(list(rows.values()), name, args.frozen * SPAN or args.tokens)
+    found = table(list(rows.values()), name, SPANS * SPAN if args.frozen else args.tokens)
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -2,8 +2,8 @@
 //! shares at once, and behind them all others, each explained in one line.
 
 use eframe::egui::{
-    self, Align, Button, ComboBox, DragValue, Frame, Layout, Margin, Panel, ScrollArea, Slider,
-    Stroke, Ui,
+    self, Align, Button, ComboBox, DragValue, Frame, Layout, Margin, Panel, RichText, ScrollArea,
+    Slider, Stroke, Ui,
 };
 use inscribe::model::adapter::Projection;
 use inscribe::write::settings::{
@@ -78,7 +78,8 @@ fn show(ui: &mut Ui, state: &State, controls: &mut Controls, settings: &mut Writ
         true => "Fewer settings",
         false => "All settings",
     };
-    let more = ui.add(Button::new(label).frame(false));
+    let accent = Theme::of(ui).palette.accent;
+    let more = ui.add(Button::new(RichText::new(label).color(accent)).frame(false));
     if more.clicked() {
         controls.all = !controls.all;
         if controls.all {

@@ -102,7 +102,9 @@ fn chips(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     };
     let narrow = ui.available_width() < 420.0;
     let short = |text: &str, most: usize| shortened(text, if narrow { most / 2 } else { most });
-    if chip(ui, &format!("Device: {device}"), &short(&device, 26), None).clicked() {
+    // What follows in brackets, a driver or a count of threads, is for who points at it.
+    let name = device.split(" (").next().unwrap_or(&device);
+    if chip(ui, &format!("Device: {device}"), &short(name, 26), None).clicked() {
         actions.push(Action::Dialog(Dialog::Device));
     }
     let p = Theme::of(ui).palette;

@@ -1,14 +1,21 @@
 //! What stands over the window: choices, questions before something is lost, pasted text.
 
-use eframe::egui::{self, Frame, Id, Margin, Modal, ScrollArea, TextEdit, Ui};
+use eframe::egui::{
+    self, Area, CornerRadius, Frame, Id, Label, Margin, Modal, Order, ScrollArea, Stroke,
+    StrokeKind, TextEdit, Ui,
+};
 
-use crate::action::Action;
+use crate::action::{Action, Screen};
 use crate::state::{Dialog, PendingOpen, State};
-use crate::theme::{primary_button, space, text};
+use crate::theme::{Theme, primary_button, space, text};
 
 use super::pickers;
 
 pub fn show(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
+    // The first screen has a place of its own for it.
+    if state.drop_hover && state.screen != Screen::Welcome {
+        drop_target(ui);
+    }
     let mut dialog = std::mem::take(&mut state.dialog);
     match &mut dialog {
         Dialog::None => {}
@@ -50,6 +57,28 @@ fn modal(
     if shown.should_close() {
         actions.push(Action::Dialog(Dialog::None));
     }
+}
+
+/// Over everything while a file hovers.
+fn drop_target(ui: &Ui) {
+    let p = Theme::of(ui).palette;
+    let whole = ui.ctx().content_rect();
+    let area = Area::new(Id::unique("drop target"))
+        .order(Order::Foreground)
+        .interactable(false)
+        .fixed_pos(whole.min);
+    area.show(ui.ctx(), |ui| {
+        let painter = ui.painter();
+        painter.rect_filled(whole, CornerRadius::ZERO, p.background.gamma_multiply(0.8));
+        painter.rect(
+            whole.shrink(space::L),
+            CornerRadius::same(14),
+            p.selected.gamma_multiply(0.6),
+            Stroke::new(2.0, p.accent),
+            StrokeKind::Inside,
+        );
+        ui.put(whole, Label::new(text::title("Let go to open it")));
+    });
 }
 
 fn quit(ui: &mut Ui, actions: &mut Vec<Action>) {

@@ -246,6 +246,19 @@ impl Desk {
         self.window.step();
     }
 
+    /// Holds a file over the window.
+    pub fn hover_file(&mut self) {
+        let file = egui::HoveredFile::default();
+        self.window.input_mut().hovered_files.push(file);
+        self.window.run_ok();
+    }
+
+    /// Takes it away again.
+    pub fn let_go(&mut self) {
+        self.window.input_mut().hovered_files.clear();
+        self.window.run_ok();
+    }
+
     /// Writes a document beside everything else and drops it.
     pub fn open(&mut self, name: &str, bytes: &[u8]) {
         let path = self.place(name);

@@ -130,3 +130,15 @@ fn text_that_no_font_draws_is_told_of() {
     desk.window.run_ok();
     assert!(!desk.sees("No font on this computer"));
 }
+
+#[test]
+fn a_file_over_the_window_is_waited_for() {
+    let mut desk = Desk::new();
+    desk.hover_file();
+    assert!(desk.sees("Let go to open it"));
+    desk.let_go();
+    desk.open_text(60);
+    assert!(!desk.sees("Let go to open it"));
+    desk.hover_file();
+    assert!(desk.sees("Let go to open it"));
+}

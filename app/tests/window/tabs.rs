@@ -121,6 +121,23 @@ fn a_chunk_that_is_clicked_is_shown_in_the_text_and_by_itself() {
 }
 
 #[test]
+fn the_minimap_takes_one_anywhere_in_the_text() {
+    let mut desk = Desk::new();
+    let lines: Vec<String> = (0..400).map(|n| format!("Paragraph {n}.")).collect();
+    desk.open("long.md", lines.join("\n\n").as_bytes());
+    assert!(desk.sees("Paragraph 0.") && !desk.sees("Paragraph 200."));
+    desk.click("Minimap");
+    assert!(desk.sees("Paragraph 200.") && !desk.sees("Paragraph 0."));
+    let map = desk.window.get_by_label("Minimap").rect();
+    desk.window.drag_at(map.center());
+    desk.window.hover_at(map.center_bottom());
+    desk.window.run_ok();
+    desk.window.drop_at(map.center_bottom());
+    desk.window.run_ok();
+    assert!(desk.sees("Paragraph 399.") && !desk.sees("Paragraph 200."));
+}
+
+#[test]
 fn a_token_under_the_pointer_tells_both_surprisals() {
     let mut desk = Desk::new();
     let sentence = "The mill burnt down in winter, and nobody knew why. ";

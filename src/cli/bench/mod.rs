@@ -19,7 +19,7 @@ use super::Context;
 use super::out::outln;
 use super::setup;
 use kernels::{Ceilings, Effort, KernelBench, Measured};
-use step::KernelTime;
+use step::{KernelTime, Kind};
 
 /// Measure kernels against the device's ceilings, and the speed of prefill, decoding and a LoRA step
 ///
@@ -71,7 +71,7 @@ enum Part {
     Kernels,
     Prefill,
     Decode,
-    /// A LoRA step, and the time each kernel takes in it
+    /// LoRA steps, whole and against a frozen cache, and the time each kernel takes in them
     Step,
 }
 
@@ -97,11 +97,20 @@ struct Report {
     decode: Option<Speed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<Speed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_gflop: Option<f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     step_kernels: Vec<KernelTime>,
-    /// The same for people.
+    /// Spans against the keys and values of as many tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frozen_step: Option<Speed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frozen_step_gflop: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    frozen_step_kernels: Vec<KernelTime>,
+    /// Both for people.
     #[serde(skip)]
-    step_table: String,
+    step_tables: String,
     weight_bytes: u64,
     cache_bytes: u64,
     activation_bytes: u64,
@@ -262,13 +271,40 @@ fn time_model(
         time_reading(args, app, device, model, report)?;
     }
     if args.only.contains(&Part::Step) {
-        let steps = step::measure(device, model, args.step, args.rounds, &app.cancel)?;
-        report.step = Some(Speed::new(args.step, steps.seconds));
-        (report.step_kernels, report.step_table) = (steps.kernels, steps.table);
+        time_steps(args, app, device, model, report)?;
     }
     if let Device::Gpu(gpu) = device {
         report.peak_device_bytes = Some(gpu.most_given_bytes());
     }
+    Ok(())
+}
+
+fn time_steps(
+    args: &Args,
+    app: &Context,
+    device: &Device,
+    model: &Transformer,
+    report: &mut Report,
+) -> Result<()> {
+    let of = |kind| step::measure(kind, device, model, args.step, args.rounds, &app.cancel);
+    let whole = of(Kind::Whole)?;
+    report.step = Some(Speed::new(whole.tokens, whole.seconds));
+    report.step_gflop = Some(whole.gflop);
+    report.step_kernels = whole.kernels;
+    let frozen = of(Kind::Frozen)?;
+    report.frozen_step = Some(Speed::new(frozen.tokens, frozen.seconds));
+    report.frozen_step_gflop = Some(frozen.gflop);
+    report.frozen_step_kernels = frozen.kernels;
+    report.step_tables = format!(
+        "in one LoRA step over {} tokens, {:.0} GFLOP\n{}\n\n\
+         in one over {} of them against their frozen keys and values, {:.0} GFLOP\n{}",
+        whole.tokens,
+        whole.gflop,
+        whole.table.trim_end(),
+        frozen.tokens,
+        frozen.gflop,
+        frozen.table.trim_end()
+    );
     Ok(())
 }
 
@@ -358,6 +394,7 @@ fn print_summary(report: &Report, whole: bool) {
         ("prefill", &report.prefill),
         ("decode", &report.decode),
         ("step", &report.step),
+        ("frozen", &report.frozen_step),
     ];
     for (name, speed) in speeds {
         if let Some(speed) = speed {
@@ -377,8 +414,8 @@ fn print_summary(report: &Report, whole: bool) {
             mib(report.activation_bytes)
         );
     }
-    if !report.step_table.is_empty() {
-        outln!("\nin one LoRA step\n{}", report.step_table.trim_end());
+    if !report.step_tables.is_empty() {
+        outln!("\n{}", report.step_tables);
     }
     if let Some(peak) = report.peak_device_bytes {
         outln!("peak     {:.0} MiB on the device", mib(peak));
