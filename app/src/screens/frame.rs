@@ -102,9 +102,8 @@ fn chips(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     };
     let narrow = ui.available_width() < 420.0;
     let short = |text: &str, most: usize| shortened(text, if narrow { most / 2 } else { most });
-    // What follows in brackets, a driver or a count of threads, is for who points at it.
-    let name = device.split(" (").next().unwrap_or(&device);
-    if chip(ui, &format!("Device: {device}"), &short(name, 26), None).clicked() {
+    let name = short(device_label(&device), 26);
+    if chip(ui, &format!("Device: {device}"), &name, None).clicked() {
         actions.push(Action::Dialog(Dialog::Device));
     }
     let p = Theme::of(ui).palette;
@@ -123,6 +122,14 @@ fn chips(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     .clicked()
     {
         actions.push(Action::Dialog(Dialog::Model));
+    }
+}
+
+/// A device's name without what follows in brackets, such as its driver or a count of threads.
+fn device_label(device: &str) -> &str {
+    match device.split(" (").next() {
+        None | Some("CPU") => "Processor",
+        Some(name) => name,
     }
 }
 
