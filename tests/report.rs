@@ -64,7 +64,7 @@ fn each_ending_gets_its_kind_of_file() {
         let bytes = fs::read(&out).expect("the file");
         assert!(bytes.starts_with(begin), "{name}");
         // Drawn again, it is the same.
-        let output = folder.report(&["-o", &out.display().to_string(), "--quiet"]);
+        let output = folder.report(&["-o", &out.display().to_string(), "--quiet", "--replace"]);
         assert!(output.status.success() && output.stderr.is_empty());
         assert!(fs::read(&out).expect("the file") == bytes, "{name} differs");
     }
@@ -88,7 +88,10 @@ fn what_is_wrong_is_said_and_leaves_no_file() {
         &folder.report(&["-o", &out("a.png"), "--width", "5"]),
         "320 to 8192",
     );
-    fails(&folder.report(&["-o", &out("none/a.png")]), "cannot write");
+    fails(
+        &folder.report(&["-o", &out("none/a.png")]),
+        "no such folder",
+    );
     fails(&folder.report(&["--replay", "0"]), "above 0");
     let nowhere = folder.path("nowhere");
     fails(

@@ -32,10 +32,9 @@ Examples:
 /// first question is asked; lora and gradmem memories are read without the document. Without a
 /// question it asks for one after another; the answers are kept in the memory's folder.
 ///
-/// Of a document written in several parts, one answers: the one whose words fit the question best
-/// (for lora and gradmem memories, the one to which the question is likeliest). Keys and values of
-/// up to 2 GiB, or half of the free memory, stay for later questions; a part that is not among them
-/// is read again.
+/// Of a document written in several parts, one answers: the one whose words fit the question best.
+/// Keys and values of up to 2 GiB, or half of the free memory, stay for later questions; a part that
+/// is not among them is read again.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Args {

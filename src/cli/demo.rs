@@ -104,12 +104,14 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
 
 fn told(seconds: &PhaseSeconds, steps: usize) {
     outln!(
-        "written  {steps} steps in {:.1} s: read {:.1}, utility {:.1}, steps {:.1}, measured {:.1}",
+        "written  {steps} steps in {:.1} s: read {:.1}, utility {:.1}, steps {:.1}, measured {:.1}, \
+         saved {:.1}",
         seconds.total(),
         seconds.prefill,
         seconds.local,
         seconds.steps,
-        seconds.evaluate
+        seconds.evaluate,
+        seconds.save
     );
 }
 

@@ -12,7 +12,7 @@ use inscribe::model::bundle::Model;
 
 use super::Context;
 use super::out::outln;
-use super::setup;
+use super::{setup, target};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,21 +60,10 @@ enum Format {
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
-    if args.out.exists() && !args.replace {
-        bail!(
-            "{}: is there already; --replace it, or choose another --out",
-            args.out.display()
-        );
-    }
     if args.f16 && args.to == Format::Peft {
         bail!("--f16 is for --to gguf; a PEFT folder keeps f32, as PEFT trains it");
     }
-    if args.to == Format::Gguf && args.out.is_dir() {
-        bail!(
-            "{}: is a folder, and a GGUF adapter is a file; choose another --out",
-            args.out.display()
-        );
-    }
+    check_target(args)?;
     let memory = Memory::open(&args.memory)?;
     let model = setup::model_of(&memory, args.model.as_deref())?;
     let model = Model::open(&app.model_path(&model)?)?;
@@ -103,6 +92,35 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         ),
     }
     outln!("{}", args.out.display());
+    Ok(())
+}
+
+/// Refuses a place where something else than an older export would be lost.
+fn check_target(args: &Args) -> Result<()> {
+    let out = &args.out;
+    let shown = out.display();
+    if target::lies_within(out, &args.memory) {
+        bail!("{shown}: lies in the memory itself; choose another --out");
+    }
+    if args.to == Format::Gguf {
+        if out.is_dir() {
+            bail!("{shown}: is a folder, and a GGUF adapter is a file; choose another --out");
+        }
+        target::check_file(out, args.replace)?;
+        if out.exists() && !target::starts_with(out, b"GGUF") {
+            bail!("{shown}: is no GGUF file, and would be lost; choose another --out");
+        }
+        return Ok(());
+    }
+    if !out.exists() {
+        return target::check_above(out);
+    }
+    if !out.is_dir() {
+        bail!("{shown}: is a file, and a PEFT adapter is a folder; choose another --out");
+    }
+    if !args.replace {
+        bail!("{shown}: is there already; --replace it, or choose another --out");
+    }
     Ok(())
 }
 

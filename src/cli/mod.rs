@@ -24,6 +24,7 @@ mod report;
 mod setup;
 mod surprisal;
 mod table;
+mod target;
 mod utility;
 mod write;
 mod writing;

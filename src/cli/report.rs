@@ -1,6 +1,5 @@
 //! `inscribe report`: the figures of a run.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -9,7 +8,7 @@ use clap::ValueEnum;
 use inscribe::write::figure::{FigureKind, FigureOptions, Theme};
 use inscribe::write::run::{self, RunRecord};
 
-use super::{Context, live};
+use super::{Context, live, target};
 
 /// Draw a run: where the document needs distant context, where the steps went, what they did
 #[derive(clap::Args)]
@@ -22,6 +21,9 @@ pub struct Args {
     /// here
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Replace the file that is there
+    #[arg(long, requires = "out")]
+    replace: bool,
     /// Colours for paper and bright rooms, or for dark ones
     #[arg(long, value_enum, default_value = "light", requires = "out")]
     theme: ThemeName,
@@ -58,6 +60,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         return show(args, app);
     };
     let kind = kind_of(out)?;
+    target::check_file(out, args.replace)?;
     let record = read(&args.run, app)?;
     let options = FigureOptions {
         theme: match args.theme {
@@ -69,7 +72,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let bytes = kind
         .draw(&record, options)
         .with_context(|| args.run.display().to_string())?;
-    replace(out, &bytes).with_context(|| format!("cannot write {}", out.display()))?;
+    target::write_whole(out, &bytes)?;
     app.note(&format!("{} written", out.display()));
     Ok(())
 }
@@ -89,8 +92,18 @@ fn kind_of(out: &Path) -> Result<FigureKind> {
     }
 }
 
+/// Where the events lie: of a memory that is still being written, beside its place.
+fn place(path: &Path) -> PathBuf {
+    let mut writing = path.as_os_str().to_owned();
+    writing.push(".writing");
+    match path.exists() {
+        false if Path::new(&writing).is_dir() => writing.into(),
+        _ => path.to_owned(),
+    }
+}
+
 fn read(path: &Path, app: &Context) -> Result<RunRecord> {
-    let file = run::read_events(path)?;
+    let file = run::read_events(&place(path))?;
     if file.cut_lines > 0 {
         app.note(&format!(
             "{}: left out {} that a run ended in the middle of",
@@ -104,30 +117,11 @@ fn read(path: &Path, app: &Context) -> Result<RunRecord> {
     Ok(RunRecord::from_events(&file.events))
 }
 
-/// A file that is there is replaced whole or left as it is.
-fn replace(out: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = match out.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Less what the user's umask takes away, as for any new file.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.persist(out)?;
-    Ok(())
-}
-
 fn show(args: &Args, app: &Context) -> Result<()> {
     match args.replay {
         None => live::print_record(&read(&args.run, app)?),
         Some(speed) if speed > 0.0 && speed.is_finite() => {
-            let file = run::read_events(&args.run)?;
+            let file = run::read_events(&place(&args.run))?;
             live::replay(&file.events, speed, app)
         }
         Some(speed) => bail!("--replay {speed}: a speed is a number above 0"),

@@ -11,15 +11,16 @@ use inscribe::memory::Content;
 use inscribe::write::error::WriteError;
 use inscribe::write::event::{ChunkSteps, ChunkUtility, Event};
 use inscribe::write::learn::Segment;
+use inscribe::write::plan::share_out;
 use inscribe::write::run::RunRecord;
-use inscribe::write::settings::WriteSettings;
+use inscribe::write::settings::{Allocate, WriteSettings};
 use inscribe::write::writer::{Job, Keeper, Tokens, plan};
 
 use super::Context;
 use super::chunks::{self, Steps};
 use super::look::Look;
 use super::setup::{self, Loaded};
-use super::writing::WritingArgs;
+use super::writing::{Idle, WritingArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -102,7 +103,6 @@ impl Keeper for Collector<'_> {
                 self.found.seconds.1 += seconds;
             }
             Event::Utility { chunks, .. } => self.found.chunks.push(chunks.clone()),
-            Event::Allocated { steps, .. } => self.found.steps.push(steps.clone()),
             _ => {}
         }
         Ok(())
@@ -114,9 +114,12 @@ impl Keeper for Collector<'_> {
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
-    let settings = args.writing.settings()?;
+    // Refused before a model is loaded.
+    args.writing.settings()?;
     let document = setup::read_document(&args.document, args.writing.encoding.as_deref(), app)?;
     let loaded = setup::load(&args.model, app)?;
+    let settings = args.writing.settings_on(&loaded.model)?;
+    args.writing.tell_idle(&settings, Idle::NoSteps, app);
     let tokens = setup::tokens(&loaded, &document, app)?;
     let found = measure(&settings, app, &loaded, &document, &tokens)?;
     let written = match args.format {
@@ -146,6 +149,11 @@ fn measure(
         bar,
         app,
     };
+    // Utility is measured whatever the steps are shared out by.
+    let measuring = WriteSettings {
+        allocate: Allocate::Utility,
+        ..settings.clone()
+    };
     let job = Job {
         model: &loaded.model,
         transformer: &loaded.transformer,
@@ -153,11 +161,20 @@ fn measure(
         fingerprint: "",
         document,
         tokens,
-        settings,
+        settings: &measuring,
     };
     plan(&job, &mut collector, &app.cancel)?;
     collector.bar.finish_and_clear();
-    Ok(collector.found)
+    let mut found = collector.found;
+    let chunks: Vec<&[ChunkUtility]> = found.chunks.iter().map(Vec::as_slice).collect();
+    found.steps = share_out(settings, &chunks)?;
+    for (segment, steps) in found.steps.iter().enumerate() {
+        found.record.fold(&Event::Allocated {
+            segment,
+            steps: steps.clone(),
+        });
+    }
+    Ok(found)
 }
 
 fn print_table(args: &Args, found: &Found, loaded: &Loaded, tokens: &Tokens) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! `inscribe write`: a document into a memory.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,20 @@ use inscribe::memory::store::{DocumentInfo, MemoryWriter, Plan, Resumed, StoredM
 use inscribe::memory::{Content, fingerprint};
 use inscribe::write::document::Document;
 use inscribe::write::error::WriteError;
-use inscribe::write::event::{Done, Event, Phase};
+use inscribe::write::event::{Done, Event, Phase, PhaseSeconds};
 use inscribe::write::figure::format;
 use inscribe::write::keep;
 use inscribe::write::learn::Segment;
+use inscribe::write::run::RunRecord;
 use inscribe::write::settings::WriteSettings;
-use inscribe::write::writer::{Checkpoint, Job, Keeper, write};
+use inscribe::write::writer::{Checkpoint, Job, Keeper, Resume, write};
 
 use super::Context;
 use super::keys::Keys;
 use super::live::Live;
 use super::out::outln;
 use super::setup::{self, Loaded};
-use super::writing::WritingArgs;
+use super::writing::{Idle, WritingArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,6 +59,9 @@ pub struct Args {
     /// Go on with a run that was stopped
     #[arg(long)]
     resume: bool,
+    /// With --resume: take no more steps, and make a memory of what was learned so far
+    #[arg(long, requires = "resume")]
+    finish: bool,
     /// Replace the memory, or the unfinished run, that is there already
     #[arg(long, conflicts_with = "resume")]
     replace: bool,
@@ -90,6 +94,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         checkpoint: args.checkpoint,
         ..args.writing.settings_on(&loaded.model)?
     };
+    args.writing.tell_idle(&settings, Idle::Steps, app);
     let done = write_memory(args, app, &loaded, &document, &settings)?;
     if let Some(done) = done {
         report(args, &done);
@@ -117,7 +122,8 @@ fn write_memory(
         tokens: &tokens.ids,
         settings,
     };
-    let events = args.events.as_deref().map(open_events).transpose()?;
+    let events = args.events.as_deref();
+    let events = events.map(|path| open_events(path, args)).transpose()?;
     let mut resume = None;
     let store = if args.resume {
         match MemoryWriter::resume(&args.out, &plan)? {
@@ -125,9 +131,16 @@ fn write_memory(
                 outln!("{}: the memory is finished", args.out.display());
                 return Ok(None);
             }
+            Resumed::GoesOn(_, None) if args.finish => {
+                bail!("{}: nothing was learned yet to finish", args.out.display());
+            }
             Resumed::GoesOn(store, None) => *store,
             Resumed::GoesOn(store, Some(stored)) => {
-                resume = Some(keep::going_on(&store, stored)?);
+                let going_on = keep::going_on(&store, stored)?;
+                resume = Some(Resume {
+                    finish: args.finish,
+                    ..going_on
+                });
                 *store
             }
         }
@@ -143,7 +156,7 @@ fn write_memory(
     }
     let mut keeper = FileKeeper::new(app, store, events);
     if resume.is_some() {
-        keeper.show_again()?;
+        keeper.tell_again()?;
     }
     let job = Job {
         model: &loaded.model,
@@ -155,11 +168,17 @@ fn write_memory(
         settings,
     };
     match write(&job, &mut keeper, &app.cancel, resume) {
-        Ok(done) => {
+        Ok(mut done) => {
             let FileKeeper {
                 store, live, keys, ..
             } = keeper;
             drop((keys, live));
+            // Of a run that was resumed, with what was done before.
+            let told = RunRecord::from_events(&store.events::<Event>()?).seconds();
+            done.seconds = PhaseSeconds {
+                save: done.seconds.save,
+                ..told
+            };
             store.finish()?;
             Ok(Some(done))
         }
@@ -244,7 +263,14 @@ impl Outlook {
 type EventsFile = (PathBuf, File);
 
 /// Opens it for adding; whether it can be written is known before anything is begun.
-fn open_events(path: &Path) -> Result<EventsFile> {
+fn open_events(path: &Path, args: &Args) -> Result<EventsFile> {
+    let shown = path.display();
+    if same_file(path, &args.document) {
+        bail!("{shown}: is the document itself; choose another file for --events");
+    }
+    if holds_something_else(path) {
+        bail!("{shown}: holds something else than events; choose another file for --events");
+    }
     let mut options = File::options();
     let file = options.read(true).create(true).append(true).open(path);
     let mut file = file.with_context(|| format!("{}: cannot be written", path.display()))?;
@@ -257,6 +283,31 @@ fn open_events(path: &Path) -> Result<EventsFile> {
     }
     Ok((path.to_owned(), file))
 }
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// Whether a file is there whose first line is no event.
+fn holds_something_else(path: &Path) -> bool {
+    let is_file = path.metadata().is_ok_and(|there| there.is_file());
+    let Some(file) = is_file.then(|| File::open(path).ok()).flatten() else {
+        return false;
+    };
+    let mut first = String::new();
+    let read = BufReader::new(file.take(FIRST_LINE)).read_line(&mut first);
+    match read {
+        Ok(0) => false,
+        Ok(_) => serde_json::from_str::<Event>(first.trim_end()).is_err(),
+        Err(_) => true,
+    }
+}
+
+/// More bytes than the first line of an events file has.
+const FIRST_LINE: u64 = 1 << 20;
 
 /// Whether a run that failed left something to go on from.
 fn has_checkpoint(out: &Path) -> bool {
@@ -275,11 +326,31 @@ impl FileKeeper {
         }
     }
 
-    /// Shows what happened before a run was stopped.
-    fn show_again(&mut self) -> Result<()> {
+    /// Shows what happened before a run was stopped, and puts it into an events file that is new.
+    fn tell_again(&mut self) -> Result<()> {
         let events: Vec<Event> = self.store.events()?;
-        events.iter().for_each(|event| self.live.event(event));
+        let is_new = self.events.as_ref().is_some_and(|(_, file)| {
+            let there = file.metadata();
+            there.is_ok_and(|there| there.is_file() && there.len() == 0)
+        });
+        for event in &events {
+            self.live.event(event);
+            if is_new {
+                self.write_event(event)?;
+            }
+        }
         Ok(())
+    }
+
+    /// Adds an event to the file beside the memory, where there is one.
+    fn write_event(&mut self, event: &Event) -> Result<(), WriteError> {
+        let Some((path, file)) = &mut self.events else {
+            return Ok(());
+        };
+        let line = serde_json::to_string(event).map_err(|e| WriteError::Keep(Box::new(e)))?;
+        // One write, so that a line is there whole or not at all.
+        let written = file.write_all((line + "\n").as_bytes());
+        written.map_err(|e| WriteError::Keep(format!("{}: {e}", path.display()).into()))
     }
 }
 
@@ -292,12 +363,7 @@ impl Keeper for FileKeeper {
         if matches!(event, Event::Progress { .. }) {
             return Ok(());
         }
-        if let Some((path, file)) = &mut self.events {
-            let line = serde_json::to_string(event).map_err(|e| WriteError::Keep(Box::new(e)))?;
-            // One write, so that a line is there whole or not at all.
-            let written = file.write_all((line + "\n").as_bytes());
-            written.map_err(|e| WriteError::Keep(format!("{}: {e}", path.display()).into()))?;
-        }
+        self.write_event(event)?;
         keep::keep_event(&mut self.store, event)
     }
 
@@ -320,7 +386,7 @@ fn report(args: &Args, done: &Done) {
     let seconds = &done.seconds;
     outln!(
         "{}: written in {} steps and {:.1} s (read {:.1}, utility {:.1}, steps {:.1}, measured \
-         {:.1}), at most {} with the weights",
+         {:.1}, saved {:.1}), at most {} with the weights",
         args.out.display(),
         done.steps,
         seconds.total(),
@@ -328,15 +394,19 @@ fn report(args: &Args, done: &Done) {
         seconds.local,
         seconds.steps,
         seconds.evaluate,
+        seconds.save,
         format::bytes(done.peak_bytes)
     );
     outln!(
         "ask it:   inscribe ask --memory {} \"...\"",
         shown(&args.out)
     );
+    let page = args.out.with_extension("html");
+    let page = Path::new(page.file_name().unwrap_or_default());
     outln!(
-        "see it:   inscribe report {} -o report.html",
-        shown(&args.out)
+        "see it:   inscribe report {} -o {}",
+        shown(&args.out),
+        shown(page)
     );
 }
 

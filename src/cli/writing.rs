@@ -6,8 +6,20 @@ use inscribe::model::adapter::Projection;
 use inscribe::model::bundle::Model;
 use inscribe::model::gradmem::GradMem;
 use inscribe::write::settings::{
-    Allocate, Chunking, Method, OptimizerName, PrefixInit, UtilityScale, WriteSettings,
+    Allocate, Chunking, Method, OptimizerName, PrefixInit, RecomputeWhen, UtilityScale,
+    WriteSettings,
 };
+
+use super::Context;
+
+/// What a verb does with the options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Takes steps, so that only options of other choices are idle.
+    Steps,
+    /// Takes none: nothing that says how one is taken plays a part.
+    NoSteps,
+}
 
 /// How to write.
 #[derive(Args, Clone, Debug)]
@@ -88,6 +100,10 @@ pub struct WritingArgs {
     /// The encoding of a text that is no UTF-8, such as windows-1252
     #[arg(long, value_name = "LABEL", help_heading = "What to read")]
     pub encoding: Option<String>,
+    /// Compute each layer's activations again on the way back instead of keeping them: slower, in a
+    /// fraction of the memory [default: auto, where they would not fit]
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub recompute: Option<RecomputeName>,
     /// Keep this part of the tokens out of every step and report their loss [default: 0, none]
     #[arg(long, value_name = "PART")]
     pub held_out: Option<f64>,
@@ -108,6 +124,79 @@ impl WritingArgs {
     /// As [`WritingArgs::settings_of`], for the method asked for.
     pub fn settings_on(&self, model: &Model) -> anyhow::Result<WriteSettings> {
         self.settings_of(self.method.into(), model)
+    }
+
+    /// Says which of the options given play no part in what was chosen.
+    pub fn tell_idle(&self, settings: &WriteSettings, idle: Idle, app: &Context) {
+        for (name, beside) in self.idle(settings, idle) {
+            app.note(&format!("{name} plays no part {beside}"));
+        }
+    }
+
+    /// The options given that play no part, and beside what.
+    fn idle(&self, settings: &WriteSettings, idle: Idle) -> Vec<(&'static str, &'static str)> {
+        let is_gradmem = settings.method == Method::Gradmem;
+        let by_softmax = matches!(settings.allocate, Allocate::Utility | Allocate::Signed);
+        let measured = by_softmax || settings.allocate == Allocate::Topk;
+        let no_steps = idle == Idle::NoSteps;
+        let unmeasured = !measured && !no_steps;
+        let sgd = settings.optimizer == OptimizerName::Sgd;
+        let gradmem = "in --method gradmem";
+        let weights = "outside --method gradmem";
+        let rule = "with this --allocate";
+        let given = [
+            ("--rank", self.rank.is_some(), is_gradmem, gradmem),
+            ("--alpha", self.alpha.is_some(), is_gradmem, gradmem),
+            ("--targets", self.targets.is_some(), is_gradmem, gradmem),
+            ("--prefix", self.prefix.is_some(), !is_gradmem, weights),
+            ("--init", self.init.is_some(), !is_gradmem, weights),
+            ("--tau", self.tau.is_some(), !by_softmax, rule),
+            ("--scale", self.scale.is_some(), !by_softmax, rule),
+            ("--window", self.window.is_some(), unmeasured, rule),
+            (
+                "--utility-sample",
+                self.utility_sample.is_some(),
+                unmeasured,
+                rule,
+            ),
+            (
+                "--k-min",
+                self.k_min.is_some(),
+                self.no_coverage,
+                "with --no-coverage",
+            ),
+            (
+                "--weight-decay",
+                self.weight_decay.is_some(),
+                sgd,
+                "in --optimizer sgd",
+            ),
+        ];
+        let where_no_step = [
+            ("--rank", self.rank.is_some()),
+            ("--alpha", self.alpha.is_some()),
+            ("--targets", self.targets.is_some()),
+            ("--init", self.init.is_some()),
+            ("--optimizer", self.optimizer.is_some()),
+            ("--lr", self.lr.is_some()),
+            ("--weight-decay", self.weight_decay.is_some()),
+            ("--clip", self.clip.is_some()),
+            ("--batch", self.batch.is_some()),
+            ("--span", self.span.is_some()),
+            ("--recompute", self.recompute.is_some()),
+        ];
+        let mut found: Vec<_> = given
+            .into_iter()
+            .filter(|(_, given, idle, _)| *given && *idle)
+            .map(|(name, _, _, beside)| (name, beside))
+            .collect();
+        if no_steps {
+            let idle = where_no_step.into_iter().filter(|(_, given)| *given);
+            found.extend(idle.map(|(name, _)| (name, "where no step is taken")));
+            found.sort_unstable();
+            found.dedup_by_key(|(name, _)| *name);
+        }
+        found
     }
 
     fn over(&self, base: WriteSettings) -> anyhow::Result<WriteSettings> {
@@ -141,6 +230,7 @@ impl WritingArgs {
             held_out: self.held_out.unwrap_or(base.held_out),
             evaluate: base.evaluate,
             checkpoint: base.checkpoint,
+            recompute: self.recompute.map_or(base.recompute, Into::into),
         };
         settings.check().map_err(anyhow::Error::msg)?;
         Ok(settings)
@@ -219,6 +309,14 @@ names!(InitName for PrefixInit {
     Mean,
     /// What the model was trained to start from, where it was
     Learned,
+});
+names!(RecomputeName for RecomputeWhen {
+    /// Where they would not fit the memory that is free
+    Auto,
+    /// Always
+    On,
+    /// Never
+    Off,
 });
 names!(OptimizerArg for OptimizerName {
     /// AdamW

@@ -41,7 +41,9 @@ pub enum MemoryError {
         "{path}: holds an unfinished run of {step} steps; go on with --resume, or start again with --replace"
     )]
     Unfinished { path: String, step: usize },
-    #[error("{path}: holds no unfinished run to go on with; leave --resume out to start one")]
+    #[error(
+        "{path}: holds no unfinished run to go on with; start one with another --out, or with --replace in the place of --resume"
+    )]
     NothingToResume { path: String },
     #[error(
         "{path}: the unfinished run is another one: {differences}; give what it was started with, or delete that folder to start again"
@@ -64,6 +66,17 @@ impl MemoryError {
         MemoryError::File {
             path: shown(path),
             detail: printable(detail.as_ref()),
+        }
+    }
+
+    /// As it is said of a file of a finished memory.
+    pub(crate) fn of_a_memory(self) -> Self {
+        match self {
+            MemoryError::File { path, detail } => MemoryError::File {
+                path,
+                detail: format!("{detail}; put the file back, or write the document again"),
+            },
+            other => other,
         }
     }
 

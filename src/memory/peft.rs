@@ -38,7 +38,7 @@ const LAYERS: [&str; 3] = [
     "language_model.model.layers.",
 ];
 /// No adapter has a higher rank, or more memory tokens.
-const MAX_ROWS: usize = 1 << 16;
+pub const MAX_ROWS: usize = 1 << 16;
 
 type Result<T, E = MemoryError> = std::result::Result<T, E>;
 

@@ -205,7 +205,7 @@ impl Memory {
         if !places.is_memory() {
             return Err(places.missing());
         }
-        Memory::read(places.folder)
+        Memory::read(places.folder).map_err(MemoryError::of_a_memory)
     }
 
     fn read(folder: PathBuf) -> Result<Memory> {
@@ -226,6 +226,7 @@ impl Memory {
         S::deserialize(&self.file.settings).map_err(|e| {
             let path = self.folder.join(MEMORY);
             MemoryError::file(&path, format!("its settings cannot be understood: {e}"))
+                .of_a_memory()
         })
     }
 
@@ -248,7 +249,7 @@ impl Memory {
             let detail = format!("has no segment {segment}");
             return Err(MemoryError::file(&self.folder, detail));
         };
-        peft::load(&self.folder.join(&found.folder), model)
+        peft::load(&self.folder.join(&found.folder), model).map_err(MemoryError::of_a_memory)
     }
 
     /// The document's text.
@@ -257,7 +258,7 @@ impl Memory {
         let bytes = read_exactly(&path, self.file.document.bytes as u64)?;
         if hex(&Sha256::digest(&bytes)) != self.file.document.sha256 {
             let detail = "is not the document that was written: it was changed";
-            return Err(MemoryError::file(&path, detail));
+            return Err(MemoryError::file(&path, detail).of_a_memory());
         }
         String::from_utf8(bytes).map_err(|_| MemoryError::file(&path, "is not UTF-8"))
     }
@@ -266,7 +267,7 @@ impl Memory {
     pub fn tokens(&self) -> Result<Vec<u32>> {
         let path = self.folder.join(TOKENS);
         let length = TOKEN_BYTES.saturating_mul(self.file.document.tokens as u64);
-        let bytes = read_exactly(&path, length)?;
+        let bytes = read_exactly(&path, length).map_err(MemoryError::of_a_memory)?;
         let (chunks, _) = bytes.as_chunks::<{ TOKEN_BYTES as usize }>();
         let tokens: Vec<u32> = chunks.iter().map(|c| u32::from_le_bytes(*c)).collect();
         match tokens
@@ -275,7 +276,7 @@ impl Memory {
         {
             Some(token) => {
                 let detail = format!("is damaged: it holds the token {token}");
-                Err(MemoryError::file(&path, detail))
+                Err(MemoryError::file(&path, detail).of_a_memory())
             }
             None => Ok(tokens),
         }
@@ -283,7 +284,7 @@ impl Memory {
 
     /// What happened while it was written.
     pub fn events<E: DeserializeOwned>(&self) -> Result<Vec<E>> {
-        json::read_lines(&self.folder.join(EVENTS))
+        json::read_lines(&self.folder.join(EVENTS)).map_err(MemoryError::of_a_memory)
     }
 
     /// The questions asked of it, the first one first.

@@ -16,7 +16,7 @@ use crate::model::generate::GenerateOptions;
 use crate::model::session::{OnProgress, SessionOptions};
 use crate::model::transformer::{Cache, Transformer};
 
-/// Positions for a question beside its answer.
+/// Positions for a question beside its answer, where none was longer.
 const QUESTION_ROOM: usize = 384;
 
 /// Where a memory is read.
@@ -63,6 +63,8 @@ struct Part {
 /// part, which take far more room than the memory itself.
 pub struct Asker<'m> {
     place: Place<'m>,
+    /// Positions that readers have for a question and its answer.
+    room: usize,
     with_document: bool,
     parts: Vec<Part>,
     words: PartWords,
@@ -97,6 +99,7 @@ impl<'m> Asker<'m> {
         };
         Ok(Asker {
             place,
+            room: QUESTION_ROOM + place.max_tokens,
             with_document: needs_document(settings.method),
             words: PartWords::new(texts.iter().map(String::as_str)),
             parts,
@@ -120,7 +123,8 @@ impl<'m> Asker<'m> {
         progress: OnProgress<'_>,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Answer, WriteError> {
-        let segment = self.likeliest(view, question, progress)?;
+        self.make_room(question)?;
+        let segment = self.part_for(view, question, progress)?;
         // Reading the document is not answering: another view may have had it read already.
         let reader = self.reader(view, segment, progress)?;
         let started = Instant::now();
@@ -150,10 +154,24 @@ impl<'m> Asker<'m> {
             .score(question, answer)
     }
 
-    /// The part to ask. Where reading a part takes its keys and values, the question's words
-    /// decide; memories that are read alone are cheap to try, and the one to which the question
-    /// itself is likeliest is taken.
-    fn likeliest(
+    /// Lets go of readers that a question is too long for; the model's context is the limit.
+    fn make_room(&mut self, question: &str) -> Result<(), WriteError> {
+        let frame = Frame::new(self.place.model)?;
+        let tokens = frame.question(question)?.len();
+        let tokens = tokens.max(frame.bare_question(question)?.len());
+        let needed = tokens + self.place.max_tokens;
+        if needed > self.room {
+            self.room = needed;
+            (self.nothing, self.alone) = (None, None);
+            self.after.clear();
+        }
+        Ok(())
+    }
+
+    /// The part to ask: the one whose words fit the question best. Where none shares a word with it,
+    /// of memories that are read alone, which are cheap to try, the one to which the question itself
+    /// is likeliest; likelihood finds the right part less often than words do.
+    fn part_for(
         &mut self,
         view: View,
         question: &str,
@@ -162,8 +180,11 @@ impl<'m> Asker<'m> {
         if view == View::Nothing || self.parts.len() <= 1 {
             return Ok(0);
         }
+        if let Some(best) = self.words.best(question) {
+            return Ok(best);
+        }
         if view == View::Document || self.with_document {
-            return Ok(self.words.best(question).unwrap_or(0));
+            return Ok(0);
         }
         let mut best = (0, f64::NEG_INFINITY);
         for part in 0..self.parts.len() {
@@ -181,11 +202,11 @@ impl<'m> Asker<'m> {
         part: usize,
         progress: OnProgress<'_>,
     ) -> Result<&mut Reader<'m>, WriteError> {
-        let place = self.place;
+        let (place, room) = (self.place, self.room);
         if view == View::Nothing {
             return match &mut self.nothing {
                 Some(reader) => Ok(reader),
-                empty => Ok(empty.insert(place.reader(None, &mut |_, _| {})?)),
+                empty => Ok(empty.insert(place.reader(None, room, &mut |_, _| {})?)),
             };
         }
         let Some(own) = self.parts.get(part) else {
@@ -194,7 +215,7 @@ impl<'m> Asker<'m> {
         if view == View::Memory && !self.with_document {
             let reader = match &mut self.alone {
                 Some(reader) => reader,
-                empty => empty.insert(place.reader_of_memory(&own.content)?),
+                empty => empty.insert(place.reader_of_memory(&own.content, room)?),
             };
             reader.hold(Some(&own.content))?;
             return Ok(reader);
@@ -205,11 +226,11 @@ impl<'m> Asker<'m> {
                 self.after.push(used);
             }
             None => {
-                let bytes = place.part_bytes(own.ids.len());
+                let bytes = place.part_bytes(own.ids.len(), room);
                 // Before the next one is read: both may not fit.
                 let stay = staying(self.after.len(), bytes, kept_cache_bytes(place.device));
                 self.after.drain(..self.after.len() - stay);
-                let reader = place.reader(Some(&own.ids), progress)?;
+                let reader = place.reader(Some(&own.ids), room, progress)?;
                 self.after.push((part, reader));
             }
         }
@@ -229,24 +250,20 @@ fn staying(kept: usize, bytes: u64, most: u64) -> usize {
 }
 
 impl<'m> Place<'m> {
-    fn room(&self) -> usize {
-        QUESTION_ROOM + self.max_tokens
-    }
-
     /// Of the keys and values of a part of so many tokens.
-    fn part_bytes(&self, tokens: usize) -> u64 {
+    fn part_bytes(&self, tokens: usize, room: usize) -> u64 {
         let config = &self.model.config;
-        let capacity = tokens.saturating_add(self.room()).min(config.context);
+        let capacity = tokens.saturating_add(room).min(config.context);
         Cache::bytes(config, capacity)
     }
 
     fn reader(
         &self,
         document: Option<&[u32]>,
+        room: usize,
         progress: OnProgress<'_>,
     ) -> Result<Reader<'m>, WriteError> {
-        let frame = Frame::new(self.model)?;
-        let (room, options) = (self.room(), self.options);
+        let (frame, options) = (Frame::new(self.model)?, self.options);
         Reader::new(
             self.device,
             self.transformer,
@@ -258,9 +275,8 @@ impl<'m> Place<'m> {
         )
     }
 
-    fn reader_of_memory(&self, memory: &Content) -> Result<Reader<'m>, WriteError> {
-        let frame = Frame::new(self.model)?;
-        let (room, options) = (self.room(), self.options);
+    fn reader_of_memory(&self, memory: &Content, room: usize) -> Result<Reader<'m>, WriteError> {
+        let (frame, options) = (Frame::new(self.model)?, self.options);
         Reader::of_memory(self.device, self.transformer, frame, memory, room, options)
     }
 }

@@ -11,10 +11,7 @@ pub enum WriteError {
     Settings(String),
     #[error("the document has no text to learn from: it needs at least two tokens")]
     NothingToLearn,
-    #[error(
-        "step {step}: the loss is not a number; what was learned up to step {kept} is \
-         kept. Go on from there with --resume and a smaller --lr"
-    )]
+    #[error("step {step}: the loss is not a number; {}", after_no_number(*kept))]
     NotANumber { step: usize, kept: usize },
     #[error("cancelled after step {step}; what was learned up to there is kept")]
     Cancelled { step: usize },
@@ -23,6 +20,16 @@ pub enum WriteError {
     /// The keeper of events and checkpoints failed.
     #[error("{0}")]
     Keep(Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn after_no_number(kept: usize) -> String {
+    match kept {
+        0 => "nothing was learned before; try a smaller --lr or --alpha".to_owned(),
+        _ => format!(
+            "what was learned up to step {kept} is kept: --resume with a smaller --lr goes on from \
+             there, --resume --finish makes a memory of it as it is"
+        ),
+    }
 }
 
 impl From<EngineError> for WriteError {

@@ -89,5 +89,6 @@ pub fn going_on(store: &MemoryWriter, stored: Stored) -> Result<Resume, WriteErr
             },
         },
         told,
+        finish: false,
     })
 }

@@ -129,7 +129,8 @@ impl<'m> Learner<'m> {
                 (trained, prefix.values.clone())
             }
         };
-        let trainer = Trainer::new(device, model, trained, &initial, cache, None, options)?;
+        let recompute = settings.recompute.asked();
+        let trainer = Trainer::new(device, model, trained, &initial, cache, recompute, options)?;
         Ok(Learner {
             device,
             trainer,
@@ -148,6 +149,17 @@ impl<'m> Learner<'m> {
             self.trainer.accumulate(&batch)?;
         }
         Ok(self.trainer.gradients()?)
+    }
+
+    /// What tells apart the tokens that such a batch learns from.
+    pub fn drawn(&self, step: usize, range: Range<usize>) -> Vec<usize> {
+        let batch = self.batch(step, range.clone());
+        let rows = batch.weights.iter().enumerate().filter(|(_, w)| **w > 0.0);
+        rows.map(|(row, _)| match batch.positions.get(row) {
+            Some(&position) => position as usize,
+            None => range.start + row,
+        })
+        .collect()
     }
 
     fn batch(&self, step: usize, range: Range<usize>) -> Batch {

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::memory::LoraConfig;
+use crate::memory::peft::MAX_ROWS;
 use crate::model::gradmem::GradMem;
 use crate::model::train::{Optimizer, OptimizerKind};
+use crate::model::transformer::Recompute;
 
 /// What is written, and what reading it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +120,30 @@ pub struct WriteSettings {
     pub evaluate: bool,
     /// Steps between checkpoints; 0 for none.
     pub checkpoint: usize,
+    pub recompute: RecomputeWhen,
+}
+
+/// When the way back computes each layer's activations again instead of keeping them. The memory
+/// comes out the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecomputeWhen {
+    /// Where they would not fit the memory that is free.
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
+impl RecomputeWhen {
+    /// `None` where the free memory is to decide.
+    pub fn asked(self) -> Option<Recompute> {
+        match self {
+            RecomputeWhen::Auto => None,
+            RecomputeWhen::On => Some(Recompute::Layers),
+            RecomputeWhen::Off => Some(Recompute::Nothing),
+        }
+    }
 }
 
 impl Default for WriteSettings {
@@ -147,6 +173,7 @@ impl Default for WriteSettings {
             held_out: 0.0,
             evaluate: true,
             checkpoint: 8,
+            recompute: RecomputeWhen::Auto,
         }
     }
 }
@@ -209,20 +236,22 @@ impl WriteSettings {
 
     /// The first setting that makes no sense, and what would.
     pub fn check(&self) -> Result<(), String> {
-        let at_least_one = [
-            ("--chunk", self.chunk),
-            ("--window", self.window),
-            ("--batch", self.batch),
-            ("--span", self.span),
-            ("--rank", self.lora.rank),
-            ("--prefix", self.prefix),
+        let counts = [
+            ("--chunk", self.chunk, 1..=MOST),
+            ("--window", self.window, 1..=MOST),
+            ("--batch", self.batch, 1..=MOST),
+            ("--span", self.span, 1..=MOST),
+            ("--rank", self.lora.rank, 1..=MAX_ROWS),
+            ("--prefix", self.prefix, 1..=MAX_ROWS),
+            ("--budget", self.budget, 0..=MOST),
         ];
-        for (name, value) in at_least_one {
-            if value == 0 {
-                return Err(format!("{name} must be at least 1"));
+        for (name, value, range) in counts {
+            let (least, most) = (range.start(), range.end());
+            if value < *least {
+                return Err(format!("{name} must be at least {least}"));
             }
-            if value > MOST {
-                return Err(format!("{name} is {value}; {MOST} is the most"));
+            if value > *most {
+                return Err(format!("{name} is {value}; {most} is the most"));
             }
         }
         let finite = |name: &str, value: f64, low: f64| {

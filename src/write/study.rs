@@ -9,13 +9,14 @@ use super::event::{ChunkUtility, Evaluated, Event, PhaseSeconds, When};
 use super::frame::Frame;
 use super::learn::Segment;
 use super::reader::{Reader, needs_document, question_room};
-use super::settings::WriteSettings;
+use super::settings::{Allocate, WriteSettings};
 use super::statistics::{exact_match, token_f1};
 use super::utility::mean;
 use super::variance::GradientVariance;
 use super::writer::{Job, Keeper, Known, variance, write_again};
 use crate::engine::CancelToken;
 use crate::memory::Content;
+use crate::model::ModelError;
 use crate::model::generate::GenerateOptions;
 use crate::model::sample::SampleOptions;
 use crate::model::session::SessionOptions;
@@ -144,6 +145,8 @@ impl<'a> Study<'a> {
             let settings = WriteSettings {
                 budget: 0,
                 evaluate: false,
+                // Measured whatever the first arm shares out by.
+                allocate: Allocate::Utility,
                 ..self.job.settings.clone()
             };
             let job = Job {
@@ -189,9 +192,17 @@ impl<'a> Study<'a> {
         })
     }
 
-    /// How a step's gradient varies within chunks and between them, before any step.
-    pub fn variance(&mut self, draws: usize) -> Result<GradientVariance, WriteError> {
-        let job = Job { ..self.job };
+    /// How a step's gradient varies within chunks and between them, before any step, by the matrices
+    /// and batches of one seed.
+    pub fn variance(&mut self, draws: usize, seed: u64) -> Result<GradientVariance, WriteError> {
+        let settings = WriteSettings {
+            seed,
+            ..self.job.settings.clone()
+        };
+        let job = Job {
+            settings: &settings,
+            ..self.job
+        };
         let mut collector = Collector::default();
         variance(&job, &mut collector, self.cancel, &mut self.known, draws)
     }
@@ -221,7 +232,7 @@ impl<'a> Study<'a> {
             profile: None,
         };
         let (device, model) = (self.job.device, self.job.transformer);
-        let room = question_room(model.config.context);
+        let room = self.room(&frame)?;
         let mut reader = Reader::of_memory(device, model, frame, memory, room, options)?;
         Ok(Some(answer_all(&mut reader, questions, generate)?))
     }
@@ -242,8 +253,20 @@ impl<'a> Study<'a> {
         };
         let frame = Frame::new(self.job.model)?;
         let (device, model) = (self.job.device, self.job.transformer);
-        let room = question_room(model.config.context);
+        let room = self.room(&frame)?;
         Reader::new(device, model, frame, ids, room, options, &mut |_, _| {})
+    }
+
+    /// Positions that the longest question and its answer need.
+    fn room(&self, frame: &Frame<'_>) -> Result<usize, WriteError> {
+        let mut room = question_room(self.job.model.config.context);
+        for q in self.questions {
+            let longest = frame.question(&q.question)?.len();
+            let longest = longest.max(frame.bare_question(&q.question)?.len());
+            let answer = frame.answer(&q.answer)?.len().max(ANSWER_TOKENS);
+            room = room.max(longest + answer + 1);
+        }
+        Ok(room)
     }
 
     /// The questions with no document, and with the document itself and no memory.
@@ -271,8 +294,9 @@ fn answer_all(
         max_tokens: ANSWER_TOKENS,
         stop: vec!["\n".to_owned()],
     };
-    for q in questions {
-        let scores = reader.score_text(&q.question, &q.answer)?;
+    for (number, q) in questions.iter().enumerate() {
+        let scores = reader.score_text(&q.question, &q.answer);
+        let scores = scores.map_err(|error| about_question(number + 1, error))?;
         logprobs.push(mean(scores.into_iter()).unwrap_or(0.0));
         if generate {
             let made = reader.ask(&q.question, &options, &mut |_| {})?;
@@ -286,6 +310,16 @@ fn answer_all(
         exact: mean(exact.into_iter()),
         f1: mean(f1.into_iter()),
     })
+}
+
+/// Says which question does not fit.
+fn about_question(number: usize, error: WriteError) -> WriteError {
+    match error {
+        WriteError::Model(ModelError::ContextExceeded { .. }) => {
+            WriteError::Settings(format!("question {number}: {error}"))
+        }
+        other => other,
+    }
 }
 
 /// Mean losses before and after.

@@ -16,6 +16,7 @@ use super::frame::Frame;
 use super::learn::{self, Learner, Origin, Segment};
 use super::reader::question_room;
 use super::sampling::choose_held_out;
+use super::schedule::schedule;
 use super::settings::{Allocate, Method, WriteSettings};
 use super::variance::{GradientVariance, gradient_variance};
 use crate::engine::{CancelToken, Device, EngineError};
@@ -74,6 +75,8 @@ pub trait Keeper {
 pub struct Resume {
     pub checkpoint: Checkpoint,
     pub told: BTreeMap<usize, Told>,
+    /// Take no more steps, and make memories of what was learned.
+    pub finish: bool,
 }
 
 /// What a run tells of a segment before its steps.
@@ -222,7 +225,10 @@ impl<'a, 'k> Writer<'a, 'k> {
         let segments = segments(self.tokens.ids.len(), self.room()?);
         let (mut checkpoint, shares) = match resume {
             Some(mut resume) => {
-                let shares = self.survey_again(&segments, &mut resume.told)?;
+                let mut shares = self.survey_again(&segments, &mut resume.told)?;
+                if resume.finish {
+                    take_no_more(&mut shares, resume.checkpoint.step);
+                }
                 (Some(resume.checkpoint), shares)
             }
             None => {
@@ -466,6 +472,26 @@ impl<'a, 'k> Writer<'a, 'k> {
 
     fn tell(&mut self, event: &Event) -> Result<(), WriteError> {
         self.keeper.event(event)
+    }
+}
+
+/// Leaves of the shares what the first `taken` steps have had.
+fn take_no_more(shares: &mut [Share], taken: usize) {
+    let mut left = taken;
+    for share in shares {
+        let planned = schedule(&share.steps);
+        let had = &planned[..left.min(planned.len())];
+        left -= had.len();
+        share.steps = vec![ChunkSteps::default(); share.steps.len()];
+        for step in had {
+            let Some(steps) = share.steps.get_mut(step.chunk) else {
+                continue;
+            };
+            match step.kind {
+                StepKind::Coverage => steps.coverage += 1,
+                StepKind::Utility => steps.utility += 1,
+            }
+        }
     }
 }
 

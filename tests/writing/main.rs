@@ -1,6 +1,7 @@
 //! Writing and asking as a person does them, on a tiny model whose context of 256 tokens makes
 //! most documents come in parts.
 
+mod careful;
 mod events_page;
 mod keeping;
 
@@ -421,12 +422,7 @@ fn arms_are_compared_over_seeds() {
     let more = [
         "--chunk", "32", "--window", "8", "--batch", "2", "--budget", "6", "--json",
     ];
-    let args = [
-        &args[..],
-        &more,
-        &["--seeds", "2", "--generate", "--held-out", "0.3"],
-    ]
-    .concat();
+    let args = [&args[..], &more, &["--seeds", "2", "--held-out", "0.3"]].concat();
     let told: Value = serde_json::from_str(&succeeds(&args)).expect("JSON");
     let outcomes = told["outcomes"].as_array().expect("outcomes");
     assert_eq!(outcomes.len(), 2 * 5);

@@ -27,6 +27,8 @@ pub enum Experiment {
     Whole,
     /// gdwm, lora and gradmem
     Methods,
+    /// Where the time goes: all of the local pass, a quarter of it, and none
+    Overhead,
     /// How much of a step's gradient noise lies within chunks, and how much between them
     Variance,
     /// The arms named by --arms
@@ -96,6 +98,14 @@ pub fn arms(
             let methods = [Method::Gdwm, Method::Lora, Method::Gradmem];
             methods.into_iter().map(arm).collect::<Result<_>>()?
         }
+        Experiment::Overhead => vec![
+            with("utility", &allocate(Allocate::Utility)),
+            with("utility, a quarter read", &|s| {
+                s.allocate = Allocate::Utility;
+                s.utility_sample = 0.25;
+            }),
+            with("uniform", &allocate(Allocate::Uniform)),
+        ],
         Experiment::Variance => Vec::new(),
         Experiment::Arms => {
             if named.is_empty() {
@@ -105,6 +115,11 @@ pub fn arms(
             named.collect::<Result<_>>()?
         }
     };
+    for (i, arm) in arms.iter().enumerate() {
+        if arms[..i].iter().any(|other| other.name == arm.name) {
+            bail!("the arm '{}' is named twice", arm.name);
+        }
+    }
     Ok(arms)
 }
 

@@ -1,23 +1,23 @@
 //! `inscribe compare`: methods and baselines side by side at equal budgets.
 
 mod arms;
+mod tables;
+mod variance;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use inscribe::engine::EngineError;
 use inscribe::write::error::WriteError;
 use inscribe::write::frame::Frame;
 use inscribe::write::reader::question_room;
 use inscribe::write::settings::{Method, WriteSettings};
-use inscribe::write::statistics::Summary;
-use inscribe::write::study::{Answers, Arm, Outcome, Question, Study};
+use inscribe::write::study::{Arm, Outcome, Question, Study};
 use inscribe::write::writer::Job;
 
-use super::out::{errln, outln};
 use super::setup;
 use super::writing::WritingArgs;
 use super::{Context, print_json};
@@ -39,7 +39,8 @@ follow after colons: utility:scale=zscore:tau=0.5.";
 ///
 /// Every arm writes the same document anew with each seed. Reported are the loss over the whole
 /// document and over tokens that no step learned from, the latter also in the chunks of high
-/// utility, and where questions are given the log-probability of their right answers.
+/// utility, and where questions are given the log-probability of their right answers, and exact match
+/// and F1 of those that each arm writes.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Args {
@@ -51,9 +52,9 @@ pub struct Args {
     /// Questions with their answers, a JSON object a line
     #[arg(long, value_name = "FILE")]
     questions: Option<PathBuf>,
-    /// Also let every arm answer the questions, for exact match and F1
-    #[arg(long)]
-    generate: bool,
+    /// Do not let every arm write its answers: no exact match and F1, in a fraction of the time
+    #[arg(long, requires = "questions")]
+    no_generate: bool,
     /// What to compare [default: allocation, or arms with --arms]
     #[arg(long, value_enum)]
     experiment: Option<Experiment>,
@@ -74,8 +75,11 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     // Refused before a model is loaded.
     args.writing.settings()?;
     let experiment = experiment(args)?;
-    if args.seeds == 0 {
-        bail!("--seeds must be at least 1");
+    if !(1..=MOST_SEEDS).contains(&args.seeds) {
+        bail!("--seeds must lie between 1 and {MOST_SEEDS}");
+    }
+    if experiment == Experiment::Variance && args.questions.is_some() {
+        bail!("--experiment variance takes no step, so that --questions have nothing to answer");
     }
     let questions = match &args.questions {
         Some(path) => read_questions(path)?,
@@ -91,6 +95,13 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         })
     };
     let base = asked(args.writing.method.into())?;
+    if base.seed.checked_add(args.seeds).is_none() {
+        bail!(
+            "--seed {} leaves no room for --seeds {}",
+            base.seed,
+            args.seeds
+        );
+    }
     let arms = arms(experiment, &args.arms, &base, &asked)?;
     let tokens = setup::tokens(&loaded, &document, app)?;
     let job = Job {
@@ -112,9 +123,17 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
             tokens.ids.len()
         );
     }
-    let mut study = Study::new(job, &questions, args.generate, &app.cancel);
+    let mut study = Study::new(job, &questions, !args.no_generate, &app.cancel);
+    let about = json!({
+        "document": document.name,
+        "tokens": tokens.ids.len(),
+        "model": loaded.model.name,
+        "device": loaded.device.name(),
+        "settings": base,
+    });
     if experiment == Experiment::Variance {
-        return variance(args, &mut study);
+        let seeds = base.seed..base.seed + args.seeds;
+        return variance::run(&mut study, seeds, app, args.json.then_some(about));
     }
     let bounds = match questions.is_empty() {
         true => None,
@@ -125,19 +144,15 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         return stopped.map_or(Ok(()), Err);
     }
     if args.json {
-        print_json(&json!({
-            "document": document.name,
-            "tokens": tokens.ids.len(),
-            "model": loaded.model.name,
-            "device": loaded.device.name(),
-            "settings": base,
+        let found = json!({
             "utilities": study.utilities()?,
             "answers_without_document": bounds.map(|(without, _)| without),
             "answers_with_document": bounds.map(|(_, with)| with),
             "outcomes": outcomes,
-        }))?;
+        });
+        print_json(&together(about, found))?;
     } else {
-        print_tables(&arms, &outcomes, bounds);
+        tables::print(&arms, &outcomes, bounds);
     }
     stopped.map_or(Ok(()), Err)
 }
@@ -156,26 +171,15 @@ fn experiment(args: &Args) -> Result<Experiment> {
     }
 }
 
-/// Batches drawn from each chunk to tell variances.
-const DRAWS: usize = 8;
+/// More seeds than anyone waits for.
+const MOST_SEEDS: u64 = 10_000;
 
-fn variance(args: &Args, study: &mut Study<'_>) -> Result<()> {
-    let found = study.variance(DRAWS)?;
-    if args.json {
-        return print_json(&found);
+/// The fields of both.
+fn together(mut one: Value, other: Value) -> Value {
+    if let (Some(fields), Value::Object(more)) = (one.as_object_mut(), other) {
+        fields.extend(more);
     }
-    outln!(
-        "variance of a step's gradient, before any step, {} batches a chunk\n\
-         within chunks       {:.4e}\n\
-         between chunks      {:.4e}  ({:.1} % of both)\n\
-         |mean gradient|^2   {:.4e}",
-        found.draws,
-        found.within,
-        found.between,
-        100.0 * found.share_between(),
-        found.mean_squared
-    );
-    Ok(())
+    one
 }
 
 /// The outcomes of all runs, or of those before one that failed, and why.
@@ -235,101 +239,18 @@ fn read_questions(path: &Path) -> Result<Vec<Question>> {
         .filter(|(_, line)| !line.trim().is_empty());
     let questions: Vec<Question> = lines
         .map(|(i, line)| {
-            serde_json::from_str(line).with_context(|| {
-                format!(
-                    "{}, line {}: not {{\"question\": ..., \"answer\": ...}}",
-                    path.display(),
-                    i + 1
-                )
-            })
+            let place = || format!("{}, line {}", path.display(), i + 1);
+            let read: Question = serde_json::from_str(line).with_context(|| {
+                format!("{}: not {{\"question\": ..., \"answer\": ...}}", place())
+            })?;
+            if read.question.trim().is_empty() || read.answer.trim().is_empty() {
+                bail!("{}: a question and its answer must not be empty", place());
+            }
+            Ok(read)
         })
         .collect::<Result<_>>()?;
     if questions.is_empty() {
         bail!("{}: no questions in it", path.display());
     }
     Ok(questions)
-}
-
-/// A measure of an outcome, where it has it.
-type Measure = fn(&Outcome) -> Option<f64>;
-
-const MEASURES: &[(&str, Measure)] = &[
-    ("loss, all tokens", |o| Some(o.loss_after)),
-    ("loss, held out", |o| o.held_out_after),
-    ("held out, high utility", |o| o.high_after),
-    ("answers, log P a token", |o| o.answers.map(|a| a.logprob)),
-    ("answers, exact match", |o| o.answers.and_then(|a| a.exact)),
-    ("answers, F1", |o| o.answers.and_then(|a| a.f1)),
-    ("steps", |o| Some(o.steps as f64)),
-    ("seconds: prefill", |o| Some(o.seconds.prefill)),
-    ("seconds: utility", |o| Some(o.seconds.local)),
-    ("seconds: steps", |o| Some(o.seconds.steps)),
-    ("seconds: measuring", |o| Some(o.seconds.evaluate)),
-    ("seconds: answers", |o| o.answers.map(|_| o.answer_seconds)),
-];
-
-fn print_tables(arms: &[Arm], outcomes: &[Outcome], bounds: Option<(Answers, Answers)>) {
-    if let Some(first) = outcomes.first() {
-        outln!("before any step: loss {:.4}", first.loss_before);
-        if let (Some(held), Some(high)) = (first.held_out_before, first.high_before) {
-            outln!("                 held out {held:.4}, of high utility {high:.4}");
-        }
-    }
-    if let Some((without, with)) = bounds {
-        outln!(
-            "answers, log P a token: {:.4} with no document, {:.4} with the document before them",
-            without.logprob,
-            with.logprob
-        );
-    }
-    outln!("\nmean and 95 % interval over the seeds\n");
-    let width = arms
-        .iter()
-        .map(|a| a.name.chars().count())
-        .max()
-        .unwrap_or(0)
-        .max(8);
-    let of_arm = |arm: &Arm, measure: Measure| -> Vec<f64> {
-        let own = outcomes.iter().filter(|o| o.arm == arm.name);
-        own.filter_map(measure).collect()
-    };
-    for (name, measure) in MEASURES {
-        let rows: Vec<(&Arm, Vec<f64>)> = arms
-            .iter()
-            .map(|arm| (arm, of_arm(arm, *measure)))
-            .collect();
-        if rows.iter().all(|(_, values)| values.is_empty()) {
-            continue;
-        }
-        outln!("{name}");
-        let first = rows
-            .first()
-            .map(|(_, values)| values.clone())
-            .unwrap_or_default();
-        for (i, (arm, values)) in rows.iter().enumerate() {
-            let Some(summary) = Summary::of(values) else {
-                continue;
-            };
-            let versus = Summary::of_differences(values, &first).filter(|_| i > 0);
-            let versus = versus.map_or(String::new(), |d| {
-                format!("   against the first {}", pm(&d, true))
-            });
-            outln!("  {:<width$}  {}{versus}", arm.name, pm(&summary, false));
-        }
-    }
-    if outcomes.is_empty() {
-        errln!("nothing was run");
-    }
-}
-
-fn pm(summary: &Summary, signed: bool) -> String {
-    let mean = if signed {
-        format!("{:+.5}", summary.mean)
-    } else {
-        format!("{:.5}", summary.mean)
-    };
-    match summary.half_interval {
-        Some(half) => format!("{mean} ± {half:.5}"),
-        None => mean,
-    }
 }

@@ -1,6 +1,6 @@
 //! A run as plain lines: one for each phase, one every few steps.
 
-use inscribe::write::event::{Event, Step, When};
+use inscribe::write::event::{Evaluated, Event, Step, When};
 use inscribe::write::figure::format;
 use inscribe::write::run::RunRecord;
 
@@ -55,7 +55,7 @@ impl Lines {
                 let more = if steps.len() > LISTED { " ..." } else { "" };
                 vec![format!("{part}steps for each chunk: {listed}{more}")]
             }
-            Event::Evaluated(evaluated) => self.evaluated(evaluated.when).into_iter().collect(),
+            Event::Evaluated(evaluated) => self.evaluated(evaluated).into_iter().collect(),
             Event::Step(step) => self.step(step).into_iter().collect(),
             Event::Paused => vec![format!("paused after step {}", self.record.steps.len())],
             Event::Resumed { step } => {
@@ -109,14 +109,22 @@ impl Lines {
         ))
     }
 
-    fn evaluated(&self, when: When) -> Option<String> {
-        match when {
-            When::Before => Some(format!(
-                "mean loss before: {:.3}",
-                self.record.loss_before()?
-            )),
-            When::After => Some(format!("mean loss after: {:.3}", self.record.loss_after()?)),
-        }
+    fn evaluated(&self, evaluated: &Evaluated) -> Option<String> {
+        let when = match evaluated.when {
+            When::Before => "before",
+            When::After => "after",
+        };
+        let chunks = &self.record.segments.get(evaluated.segment)?.chunks;
+        let weights = chunks.iter().map(|chunk| chunk.tokens.len() as f64);
+        let of_chunks = evaluated.losses.iter().zip(weights);
+        let (sum, tokens) = of_chunks.fold((0.0, 0.0), |(sum, tokens), (loss, weight)| {
+            (sum + loss * weight, tokens + weight)
+        });
+        let of_segment = match self.record.segments.len() {
+            0 | 1 => String::new(),
+            _ => format!(" of segment {}", evaluated.segment + 1),
+        };
+        (tokens > 0.0).then(|| format!("mean loss {when}{of_segment}: {:.3}", sum / tokens))
     }
 
     fn step(&mut self, step: &Step) -> Option<String> {

@@ -51,9 +51,9 @@ pub enum Resumed {
     Finished(Box<Memory>),
 }
 
-/// Settings that a stopped run may go on with other values of: they say how far a step goes, not
-/// which steps are taken.
-const MAY_CHANGE: [&str; 3] = ["clip", "lr", "weight_decay"];
+/// Settings that a stopped run may go on with other values of: they say how far a step goes or how
+/// it is computed, not which steps are taken.
+const MAY_CHANGE: [&str; 4] = ["clip", "lr", "recompute", "weight_decay"];
 
 impl MemoryWriter {
     /// Starts a run whose memory will stand at `folder`.

@@ -212,10 +212,15 @@ impl<'a> Body<'a> {
     fn read(mut self, xml: &str, draft: &mut Draft) -> Result<(), DocumentProblem> {
         let mut reader = Reader::from_str(xml);
         reader.config_mut().expand_empty_elements = true;
+        let mut open = 0usize;
         loop {
             match reader.read_event().map_err(damaged)? {
-                Event::Start(tag) => self.start(&tag),
+                Event::Start(tag) => {
+                    open += 1;
+                    self.start(&tag);
+                }
                 Event::End(tag) => {
+                    open = open.saturating_sub(1);
                     self.end(tag.local_name().as_ref(), draft);
                     draft.check_length()?;
                 }
@@ -227,6 +232,7 @@ impl<'a> Body<'a> {
                         self.add(c.encode_utf8(&mut buffer));
                     }
                 }
+                Event::Eof if open > 0 => return Err(damaged("its text breaks off")),
                 Event::Eof => return Ok(()),
                 _ => {}
             }

@@ -55,6 +55,10 @@ impl<'a> Writer<'a, '_> {
                 self.checkpoint(learner, segment)?;
             }
         }
+        // What comes after may be stopped, too.
+        if self.job.settings.checkpoint > 0 && self.step > self.kept {
+            self.checkpoint(learner, segment)?;
+        }
         Ok(())
     }
 

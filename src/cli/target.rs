@@ -1,0 +1,86 @@
+//! Files that a verb is told to write: what is there already is not lost by accident.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+/// Refuses a file that cannot be written, or that would be lost.
+pub fn check_file(path: &Path, replace: bool) -> Result<()> {
+    let shown = path.display();
+    match fs::metadata(path) {
+        Ok(there) if there.is_dir() => bail!("{shown}: is a folder; name a file"),
+        Ok(there) if !there.is_file() => bail!("{shown}: is no plain file; choose another name"),
+        Ok(_) if !replace => {
+            bail!("{shown}: is there already; choose another name, or --replace it")
+        }
+        Ok(_) => Ok(()),
+        Err(_) => check_above(path),
+    }
+}
+
+/// Refuses a place in a folder that is not there.
+pub fn check_above(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
+    if !folder.is_dir() {
+        bail!("{}: no such folder; make it first", folder.display());
+    }
+    Ok(())
+}
+
+/// Whether a file starts with these bytes.
+pub fn starts_with(path: &Path, magic: &[u8]) -> bool {
+    let mut start = vec![0; magic.len()];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == magic
+}
+
+/// Whether both name the same place; the first need not exist yet.
+pub fn lies_within(path: &Path, folder: &Path) -> bool {
+    let (Ok(above), Ok(folder)) = (fs::canonicalize(folder_of(path)), fs::canonicalize(folder))
+    else {
+        return false;
+    };
+    let whole = path.file_name().map(|name| above.join(name));
+    whole.is_some_and(|whole| whole.starts_with(folder))
+}
+
+/// A file that is there is replaced whole or left as it is.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Less what the user's umask takes away, as for any new file.
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let written = builder.tempfile_in(folder_of(path)).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.persist(path)?;
+        Ok(())
+    });
+    written
+        .map_err(advice)
+        .with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+/// What to do about what the system refused, without the name of the file in between.
+fn advice(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            anyhow::anyhow!("no space is left; free some and try again")
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            anyhow::anyhow!("permission denied; choose a folder you may write to")
+        }
+        _ => error.into(),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
