@@ -131,8 +131,13 @@ fn write_memory(
                 outln!("{}: the memory is finished", args.out.display());
                 return Ok(None);
             }
-            Resumed::GoesOn(_, None) if args.finish => {
-                bail!("{}: nothing was learned yet to finish", args.out.display());
+            Resumed::GoesOn(_, stored)
+                if args.finish && stored.as_ref().is_none_or(|s| s.step == 0) =>
+            {
+                bail!(
+                    "{}: nothing was learned yet; leave --finish out to go on",
+                    args.out.display()
+                );
             }
             Resumed::GoesOn(store, None) => *store,
             Resumed::GoesOn(store, Some(stored)) => {

@@ -530,6 +530,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_run_that_is_finished_early_keeps_the_steps_it_took() {
+        let chunk = |coverage, utility| ChunkSteps { coverage, utility };
+        let share = |steps: &[ChunkSteps]| Share {
+            steps: steps.to_vec(),
+            reading: None,
+        };
+        let mut shares = [
+            share(&[chunk(1, 2), chunk(1, 0)]),
+            share(&[chunk(1, 1), chunk(0, 3)]),
+            share(&[chunk(1, 4)]),
+        ];
+        take_no_more(&mut shares, 6);
+        let totals: Vec<usize> = shares.iter().map(Share::total).collect();
+        assert_eq!(totals, [4, 2, 0]);
+        assert_eq!(shares[0].steps, [chunk(1, 2), chunk(1, 0)]);
+        assert_eq!(shares[1].steps[0].coverage, 1, "coverage comes first");
+    }
+
     proptest! {
         #[test]
         fn segments_cover_the_document(tokens in 1usize..100_000, room in 1usize..9000) {

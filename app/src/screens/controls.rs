@@ -7,7 +7,8 @@ use eframe::egui::{
 };
 use inscribe::model::adapter::Projection;
 use inscribe::write::settings::{
-    Allocate, Chunking, Method, OptimizerName, UtilityScale, WriteSettings,
+    Allocate, Chunking, Method, OptimizerName, PrefixInit, RecomputeWhen, UtilityScale,
+    WriteSettings,
 };
 
 use crate::action::Action;
@@ -350,6 +351,23 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
             "Rows of the memory that GradMem writes.",
             DragValue::new(&mut s.prefix).range(1..=512),
         );
+        ui.label("They start from");
+        choose(
+            ui,
+            "They start from",
+            &mut s.init,
+            &[
+                (PrefixInit::Spread, "Tokens at even distances", ""),
+                (PrefixInit::First, "The first tokens", ""),
+                (PrefixInit::Surprising, "The hardest tokens", ""),
+                (PrefixInit::Random, "Any tokens", ""),
+                (PrefixInit::Mean, "The mean of all tokens", ""),
+                (PrefixInit::Learned, "What the model learned", ""),
+            ],
+        );
+        ui.label(text::caption(
+            "What memory tokens are before the first step.",
+        ));
     });
     group(ui, "Measuring and keeping");
     check(
@@ -364,6 +382,20 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
         "Tokens that no step sees, to measure the loss on.",
         DragValue::new(&mut s.held_out).range(0.0..=0.9).speed(0.01),
     );
+    ui.label("Recompute");
+    choose(
+        ui,
+        "Recompute",
+        &mut s.recompute,
+        &[
+            (RecomputeWhen::Auto, "Where memory is short", ""),
+            (RecomputeWhen::On, "Always", ""),
+            (RecomputeWhen::Off, "Never", ""),
+        ],
+    );
+    ui.label(text::caption(
+        "Layers run again on the way back instead of keeping what they computed: slower, in less memory.",
+    ));
     number(
         ui,
         "Checkpoint every",
