@@ -234,7 +234,7 @@ mod signals {
         let start = Instant::now();
         assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
         assert!(
-            start.elapsed() < Duration::from_secs(3),
+            start.elapsed() < Duration::from_secs(15),
             "{:?}",
             start.elapsed()
         );

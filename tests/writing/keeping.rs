@@ -1,5 +1,7 @@
 //! What is kept of a run, replaced, exported and found again.
 
+use std::io::{BufRead as _, BufReader};
+
 use super::*;
 
 #[test]
@@ -192,13 +194,16 @@ fn the_only_step_goes_to_the_best_chunk_of_all_parts() {
 #[cfg(unix)]
 #[test]
 fn cutting_a_long_text_into_tokens_is_stopped_by_a_signal() {
-    let desk = Desk::new(&"A long text of words and of numbers such as 4711. ".repeat(600_000));
+    let desk = Desk::new(&"A long text of words and of numbers such as 4711. ".repeat(1_200_000));
     let (model, out) = (tiny("llama"), desk.place("memory"));
     for signal in ["-INT", "-TERM"] {
         let mut running = command(&desk.write(&out, &model, &["--budget", "2"]));
-        let quiet = running.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut running = quiet.spawn().expect("the program starts");
-        std::thread::sleep(Duration::from_millis(1500));
+        let watched = running.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut running = watched.spawn().expect("the program starts");
+        // It tells its device before it cuts the text.
+        let mut told = BufReader::new(running.stderr.take().expect("piped"));
+        told.read_line(&mut String::new()).expect("UTF-8");
+        std::thread::sleep(Duration::from_millis(500));
         assert!(
             running.try_wait().expect("a state").is_none(),
             "ended by itself"
