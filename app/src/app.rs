@@ -15,7 +15,7 @@ use crate::replay::Replay;
 use crate::run::RunView;
 use crate::screens::{self, text::TextView};
 use crate::state::prefs::ThemeChoice;
-use crate::state::{Dialog, Prefs, State, Task};
+use crate::state::{Prefs, State};
 use crate::teach::Teach;
 use crate::theme;
 
@@ -145,20 +145,6 @@ impl InscribeApp {
         }
     }
 
-    fn watch_close(&mut self, ctx: &egui::Context) {
-        let asked = ctx.input(|input| input.viewport().close_requested());
-        if asked && self.state.is_busy_with(Task::Write) && !self.state.may_quit {
-            ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
-            self.state.dialog = Dialog::Quit;
-        }
-        let stopped = !self.state.is_busy_with(Task::Write);
-        if self.state.quit_when_stopped && stopped {
-            self.state.quit_when_stopped = false;
-            self.state.may_quit = true;
-            ctx.send_viewport_cmd(egui::ViewportCommand::Close);
-        }
-    }
-
     fn fade_note(&mut self, ctx: &egui::Context) {
         if let Some((_, since)) = &self.state.note {
             match NOTE.checked_sub(since.elapsed()) {
@@ -222,9 +208,6 @@ impl eframe::App for InscribeApp {
     }
 
     fn on_exit(&mut self) {
-        let running: Vec<_> = self.state.jobs.keys().copied().collect();
-        for job in running {
-            self.engine.control.cancel(job);
-        }
+        self.close();
     }
 }

@@ -322,6 +322,7 @@ pub fn invented(run: &Invented, words: usize) -> OpenDocument {
     OpenDocument {
         tokens: Some(Arc::new(tokens)),
         document: Arc::new(document),
+        tokens_of: String::new(),
         path: None,
         version: 9,
     }
