@@ -107,7 +107,7 @@ impl InscribeApp {
     }
 
     /// Looks again at which devices, models and stopped writes there are.
-    pub(crate) fn survey(&self) {
+    pub fn survey(&self) {
         self.engine.send_file(FileWork::Survey {
             memories: self.memories(),
             cache: self.options.cache.clone(),
