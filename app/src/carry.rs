@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use eframe::egui;
 use inscribe::write::figure::{FigureKind, Theme};
@@ -76,13 +76,7 @@ impl InscribeApp {
     /// Queues work for the engine.
     pub(crate) fn start(&mut self, task: Task, work: Work) -> JobId {
         let id = self.engine.send(work);
-        let job = Job {
-            task,
-            since: Instant::now(),
-            cancelling: false,
-            orphaned: false,
-        };
-        self.state.jobs.insert(id, job);
+        self.state.jobs.insert(id, Job::new(task));
         id
     }
 

@@ -148,6 +148,17 @@ pub struct Job {
     pub orphaned: bool,
 }
 
+impl Job {
+    pub fn new(task: Task) -> Job {
+        Job {
+            task,
+            since: Instant::now(),
+            cancelling: false,
+            orphaned: false,
+        }
+    }
+}
+
 /// What stands over everything else.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Dialog {

@@ -2,7 +2,6 @@
 //! a document, a model or a memory that it was not asked for.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use eframe::egui::Key;
 use inscribe_app::action::Screen;
@@ -139,13 +138,7 @@ fn a_weighing_ends_its_own_turn_only() {
     app.state.ask.turns = vec![turn(true), turn(false)];
     app.state.screen = Screen::Ask;
     for (id, task) in [(WEIGHING, Task::Score(0)), (ASKING, Task::Ask)] {
-        let job = Job {
-            task,
-            since: Instant::now(),
-            cancelling: false,
-            orphaned: false,
-        };
-        app.state.jobs.insert(id, job);
+        app.state.jobs.insert(id, Job::new(task));
     }
     let end = |job| Report::Ended {
         job,

@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
-use std::time::Instant;
 
 use eframe::egui::{ViewportEvent, ViewportId};
 use inscribe::engine::EngineError;
@@ -109,13 +108,7 @@ fn fails(desk: &mut Desk, failure: Failure) {
     const JOB: u64 = 4242;
     let place = desk.place("failed.memory");
     let app = desk.window.state_mut();
-    let job = Job {
-        task: Task::Write,
-        since: Instant::now(),
-        cancelling: false,
-        orphaned: false,
-    };
-    app.state.jobs.insert(JOB, job);
+    app.state.jobs.insert(JOB, Job::new(Task::Write));
     app.state.memory = Some(place);
     let end = End::Failed(Trouble::of(&failure));
     app.outbox().tell(Report::Ended { job: JOB, end });
