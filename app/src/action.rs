@@ -51,19 +51,17 @@ pub enum Action {
     Show(Screen),
     /// Opens a system dialog to choose a path for something.
     Pick(Purpose),
+    /// Asks first where a run goes on.
     Open(PendingOpen),
-    OpenMemory(PathBuf),
-    CloseDocument,
+    /// The person agreed.
+    StopAndOpen(PendingOpen),
     /// New settings of the next run.
     Settings(Box<WriteSettings>),
     /// Shows the settings, or hides them.
     Controls(bool),
     Theme(ThemeChoice),
     Zoom(f32),
-    PickModel(String),
     PickDevice(DeviceChoice),
-    /// Fetches and loads the model without doing anything with it yet.
-    LoadModel,
     /// Both passes, no steps.
     Measure,
     /// Writes to a folder of its own, or to this one.
@@ -71,8 +69,6 @@ pub enum Action {
     Pause,
     Resume,
     Cancel,
-    /// Goes on with a stopped write.
-    GoOn(PathBuf),
     /// Deletes what a stopped write has written.
     Discard(PathBuf),
     Ask(String),

@@ -15,7 +15,7 @@ use crate::replay::Replay;
 use crate::run::RunView;
 use crate::screens::{self, text::TextView};
 use crate::state::prefs::ThemeChoice;
-use crate::state::{Dialog, Prefs, State, Task};
+use crate::state::{Prefs, State};
 use crate::teach::Teach;
 use crate::theme;
 
@@ -107,7 +107,7 @@ impl InscribeApp {
     }
 
     /// Looks again at which devices, models and stopped writes there are.
-    pub(crate) fn survey(&self) {
+    pub fn survey(&self) {
         self.engine.send_file(FileWork::Survey {
             memories: self.memories(),
             cache: self.options.cache.clone(),
@@ -142,20 +142,6 @@ impl InscribeApp {
         self.state.drop_hover = hover;
         for file in dropped {
             self.open_path(file.path().to_owned());
-        }
-    }
-
-    fn watch_close(&mut self, ctx: &egui::Context) {
-        let asked = ctx.input(|input| input.viewport().close_requested());
-        if asked && self.state.is_busy_with(Task::Write) && !self.state.may_quit {
-            ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
-            self.state.dialog = Dialog::Quit;
-        }
-        let stopped = !self.state.is_busy_with(Task::Write);
-        if self.state.quit_when_stopped && stopped {
-            self.state.quit_when_stopped = false;
-            self.state.may_quit = true;
-            ctx.send_viewport_cmd(egui::ViewportCommand::Close);
         }
     }
 
@@ -222,9 +208,6 @@ impl eframe::App for InscribeApp {
     }
 
     fn on_exit(&mut self) {
-        let running: Vec<_> = self.state.jobs.keys().copied().collect();
-        for job in running {
-            self.engine.control.cancel(job);
-        }
+        self.close();
     }
 }

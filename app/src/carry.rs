@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use eframe::egui;
 use inscribe::write::figure::{FigureKind, Theme};
@@ -12,17 +12,13 @@ use crate::action::{Action, Screen};
 use crate::app::InscribeApp;
 use crate::dialogs;
 use crate::engine::{
-    AskRequest, ExportFormat, ExportRequest, FileWork, JobId, LoadRequest, Purpose, ScoreRequest,
-    Work, WriteRequest,
+    AskRequest, ExportFormat, ExportRequest, FileWork, JobId, Purpose, ScoreRequest, Work,
+    WriteRequest,
 };
 use crate::state::ask::{Turn, VIEWS};
 use crate::state::presets::Preset;
-use crate::state::{Dialog, Job, ModelState, PendingOpen, Task};
+use crate::state::{Dialog, Job, Pause, Task};
 use crate::trouble::Remedy;
-
-/// The document that comes with the program.
-pub const SAMPLE: &[u8] = include_bytes!("../../assets/sample.md");
-const SAMPLE_NAME: &str = "sample.md";
 
 impl InscribeApp {
     pub(crate) fn carry_out(&mut self, action: Action, ctx: &egui::Context) {
@@ -30,8 +26,7 @@ impl InscribeApp {
             Action::Show(screen) => self.state.screen = screen,
             Action::Pick(purpose) => self.pick(purpose),
             Action::Open(pending) => self.open(pending),
-            Action::OpenMemory(path) => self.open_memory(path),
-            Action::CloseDocument => self.close_document(),
+            Action::StopAndOpen(pending) => self.stop_and_open(pending),
             Action::Settings(settings) => {
                 self.state.prefs.preset = Preset::of(&settings);
                 self.state.prefs.settings = *settings;
@@ -45,27 +40,19 @@ impl InscribeApp {
                 self.state.prefs.zoom = zoom.clamp(0.5, 3.0);
                 self.apply_look(ctx);
             }
-            Action::PickModel(model) => self.pick_model(model),
             Action::PickDevice(choice) => {
                 self.state.prefs.device = device_text(&choice);
                 self.state.dialog = Dialog::None;
-                self.forget_model();
-            }
-            Action::LoadModel => {
-                self.load();
+                self.let_go_of_another_model();
             }
             Action::Measure => self.measure(),
             Action::Write(folder) => {
                 let folder = folder.unwrap_or_else(|| self.new_folder());
                 self.write(folder, false);
             }
-            Action::Pause => self.engine.control.pause(true),
-            Action::Resume => self.engine.control.pause(false),
-            Action::Cancel => self.cancel(),
-            Action::GoOn(folder) => {
-                let source = self.state.prefs.sources.get(&folder).cloned();
-                self.send_open(FileWork::OpenUnfinished { folder, source });
-            }
+            Action::Pause => self.pause(Pause::Asked),
+            Action::Resume => self.pause(Pause::No),
+            Action::Cancel => self.cancel(|_| true),
             Action::Discard(folder) => self.engine.send_file(FileWork::Discard(folder)),
             Action::Ask(question) => self.ask(question),
             Action::Score { turn, answer } => self.score(turn, answer),
@@ -80,7 +67,7 @@ impl InscribeApp {
             Action::StopAndQuit => {
                 self.state.dialog = Dialog::None;
                 self.state.quit_when_stopped = true;
-                self.cancel();
+                self.cancel(|_| true);
             }
             Action::ScrollTo(byte) => self.state.scroll_to = Some(byte),
         }
@@ -89,176 +76,77 @@ impl InscribeApp {
     /// Queues work for the engine.
     pub(crate) fn start(&mut self, task: Task, work: Work) -> JobId {
         let id = self.engine.send(work);
-        let job = Job {
-            task,
-            since: Instant::now(),
-            cancelling: false,
-            orphaned: false,
-        };
-        self.state.jobs.insert(id, job);
+        self.state.jobs.insert(id, Job::new(task));
         id
     }
 
-    pub(crate) fn cancel(&mut self) {
-        for (&id, job) in &mut self.state.jobs {
+    pub(crate) fn cancel(&mut self, which: impl Fn(&Job) -> bool) {
+        for (&id, job) in self.state.jobs.iter_mut().filter(|(_, job)| which(job)) {
             job.cancelling = true;
             self.engine.control.cancel(id);
         }
+    }
+
+    /// Has the write that goes on, or comes, stand still or not.
+    pub(crate) fn pause(&mut self, pause: Pause) {
+        self.state.pause = pause;
+        self.engine.control.pause(pause != Pause::No);
     }
 
     fn pick(&mut self, purpose: Purpose) {
         let document = self.state.document.as_ref();
         let document = document.map_or("document", |open| open.document.name.as_str());
         let name = dialogs::suggested_name(purpose, document);
+        let question = dialogs::Question {
+            purpose,
+            name,
+            opened: self.state.opened,
+        };
         let picker = self.options.picker.as_ref();
-        dialogs::pick(purpose, &name, picker, &self.engine.outbox());
+        dialogs::pick(question, picker, &self.engine.outbox());
     }
 
-    fn open(&mut self, pending: PendingOpen) {
-        if self.state.is_running() {
-            self.state.dialog = match self.state.dialog {
-                // Asked and agreed.
-                Dialog::Replace(_) => {
-                    self.cancel();
-                    Dialog::None
-                }
-                _ => {
-                    self.state.dialog = Dialog::Replace(pending);
-                    return;
-                }
-            };
-        } else {
-            self.state.dialog = Dialog::None;
+    /// What a run is asked with, where one may begin; its model is on the way then.
+    fn begin_run(&mut self, folder: PathBuf, resume: bool) -> Option<WriteRequest> {
+        let state = &mut self.state;
+        let document = Arc::clone(&state.document.as_ref()?.document);
+        if state.is_running() {
+            return None;
         }
-        match pending {
-            PendingOpen::Path(path) => self.read(path),
-            PendingOpen::Bytes { name, bytes } => {
-                self.send_open(FileWork::DocumentOf { name, bytes });
-            }
-            PendingOpen::Sample => {
-                let (name, bytes) = (SAMPLE_NAME.to_owned(), SAMPLE.to_vec());
-                self.send_open(FileWork::DocumentOf { name, bytes });
-            }
+        if state.opening > 0 {
+            state.note("Another document is being opened first.");
+            return None;
         }
-    }
-
-    pub(crate) fn open_path(&mut self, path: PathBuf) {
-        self.open(PendingOpen::Path(path));
-    }
-
-    fn read(&mut self, path: PathBuf) {
-        if path.join("memory.json").is_file() {
-            return self.open_memory(path);
-        }
-        if path
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
-        {
-            return self.pick_model(path.display().to_string());
-        }
-        self.send_open(FileWork::ReadDocument(path));
-    }
-
-    fn send_open(&mut self, work: FileWork) {
-        self.state.opening += 1;
-        self.engine.send_file(work);
-    }
-
-    pub(crate) fn open_memory(&mut self, folder: PathBuf) {
-        self.send_open(FileWork::OpenMemory(folder));
-    }
-
-    fn close_document(&mut self) {
-        if !self.state.is_running() {
-            self.state.document = None;
-            self.state.screen = Screen::Welcome;
-            self.survey();
-        }
-    }
-
-    pub(crate) fn pick_model(&mut self, model: String) {
-        self.state.dialog = Dialog::None;
-        if self.state.prefs.model != model {
-            self.state.prefs.model = model;
-            self.forget_model();
-            self.survey();
-        }
-    }
-
-    /// The model in use is another one from now on.
-    fn forget_model(&mut self) {
-        if self.state.is_running() {
-            return;
-        }
-        if self.state.model.ready().is_some() {
-            self.engine.send(Work::Unload);
-            self.state.model = ModelState::None;
-        }
-        if let Some(open) = &mut self.state.document {
-            open.tokens = None;
-            open.version += 1;
-        }
-    }
-
-    fn request(&self) -> LoadRequest {
-        LoadRequest {
-            model: self.state.prefs.model.clone(),
-            device: self.state.prefs.device_choice(),
-            threads: self.state.prefs.threads,
-            cache: self.options.cache.clone(),
-        }
-    }
-
-    /// Loads the model, if it is not loaded or being loaded.
-    pub(crate) fn load(&mut self) {
-        let request = self.request();
-        let ready = self.state.model.ready();
-        if ready.is_some_and(|model| model.request == request)
-            || self.state.is_busy_with(Task::Load)
-        {
-            return;
-        }
-        self.state.model = ModelState::Fetching(Default::default());
-        self.start(Task::Load, Work::Load(request));
-    }
-
-    fn write_request(&self, folder: PathBuf, resume: bool) -> Option<WriteRequest> {
+        state.run_began = false;
+        state.run_model = state.prefs.model.clone();
+        let settings = state.settings().clone();
+        self.load();
+        self.tokenize();
         Some(WriteRequest {
-            document: Arc::clone(&self.state.document.as_ref()?.document),
-            settings: self.state.settings().clone(),
+            document,
+            settings,
             folder,
             resume,
         })
     }
 
     fn measure(&mut self) {
-        if self.state.is_running() {
-            return;
-        }
-        if let Some(request) = self.write_request(PathBuf::new(), false) {
-            self.load();
+        if let Some(request) = self.begin_run(PathBuf::new(), false) {
             self.start(Task::Measure, Work::Measure(request));
         }
     }
 
     pub(crate) fn write(&mut self, folder: PathBuf, resume: bool) {
-        if self.state.is_running() {
-            return;
-        }
-        let Some(request) = self.write_request(folder.clone(), resume) else {
+        let Some(request) = self.begin_run(folder.clone(), resume) else {
             return;
         };
-        self.load();
-        let source = self
-            .state
-            .document
-            .as_ref()
-            .and_then(|open| open.path.clone());
+        let state = &mut self.state;
+        let source = state.document.as_ref().and_then(|open| open.path.clone());
         if let Some(source) = source {
-            self.state.prefs.sources.insert(folder.clone(), source);
+            state.prefs.sources.insert(folder.clone(), source);
         }
-        self.state.memory = Some(folder);
-        self.state.memory_written = false;
+        state.before = Some((state.memory.replace(folder), state.memory_written));
+        state.memory_written = false;
         self.start(Task::Write, Work::Write(request));
     }
 
@@ -303,11 +191,7 @@ impl InscribeApp {
 
     fn ask(&mut self, question: String) {
         let question = question.trim().to_owned();
-        let memory = self
-            .state
-            .memory
-            .clone()
-            .filter(|_| self.state.memory_written);
+        let memory = self.state.written_memory();
         let Some(memory) = memory.filter(|_| !question.is_empty()) else {
             return;
         };
@@ -337,7 +221,7 @@ impl InscribeApp {
     }
 
     fn score(&mut self, turn: usize, answer: usize) {
-        let Some(memory) = self.state.memory.clone() else {
+        let Some(memory) = self.state.written_memory() else {
             return;
         };
         let max_tokens = self.state.prefs.max_tokens;
@@ -361,11 +245,11 @@ impl InscribeApp {
             answer,
         };
         self.load();
-        self.start(Task::Score, Work::Score(request));
+        self.start(Task::Score(turn), Work::Score(request));
     }
 
     pub(crate) fn export(&mut self, format: ExportFormat, out: PathBuf) {
-        let Some(memory) = self.state.memory.clone() else {
+        let Some(memory) = self.state.written_memory() else {
             return;
         };
         self.load();
@@ -398,13 +282,15 @@ impl InscribeApp {
         match remedy {
             Remedy::UseProcessor => {
                 self.state.prefs.device = "cpu".to_owned();
-                self.forget_model();
+                self.let_go_of_another_model();
                 self.load();
             }
             Remedy::ChooseModel => self.state.dialog = Dialog::Model,
             Remedy::FetchAgain => self.load(),
             Remedy::GoOn => {
-                if let Some(folder) = self.state.memory.clone() {
+                if let Some(folder) = self.state.memory.clone()
+                    && !self.state.memory_written
+                {
                     self.write(folder, true);
                 }
             }

@@ -3,11 +3,12 @@
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 
 use inscribe::write::figure::FigureKind;
-use rfd::AsyncFileDialog;
+use rfd::{AsyncFileDialog, FileHandle};
 
 use crate::engine::{ExportFormat, Outbox, Purpose, Report};
 
@@ -19,42 +20,51 @@ pub const DOCUMENTS: [&str; 12] = [
     "txt", "md", "markdown", "html", "htm", "xhtml", "pdf", "docx", "epub", "rst", "tex", "log",
 ];
 
-/// Asks for a path. `name` is what a new file may be called.
-pub fn pick(purpose: Purpose, name: &str, picker: Option<&Picker>, out: &Outbox) {
+/// What a path is asked for.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub purpose: Purpose,
+    /// What a new file may be called.
+    pub name: String,
+    /// How many documents have been opened so far.
+    pub opened: u64,
+}
+
+/// Asks for a path.
+pub fn pick(question: Question, picker: Option<&Picker>, out: &Outbox) {
+    let (purpose, name) = (question.purpose, question.name.clone());
     if let Some(picker) = picker {
-        if let Some(path) = picker(purpose) {
-            out.tell(Report::Picked { purpose, path });
-        }
-        return;
+        let picker = Arc::clone(picker);
+        return wait(question, Box::pin(async move { picker(purpose) }), out);
     }
     let dialog = AsyncFileDialog::new();
-    match purpose {
+    let chosen = match purpose {
         Purpose::OpenDocument => {
             let dialog = dialog
                 .set_title("Open a document")
                 .add_filter("Documents", &DOCUMENTS)
                 .add_filter("All files", &["*"]);
-            wait(purpose, dialog.pick_file(), out);
+            path_of(dialog.pick_file())
         }
         Purpose::OpenMemory => {
             let dialog = dialog.set_title("Open a memory (its folder)");
-            wait(purpose, dialog.pick_folder(), out);
+            path_of(dialog.pick_folder())
         }
         Purpose::ReplayRun | Purpose::CompareRun(_) => {
             let dialog = dialog
                 .set_title("Open a run (events.jsonl, also in a memory's folder)")
                 .add_filter("Events", &["jsonl"]);
-            wait(purpose, dialog.pick_file(), out);
+            path_of(dialog.pick_file())
         }
         Purpose::ModelFile => {
             let dialog = dialog
                 .set_title("Choose a model file")
                 .add_filter("GGUF models", &["gguf"]);
-            wait(purpose, dialog.pick_file(), out);
+            path_of(dialog.pick_file())
         }
         Purpose::WriteTo | Purpose::SaveMemoryAs => {
             let dialog = dialog.set_title("Save the memory as a folder");
-            wait(purpose, dialog.set_file_name(name).save_file(), out);
+            path_of(dialog.set_file_name(name).save_file())
         }
         Purpose::Export(format) => {
             let dialog = match format {
@@ -63,7 +73,7 @@ pub fn pick(purpose: Purpose, name: &str, picker: Option<&Picker>, out: &Outbox)
                     .set_title("Export as a GGUF adapter")
                     .add_filter("GGUF adapter", &["gguf"]),
             };
-            wait(purpose, dialog.set_file_name(name).save_file(), out);
+            path_of(dialog.set_file_name(name).save_file())
         }
         Purpose::Figure(kind) => {
             let (label, ending) = match kind {
@@ -74,7 +84,7 @@ pub fn pick(purpose: Purpose, name: &str, picker: Option<&Picker>, out: &Outbox)
             let dialog = dialog
                 .set_title("Save the figure")
                 .add_filter(label, &[ending]);
-            wait(purpose, dialog.set_file_name(name).save_file(), out);
+            path_of(dialog.set_file_name(name).save_file())
         }
         Purpose::Events { csv } => {
             let (label, ending) = match csv {
@@ -84,21 +94,30 @@ pub fn pick(purpose: Purpose, name: &str, picker: Option<&Picker>, out: &Outbox)
             let dialog = dialog
                 .set_title("Save the events")
                 .add_filter(label, &[ending]);
-            wait(purpose, dialog.set_file_name(name).save_file(), out);
+            path_of(dialog.set_file_name(name).save_file())
         }
-    }
+    };
+    wait(question, chosen, out);
 }
 
-fn wait(
-    purpose: Purpose,
-    chosen: impl Future<Output = Option<rfd::FileHandle>> + Send + 'static,
-    out: &Outbox,
-) {
+type Chosen = Pin<Box<dyn Future<Output = Option<PathBuf>> + Send>>;
+
+fn path_of(chosen: impl Future<Output = Option<FileHandle>> + Send + 'static) -> Chosen {
+    Box::pin(async { Some(chosen.await?.path().to_owned()) })
+}
+
+fn wait(question: Question, chosen: Chosen, out: &Outbox) {
     let out = out.clone();
     let wait = move || {
-        if let Some(file) = pollster::block_on(chosen) {
-            let path = file.path().to_owned();
-            out.tell(Report::Picked { purpose, path });
+        if let Some(path) = pollster::block_on(chosen) {
+            let Question {
+                purpose, opened, ..
+            } = question;
+            out.tell(Report::Picked {
+                purpose,
+                path,
+                opened,
+            });
         }
     };
     // Without a thread to wait on there is no dialog; files can still be dropped.

@@ -3,9 +3,13 @@
 pub mod action;
 pub mod app;
 pub mod carry;
+mod closing;
 pub mod compare;
 pub mod dialogs;
+mod ending;
 pub mod engine;
+mod models;
+mod opening;
 pub mod replay;
 pub mod reports;
 pub mod run;

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use cpu_time::ThreadTime;
 use eframe::egui::{self, Key, Ui, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
@@ -331,7 +332,7 @@ fn a_long_run_is_drawn_quickly() {
     let mut times: Vec<Duration> = (0..40)
         .map(|at| {
             *chosen.borrow_mut() = Selection::chunk(0, at * 2);
-            let start = Instant::now();
+            let start = ThreadTime::now();
             harness.step();
             start.elapsed()
         })
@@ -339,7 +340,7 @@ fn a_long_run_is_drawn_quickly() {
     times.sort();
     let (median, slow) = (times[20], times[37]);
     println!("a frame of 100 chunks and 2,000 steps: median {median:?}, 95 % within {slow:?}");
-    // Generous: other tests share the machine, and the harness reads the whole tree of labels.
+    // Generous: the harness reads the whole tree of labels.
     assert!(median < Duration::from_millis(100), "{median:?}");
 }
 

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 
 use inscribe::memory::Memory;
@@ -19,11 +20,13 @@ use super::message::{FileReport, FileWork, OpenedMemory, Report, UnfinishedWrite
 use super::{Outbox, documents, survey};
 use crate::trouble::{Failure, Trouble};
 
-pub fn run(inbox: &Receiver<FileWork>, out: &Outbox) {
+/// `saves` counts what is still to be kept on disk.
+pub fn run(inbox: &Receiver<FileWork>, out: &Outbox, saves: &AtomicUsize) {
     while let Ok(work) = inbox.recv() {
-        let opens = work.opens();
+        let (opens, keeps) = (work.opens(), work.keeps());
         let done = catch_unwind(AssertUnwindSafe(|| one(work)))
             .unwrap_or_else(|_| Err(Failure::Broken("reading or writing a file".to_owned())));
+        saves.fetch_sub(usize::from(keeps), Ordering::Relaxed);
         let report = done.unwrap_or_else(|failure| FileReport::Failed(Trouble::of(&failure)));
         out.tell(Report::File {
             report: Box::new(report),
@@ -181,6 +184,10 @@ fn copy_memory(from: &Path, to: &Path) -> Result<(), Failure> {
         let what = format!("{}: something is there already.", to.display());
         return Err(Failure::Refused(what));
     }
+    if lies_in(to, from).map_err(|e| Failure::file(to, e))? {
+        let what = format!("{}: a memory cannot be copied into itself.", to.display());
+        return Err(Failure::Refused(what));
+    }
     let mut partial = to.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
@@ -190,6 +197,17 @@ fn copy_memory(from: &Path, to: &Path) -> Result<(), Failure> {
         let _ = fs::remove_dir_all(&partial);
         Failure::file(to, e)
     })
+}
+
+/// Whether `path`, which is not there yet, would stand somewhere in `folder`.
+fn lies_in(path: &Path, folder: &Path) -> std::io::Result<bool> {
+    let folder = folder.canonicalize()?;
+    let mut above = path.ancestors().skip(1);
+    let there = above.find_map(|parent| match parent.as_os_str().is_empty() {
+        true => Path::new(".").canonicalize().ok(),
+        false => parent.canonicalize().ok(),
+    });
+    Ok(there.is_some_and(|there| there.starts_with(folder)))
 }
 
 fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
@@ -211,6 +229,26 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
     use inscribe::write::synthetic::{Invented, events};
+
+    #[test]
+    fn a_place_within_a_folder_is_told_from_one_beside_it() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let folder = place.path().join("notes.memory");
+        fs::create_dir(&folder).expect("room");
+        for (path, within) in [
+            ("notes.memory/copy", true),
+            ("notes.memory/not/there/yet", true),
+            ("copy.memory", false),
+            ("notes.memory.copy", false),
+        ] {
+            let path = place.path().join(path);
+            assert_eq!(
+                lies_in(&path, &folder).expect("a folder"),
+                within,
+                "{path:?}"
+            );
+        }
+    }
 
     #[test]
     fn every_step_is_a_row() {

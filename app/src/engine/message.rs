@@ -111,7 +111,10 @@ pub enum Report {
     Loaded(Box<LoadedModel>),
     Unloaded,
     Tokens {
+        /// Of the document.
         sha256: String,
+        /// The model they are of, as it was asked for.
+        model: String,
         /// Bytes of the document's text of each token.
         bytes: Arc<Vec<Range<usize>>>,
     },
@@ -146,6 +149,8 @@ pub enum Report {
     Picked {
         purpose: Purpose,
         path: PathBuf,
+        /// How many documents had been opened when it was asked for.
+        opened: u64,
     },
 }
 
@@ -166,6 +171,24 @@ pub enum Purpose {
     /// A run to play: an events file or a memory's folder.
     ReplayRun,
     CompareRun(Side),
+}
+
+impl Purpose {
+    /// Whether it is about the document at hand and no other.
+    pub fn is_of_the_document(self) -> bool {
+        match self {
+            Purpose::WriteTo
+            | Purpose::SaveMemoryAs
+            | Purpose::Export(_)
+            | Purpose::Figure(_)
+            | Purpose::Events { .. } => true,
+            Purpose::OpenDocument
+            | Purpose::OpenMemory
+            | Purpose::ModelFile
+            | Purpose::ReplayRun
+            | Purpose::CompareRun(_) => false,
+        }
+    }
 }
 
 /// How a job ended.
@@ -279,6 +302,21 @@ impl FileWork {
             | FileWork::Events { .. }
             | FileWork::SaveMemory { .. }
             | FileWork::Discard(_) => false,
+        }
+    }
+
+    /// It changes something on disk that must not be left half done.
+    pub fn keeps(&self) -> bool {
+        match self {
+            FileWork::Figure { .. }
+            | FileWork::Events { .. }
+            | FileWork::SaveMemory { .. }
+            | FileWork::Discard(_) => true,
+            FileWork::ReadDocument(_)
+            | FileWork::DocumentOf { .. }
+            | FileWork::OpenMemory(_)
+            | FileWork::OpenUnfinished { .. }
+            | FileWork::Survey { .. } => false,
         }
     }
 }

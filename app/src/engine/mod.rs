@@ -13,8 +13,10 @@ mod worker;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use inscribe::model::hub::Setup;
 
@@ -37,10 +39,19 @@ impl Outbox {
     }
 }
 
+/// The longest that closing waits for what is being kept on disk: a memory may be large.
+const SAVING: Duration = Duration::from_secs(60);
+/// The longest that closing waits for a job to end, with what it keeps before that.
+const STOPPING: Duration = Duration::from_secs(8);
+
 /// The window's end of the threads.
 pub struct Engine {
-    commands: Sender<Command>,
+    /// `None` once it is closed.
+    commands: Option<Sender<Command>>,
+    worker: JoinHandle<()>,
     files: Sender<FileWork>,
+    /// How many things the clerk has still to keep on disk.
+    saves: Arc<AtomicUsize>,
     reports: Receiver<Report>,
     outbox: Outbox,
     pub control: Control,
@@ -59,16 +70,19 @@ impl Engine {
         };
         let control = Control::default();
         let (theirs, controlled) = (outbox.clone(), control.clone());
-        thread::Builder::new()
+        let worker = thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || worker::run(&inbox, &theirs, &controlled, &hub))?;
-        let theirs = outbox.clone();
+        let saves = Arc::new(AtomicUsize::new(0));
+        let (theirs, counted) = (outbox.clone(), Arc::clone(&saves));
         thread::Builder::new()
             .name("clerk".to_owned())
-            .spawn(move || clerk::run(&file_inbox, &theirs))?;
+            .spawn(move || clerk::run(&file_inbox, &theirs, &counted))?;
         Ok(Engine {
-            commands,
+            commands: Some(commands),
+            worker,
             files,
+            saves,
             reports,
             outbox,
             control,
@@ -81,12 +95,25 @@ impl Engine {
         self.last_job += 1;
         let job = self.last_job;
         // The engine's thread ends only with the window.
-        let _ = self.commands.send(Command { job, work });
+        if let Some(commands) = &self.commands {
+            let _ = commands.send(Command { job, work });
+        }
         job
     }
 
     pub fn send_file(&self, work: FileWork) {
-        let _ = self.files.send(work);
+        let keeps = usize::from(work.keeps());
+        self.saves.fetch_add(keeps, Ordering::Relaxed);
+        if self.files.send(work).is_err() {
+            self.saves.fetch_sub(keeps, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until nothing is left half written; all jobs have been cancelled.
+    pub fn close(&mut self) {
+        self.commands = None;
+        wait_until(STOPPING, || self.worker.is_finished());
+        wait_until(SAVING, || self.saves.load(Ordering::Relaxed) == 0);
     }
 
     pub fn next_report(&self) -> Option<Report> {
@@ -96,5 +123,12 @@ impl Engine {
     /// For other threads that report, such as one that waits for a dialog.
     pub fn outbox(&self) -> Outbox {
         self.outbox.clone()
+    }
+}
+
+fn wait_until(most: Duration, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() && started.elapsed() < most {
+        thread::sleep(Duration::from_millis(10));
     }
 }

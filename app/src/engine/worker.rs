@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use inscribe::model::hub::Setup;
 use inscribe::write::writer::Known;
 
-use super::control::Control;
+use super::control::{Control, JobId};
 use super::load::{Loaded, load};
 use super::message::{Command, End, Report, Work, WriteRequest};
 use super::{Outbox, ask, write};
@@ -18,8 +18,8 @@ enum Leave {
     End,
     /// Another model is asked for.
     Next(Box<Command>),
-    /// The device is of no more use.
-    Lost,
+    /// The model is let go of at the end of this job, or its device is of no more use.
+    Lost(JobId, Result<End, Failure>),
 }
 
 pub fn run(inbox: &Receiver<Command>, out: &Outbox, control: &Control, hub: &Setup) {
@@ -53,7 +53,8 @@ pub fn run(inbox: &Receiver<Command>, out: &Outbox, control: &Control, hub: &Set
         match leave {
             Leave::End => return,
             Leave::Next(command) => next = Some(*command),
-            Leave::Lost => {}
+            // After the model: who hears of the end may ask for the next thing at once.
+            Leave::Lost(job, done) => end(out, job, done),
         }
     }
 }
@@ -83,10 +84,10 @@ fn serve(loaded: &Loaded, inbox: &Receiver<Command>, out: &Outbox, control: &Con
         let unload = matches!(work, Work::Unload);
         let done = guarded(|| one(work, loaded, &mut desk, out, control));
         let lost = done.as_ref().is_err_and(Failure::needs_a_new_device);
-        end(out, job, done);
         if lost || unload {
-            return Leave::Lost;
+            return Leave::Lost(job, done);
         }
+        end(out, job, done);
     }
     Leave::End
 }
@@ -104,6 +105,7 @@ fn one<'m>(
             let tokens = write::tokens_of(&document, loaded, control)?;
             out.tell(Report::Tokens {
                 sha256: document.sha256.clone(),
+                model: loaded.info.request.model.clone(),
                 bytes: std::sync::Arc::new(tokens.bytes),
             });
             Ok(End::Done)
@@ -160,7 +162,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     }
 }
 
-fn end(out: &Outbox, job: u64, done: Result<End, Failure>) {
+fn end(out: &Outbox, job: JobId, done: Result<End, Failure>) {
     let end = match done {
         Ok(end) => end,
         Err(failure) if failure.is_cancelled() => End::Cancelled,

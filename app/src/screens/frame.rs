@@ -4,6 +4,7 @@ use eframe::egui::{
     self, Align, Button, CornerRadius, Frame, Layout, Margin, Panel, Response, RichText, Role,
     Stroke, Ui, WidgetInfo, vec2,
 };
+use inscribe::engine::select::DeviceChoice;
 use inscribe::write::figure::FigureKind;
 
 use crate::action::{Action, Screen};
@@ -93,7 +94,9 @@ fn tab(ui: &mut Ui, name: &str, on: bool, enabled: bool) -> Response {
 
 /// Which model and which device: what they are and how they do, and the way to others.
 fn chips(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    let device = match state.model.ready() {
+    let of_choice = |device: &DeviceChoice| *device == state.prefs.device_choice();
+    let ready = state.model.ready();
+    let device = match ready.filter(|model| of_choice(&model.request.device)) {
         Some(model) => model.device.clone(),
         None => match (state.prefs.device.as_str(), estimate::chosen_device(state)) {
             (_, Some(device)) => device.name.clone(),
@@ -108,8 +111,8 @@ fn chips(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     }
     let p = Theme::of(ui).palette;
     let dot = match &state.model {
-        ModelState::Ready(_) => p.good,
-        ModelState::None => p.faint,
+        ModelState::Ready(model) if model.request.model == state.prefs.model => p.good,
+        ModelState::Ready(_) | ModelState::None => p.faint,
         _ => p.warning,
     };
     let model = model_label(&state.prefs.model);
@@ -195,12 +198,7 @@ fn file_menu(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             true,
             Action::Pick(Purpose::OpenMemory),
         );
-        entry(
-            ui,
-            "Paste text…",
-            true,
-            Action::Dialog(Dialog::Paste(String::new())),
-        );
+        entry(ui, "Paste text…", true, Action::Dialog(Dialog::Paste));
         ui.separator();
         let written = state.memory_written;
         let lora = state

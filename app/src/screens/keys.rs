@@ -1,11 +1,10 @@
 //! Keys that work everywhere where no text is being typed.
 
 use eframe::egui::{Key, KeyboardShortcut, Modifiers, Ui};
-use inscribe::write::run::Status;
 
 use crate::action::{Action, Screen, Selection};
 use crate::engine::Purpose;
-use crate::state::{Dialog, State, Task};
+use crate::state::{Dialog, Pause, State, Task};
 
 const OPEN: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::O);
 
@@ -29,11 +28,9 @@ pub fn take(ui: &Ui, state: &mut State, actions: &mut Vec<Action>) {
     }
     let pressed = |key| ctx.input_mut(|input| input.consume_key(Modifiers::NONE, key));
     if state.is_busy_with(Task::Write) && pressed(Key::Space) {
-        let paused = state.run.record.status == Status::Paused;
-        actions.push(if paused {
-            Action::Resume
-        } else {
-            Action::Pause
+        actions.push(match state.pause {
+            Pause::No => Action::Pause,
+            Pause::Asked | Pause::Reached => Action::Resume,
         });
     }
     let by = i64::from(pressed(Key::ArrowRight)) - i64::from(pressed(Key::ArrowLeft));
@@ -46,7 +43,7 @@ pub fn take(ui: &Ui, state: &mut State, actions: &mut Vec<Action>) {
 }
 
 /// Text that is pasted where no field takes it is a document.
-fn pasted(ui: &Ui, state: &State, actions: &mut Vec<Action>) {
+fn pasted(ui: &Ui, state: &mut State, actions: &mut Vec<Action>) {
     use eframe::egui::Event;
     if state.screen != Screen::Welcome {
         return;
@@ -59,7 +56,8 @@ fn pasted(ui: &Ui, state: &State, actions: &mut Vec<Action>) {
         pasted.next()
     });
     if let Some(text) = text.filter(|text| !text.trim().is_empty()) {
-        actions.push(Action::Dialog(Dialog::Paste(text)));
+        state.draft = text;
+        actions.push(Action::Dialog(Dialog::Paste));
     }
 }
 

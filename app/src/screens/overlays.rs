@@ -16,8 +16,8 @@ pub fn show(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
     if state.drop_hover && state.screen != Screen::Welcome {
         drop_target(ui);
     }
-    let mut dialog = std::mem::take(&mut state.dialog);
-    match &mut dialog {
+    let dialog = std::mem::take(&mut state.dialog);
+    match &dialog {
         Dialog::None => {}
         Dialog::Model => {
             let id = Id::unique("typed model");
@@ -31,11 +31,11 @@ pub fn show(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
             pickers::devices(ui, state, actions);
         }),
         Dialog::Quit => modal(ui, 460.0, actions, quit),
-        Dialog::Paste(pasted) => modal(ui, 640.0, actions, |ui, actions| {
-            paste(ui, pasted, actions);
+        Dialog::Paste => modal(ui, 640.0, actions, |ui, actions| {
+            paste(ui, &mut state.draft, actions);
         }),
         Dialog::Replace(pending) => modal(ui, 460.0, actions, |ui, actions| {
-            replace(ui, pending, actions);
+            replace(ui, state, pending, actions);
         }),
     }
     state.dialog = dialog;
@@ -95,13 +95,23 @@ fn quit(ui: &mut Ui, actions: &mut Vec<Action>) {
     });
 }
 
-fn replace(ui: &mut Ui, pending: &PendingOpen, actions: &mut Vec<Action>) {
-    ui.label(text::title("Open another document?"));
-    ui.label("A run goes on. It will be stopped; what was learned so far is kept, and it can go on later.");
+fn replace(ui: &mut Ui, state: &State, pending: &PendingOpen, actions: &mut Vec<Action>) {
+    ui.label(text::title(match pending {
+        PendingOpen::Model(_) => "Use another model?",
+        _ => "Open another document?",
+    }));
+    let (about, agree) = match state.is_running() {
+        true => (
+            "A run goes on. It will be stopped; what was learned so far is kept, and it can go on later.",
+            "Stop and open",
+        ),
+        false => ("The run that went on has ended.", "Open it"),
+    };
+    ui.label(about);
     ui.add_space(space::S);
     ui.horizontal(|ui| {
-        if primary_button(ui, "Stop and open").clicked() {
-            actions.push(Action::Open(pending.clone()));
+        if primary_button(ui, agree).clicked() {
+            actions.push(Action::StopAndOpen(pending.clone()));
         }
         if ui.button("Stay").clicked() {
             actions.push(Action::Dialog(Dialog::None));
@@ -137,6 +147,7 @@ fn paste(ui: &mut Ui, pasted: &mut String, actions: &mut Vec<Action>) {
             }
         });
         if ui.button("Cancel").clicked() {
+            pasted.clear();
             actions.push(Action::Dialog(Dialog::None));
         }
     });

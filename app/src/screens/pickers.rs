@@ -7,8 +7,8 @@ use eframe::egui::{
 
 use crate::action::Action;
 use crate::engine::{DeviceInfo, ModelEntry, Purpose};
-use crate::state::State;
 use crate::state::estimate::{self, Estimate, bytes_words, time_words};
+use crate::state::{PendingOpen, State};
 use crate::theme::{Theme, space, text};
 
 use super::frame::model_label;
@@ -39,7 +39,8 @@ pub fn models(ui: &mut Ui, state: &State, typed: &mut String, actions: &mut Vec<
             for entry in entries {
                 let on = state.prefs.model == entry.name;
                 if model(ui, state, entry, on).clicked() {
-                    actions.push(Action::PickModel(entry.name.clone()));
+                    let model = PendingOpen::Model(entry.name.clone());
+                    actions.push(Action::Open(model));
                 }
                 ui.add_space(space::XS);
             }
@@ -55,7 +56,8 @@ pub fn models(ui: &mut Ui, state: &State, typed: &mut String, actions: &mut Vec<
             let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
             let use_it = ui.add_enabled(!typed.trim().is_empty(), Button::new("Use it"));
             if (use_it.clicked() || entered) && !typed.trim().is_empty() {
-                actions.push(Action::PickModel(typed.trim().to_owned()));
+                let model = PendingOpen::Model(typed.trim().to_owned());
+                actions.push(Action::Open(model));
             }
             if ui.button("Choose a file…").clicked() {
                 actions.push(Action::Pick(Purpose::ModelFile));

@@ -6,12 +6,11 @@ use eframe::egui::{
 };
 use inscribe::write::event::Phase;
 use inscribe::write::figure::format::count;
-use inscribe::write::run::Status;
 
 use crate::action::{Action, Screen};
 use crate::engine::{Fetch, Purpose};
 use crate::state::estimate::{self, Estimate, bytes_words, time_words};
-use crate::state::{Job, ModelState, State, Task};
+use crate::state::{Job, ModelState, Pause, PendingOpen, State, Task};
 use crate::theme::{Theme, primary_button, space, text};
 
 pub fn show(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
@@ -27,8 +26,8 @@ pub fn show(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         ui.horizontal(|ui| {
             ui.set_height(40.0);
             match state.current_job() {
-                Some((_, job)) if job.task != Task::Tokenize => working(ui, state, job, actions),
-                _ => ready(ui, state, actions),
+                Some(job) => working(ui, state, job, actions),
+                None => ready(ui, state, actions),
             }
         });
     });
@@ -73,7 +72,7 @@ fn buttons(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let stopped = !state.run.record.steps.is_empty() && !state.run.is_done();
     if let Some(folder) = state.memory.clone().filter(|_| stopped) {
         if primary_button(ui, "Go on").clicked() {
-            actions.push(Action::GoOn(folder));
+            actions.push(Action::Open(PendingOpen::Unfinished(folder)));
         }
         if ui.add_enabled(valid, Button::new("Start anew")).clicked() {
             actions.push(Action::Write(None));
@@ -199,10 +198,7 @@ fn working(ui: &mut Ui, state: &State, job: Job, actions: &mut Vec<Action>) {
             actions.push(Action::Cancel);
         }
         if job.task == Task::Write {
-            let (label, action) = match state.run.record.status {
-                Status::Paused => ("Go on", Action::Resume),
-                _ => ("Pause", Action::Pause),
-            };
+            let (label, action) = pausing(state);
             let pause = ui.add_enabled(!job.cancelling, Button::new(label));
             if pause.on_hover_text("Space").clicked() {
                 actions.push(action);
@@ -220,6 +216,18 @@ fn working(ui: &mut Ui, state: &State, job: Job, actions: &mut Vec<Action>) {
             bar(ui, shown.part, &shown.what);
         });
     });
+}
+
+/// What the button for it says and does.
+fn pausing(state: &State) -> (&'static str, Action) {
+    match state.pause {
+        Pause::No => ("Pause", Action::Pause),
+        Pause::Asked if state.run.record.steps.is_empty() => {
+            ("Pauses at the first step", Action::Resume)
+        }
+        Pause::Asked => ("Pausing…", Action::Resume),
+        Pause::Reached => ("Go on", Action::Resume),
+    }
 }
 
 struct Shown {
@@ -240,7 +248,7 @@ fn progress_of(state: &State, job: Job) -> Shown {
             part: None,
         };
     }
-    if job.task == Task::Ask || job.task == Task::Score {
+    if matches!(job.task, Task::Ask | Task::Score(_)) {
         let part = state
             .ask
             .reading
@@ -253,10 +261,9 @@ fn progress_of(state: &State, job: Job) -> Shown {
     }
     let record = &state.run.record;
     let Some(progress) = record.progress else {
-        let what = if record.status == Status::Paused {
-            "Paused"
-        } else {
-            "Beginning"
+        let what = match state.pause {
+            Pause::Reached => "Paused",
+            _ => "Beginning",
         };
         return Shown {
             what: what.to_owned(),
@@ -276,8 +283,8 @@ fn progress_of(state: &State, job: Job) -> Shown {
         Phase::Steps => "Learning",
         Phase::Save => "Saving",
     };
-    let what = match record.status {
-        Status::Paused => "Paused: everything so far is kept",
+    let what = match state.pause {
+        Pause::Reached => "Paused: everything so far is kept",
         _ => what,
     };
     let unit = match progress.phase {

@@ -35,7 +35,7 @@ fn ways_to_begin(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     });
     ui.add_space(space::XL);
     drop_zone(ui, state, actions);
-    for run in state.survey.iter().flat_map(|s| &s.unfinished).take(3) {
+    for run in state.stopped_writes().take(3) {
         ui.add_space(space::XS);
         unfinished(ui, run, actions);
     }
@@ -93,7 +93,7 @@ fn drop_zone(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                     actions.push(Action::Open(PendingOpen::Sample));
                 }
                 if big_button(ui, "Paste text").clicked() {
-                    actions.push(Action::Dialog(Dialog::Paste(String::new())));
+                    actions.push(Action::Dialog(Dialog::Paste));
                 }
             });
         });
@@ -138,7 +138,8 @@ fn unfinished(ui: &mut Ui, run: &UnfinishedInfo, actions: &mut Vec<Action>) {
             });
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 if primary_button(ui, "Go on").clicked() {
-                    actions.push(Action::GoOn(run.folder.clone()));
+                    let run = PendingOpen::Unfinished(run.folder.clone());
+                    actions.push(Action::Open(run));
                 }
                 if ui.button("Discard").clicked() {
                     actions.push(Action::Discard(run.folder.clone()));
@@ -161,10 +162,11 @@ fn recent(ui: &mut Ui, recent: &[Recent], actions: &mut Vec<Action>) {
             let open = ui.add(Button::new(name).frame(false));
             let open = open.on_hover_text(entry.path.display().to_string());
             if open.clicked() {
-                actions.push(match entry.is_memory {
-                    true => Action::OpenMemory(entry.path.clone()),
-                    false => Action::Open(PendingOpen::Path(entry.path.clone())),
-                });
+                let path = entry.path.clone();
+                actions.push(Action::Open(match entry.is_memory {
+                    true => PendingOpen::Memory(path),
+                    false => PendingOpen::Document(path),
+                }));
             }
             ui.label(text::caption(kind));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

@@ -18,9 +18,9 @@ use inscribe::write::run::{RunRecord, Status};
 use inscribe::write::settings::WriteSettings;
 
 use crate::action::{Screen, Selection};
-use crate::engine::{Fetch, JobId, LoadedModel, Survey};
+use crate::engine::{Fetch, JobId, LoadRequest, LoadedModel, Survey, UnfinishedInfo};
 use crate::run::fresh_version;
-use crate::trouble::Trouble;
+use crate::trouble::{Remedy, Trouble};
 
 pub use ask::AskState;
 pub use prefs::Prefs;
@@ -86,6 +86,8 @@ pub struct OpenDocument {
     pub path: Option<PathBuf>,
     /// Bytes of its text of each token, once a model has cut it.
     pub tokens: Option<Arc<Vec<Range<usize>>>>,
+    /// That model, as preferences name it.
+    pub tokens_of: String,
     /// Changes whenever text or tokens do.
     pub version: u64,
 }
@@ -122,8 +124,19 @@ pub enum Task {
     Measure,
     Write,
     Ask,
-    Score,
+    /// Weighs an answer of this turn.
+    Score(usize),
     Export,
+}
+
+/// Whether the write that goes on is to stand still.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pause {
+    #[default]
+    No,
+    /// It will before its next step.
+    Asked,
+    Reached,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +148,17 @@ pub struct Job {
     pub orphaned: bool,
 }
 
+impl Job {
+    pub fn new(task: Task) -> Job {
+        Job {
+            task,
+            since: Instant::now(),
+            cancelling: false,
+            orphaned: false,
+        }
+    }
+}
+
 /// What stands over everything else.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Dialog {
@@ -144,17 +168,41 @@ pub enum Dialog {
     Device,
     /// A write goes on while the window is to be closed.
     Quit,
-    Paste(String),
-    /// A document is opened while one is written.
+    /// A text is pasted or typed: the draft.
+    Paste,
+    /// Something is opened while a run goes on.
     Replace(PendingOpen),
 }
 
-/// What is opened once the person agrees.
+/// What takes the place of the document at hand, or of its model: at once, or once the person
+/// agrees that a run be stopped for it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PendingOpen {
-    Path(PathBuf),
-    Bytes { name: String, bytes: Vec<u8> },
+    Document(PathBuf),
+    Bytes {
+        name: String,
+        bytes: Vec<u8>,
+    },
     Sample,
+    Memory(PathBuf),
+    /// A stopped write, to go on with it.
+    Unfinished(PathBuf),
+    /// A known name, a path or a hub id.
+    Model(String),
+}
+
+impl PendingOpen {
+    /// What is to be done with a path that was dropped or chosen.
+    pub fn of(path: PathBuf) -> PendingOpen {
+        if path.join("memory.json").is_file() {
+            return PendingOpen::Memory(path);
+        }
+        let ending = path.extension();
+        match ending.is_some_and(|e| e.eq_ignore_ascii_case("gguf")) {
+            true => PendingOpen::Model(path.display().to_string()),
+            false => PendingOpen::Document(path),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -162,10 +210,18 @@ pub struct State {
     pub screen: Screen,
     pub selection: Selection,
     pub document: Option<OpenDocument>,
+    /// How many documents were opened so far: what was asked for one is not done with another.
+    pub opened: u64,
     /// What is read or written now, or was last.
     pub run: Run,
+    /// Whether the run that was asked for last has told anything of itself yet.
+    pub run_began: bool,
+    /// The model of that run, as preferences name it.
+    pub run_model: String,
     pub preview: Preview,
     pub model: ModelState,
+    /// What the newest job that loads a model was asked for.
+    pub loading: Option<LoadRequest>,
     pub survey: Option<Survey>,
     /// Sent to the engine and not ended, the first one running.
     pub jobs: BTreeMap<JobId, Job>,
@@ -173,12 +229,17 @@ pub struct State {
     pub memory: Option<PathBuf>,
     /// Whether it stands there.
     pub memory_written: bool,
+    /// Both of these before the write that was asked for last, which may never begin.
+    pub before: Option<(Option<PathBuf>, bool)>,
+    pub pause: Pause,
     pub ask: AskState,
     pub troubles: Vec<Trouble>,
     /// What was done last, in a few words, and when.
     pub note: Option<(String, Instant)>,
     pub prefs: Prefs,
     pub dialog: Dialog,
+    /// A text that is pasted or typed and not opened yet.
+    pub draft: String,
     /// A file hovers over the window.
     pub drop_hover: bool,
     /// How many documents and memories are still to be read; the last becomes the one at hand.
@@ -202,8 +263,12 @@ impl State {
         jobs.any(|job| job.task == task && !job.orphaned)
     }
 
-    pub fn current_job(&self) -> Option<(JobId, Job)> {
-        self.jobs.iter().next().map(|(&id, &job)| (id, job))
+    /// What is shown to go on. Cutting a text into tokens takes no time worth showing, and what is
+    /// being stopped hides nothing that comes after it.
+    pub fn current_job(&self) -> Option<Job> {
+        let mut jobs = self.jobs.values().filter(|job| job.task != Task::Tokenize);
+        let lasting = jobs.clone().find(|job| !job.cancelling);
+        lasting.or_else(|| jobs.next()).copied()
     }
 
     /// Whether what the engine tells now belongs to a document that was closed. Work is done in
@@ -215,6 +280,42 @@ impl State {
     /// Whether a run goes on whose end the person waits for.
     pub fn is_running(&self) -> bool {
         self.is_busy_with(Task::Measure) || self.is_busy_with(Task::Write)
+    }
+
+    /// Whether a write goes on, also one of a document that was closed: it keeps what it learned
+    /// before it ends.
+    pub fn is_writing(&self) -> bool {
+        self.jobs.values().any(|job| job.task == Task::Write)
+    }
+
+    /// The memory of this document, where one is written.
+    pub fn written_memory(&self) -> Option<PathBuf> {
+        self.memory.clone().filter(|_| self.memory_written)
+    }
+
+    /// Writes that were stopped, without the one that goes on.
+    pub fn stopped_writes(&self) -> impl Iterator<Item = &UnfinishedInfo> {
+        let running = self.memory.as_ref().filter(|_| self.is_writing());
+        let found = self.survey.iter().flat_map(|survey| &survey.unfinished);
+        found.filter(move |run| Some(&run.folder) != running)
+    }
+
+    /// Lets go of what was read with another model than the one in use now: no steps of this model
+    /// are planned by it.
+    pub fn forget_plan_of_another_model(&mut self) {
+        let only_read = !self.memory_written && self.run.record.steps.is_empty();
+        if only_read && !self.is_running() && self.run_model != self.prefs.model {
+            self.run = Run::empty();
+        }
+    }
+
+    /// What went wrong with a write that is no longer at hand cannot be gone on with.
+    pub fn take_way_on_from_troubles(&mut self) {
+        for trouble in &mut self.troubles {
+            if trouble.remedy == Some(Remedy::GoOn) {
+                trouble.remedy = None;
+            }
+        }
     }
 
     pub fn note(&mut self, text: impl Into<String>) {

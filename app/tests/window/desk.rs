@@ -28,6 +28,8 @@ pub struct Desk {
     pub folder: tempfile::TempDir,
     /// What the next dialog answers.
     picked: Arc<Mutex<Option<PathBuf>>>,
+    /// No dialog answers while this is locked.
+    pub dialogs: Arc<Mutex<()>>,
     /// How long anything may take.
     pub patience: Duration,
     /// Where pictures are kept; nowhere if that is not said.
@@ -113,7 +115,8 @@ impl Desk {
     pub fn set_up(setup: Setup) -> Desk {
         let folder = setup.folder;
         let picked: Arc<Mutex<Option<PathBuf>>> = Arc::default();
-        let answers = Arc::clone(&picked);
+        let dialogs: Arc<Mutex<()>> = Arc::default();
+        let (answers, open) = (Arc::clone(&picked), Arc::clone(&dialogs));
         let theme = match setup.prefs.theme {
             ThemeChoice::Dark => egui::Theme::Dark,
             _ => egui::Theme::Light,
@@ -123,7 +126,10 @@ impl Desk {
             cache,
             memories: Some(folder.path().join("memories")),
             prefs: Some(setup.prefs),
-            picker: Some(Arc::new(move |_: Purpose| answers.lock().ok()?.take())),
+            picker: Some(Arc::new(move |_: Purpose| {
+                let _open = open.lock().ok()?;
+                answers.lock().ok()?.take()
+            })),
             hub: setup.hub,
             open: None,
         };
@@ -138,6 +144,7 @@ impl Desk {
             window,
             folder,
             picked,
+            dialogs,
             patience: PATIENCE,
             shots: std::env::var_os("INSCRIBE_SHOTS").map(PathBuf::from),
         };
@@ -153,12 +160,28 @@ impl Desk {
         self.folder.path().join(name)
     }
 
+    /// In the middle of a write that would take long.
+    pub fn in_a_long_write() -> Desk {
+        let mut long = prefs();
+        long.settings.budget = 2000;
+        let mut desk = Desk::with(long, [1280.0, 800.0].into());
+        desk.open_text(200);
+        desk.click("Write into memory");
+        desk.wait("some steps", |state| state.run.record.steps.len() > 2);
+        desk
+    }
+
     /// Draws until something is so.
     pub fn wait(&mut self, what: &str, is_so: impl Fn(&State) -> bool) {
+        self.wait_for(what, |app| is_so(&app.state));
+    }
+
+    /// Draws until something is so, also of what is kept beside the state.
+    pub fn wait_for(&mut self, what: &str, is_so: impl Fn(&InscribeApp) -> bool) {
         let started = Instant::now();
         loop {
             self.window.step();
-            if is_so(self.state()) {
+            if is_so(self.window.state()) {
                 self.window.run_ok();
                 return;
             }
@@ -180,6 +203,17 @@ impl Desk {
     pub fn click_now(&mut self, label: &str) {
         self.window.get_by_label(label).click();
         self.window.run_steps(3);
+    }
+
+    /// Draws until something of this name stands in the window.
+    pub fn wait_until_seen(&mut self, label: &str) {
+        let started = Instant::now();
+        while !self.sees(label) {
+            assert!(started.elapsed() < self.patience, "waited for {label}");
+            std::thread::sleep(Duration::from_millis(10));
+            self.window.step();
+        }
+        self.window.run_ok();
     }
 
     /// Something of this name stands in the window.
@@ -231,6 +265,11 @@ impl Desk {
 
     /// Drops a file on the window.
     pub fn drop_file(&mut self, path: &Path) {
+        self.drop_files(&[path]);
+    }
+
+    /// Drops files at once.
+    pub fn drop_files(&mut self, paths: &[&Path]) {
         #[derive(Debug)]
         struct Dropped(PathBuf);
         impl egui::DroppedFile for Dropped {
@@ -241,8 +280,10 @@ impl Desk {
                 std::fs::read(&self.0).map_err(|e| e.to_string())
             }
         }
-        let file = Arc::new(Dropped(path.to_owned()));
-        self.window.input_mut().dropped_files.push(file);
+        for &path in paths {
+            let file = Arc::new(Dropped(path.to_owned()));
+            self.window.input_mut().dropped_files.push(file);
+        }
         self.window.step();
     }
 
@@ -274,6 +315,19 @@ impl Desk {
             "{:?}",
             self.state().troubles
         );
+    }
+
+    /// A small memory of a document of this name: where it stands.
+    pub fn written(&mut self, name: &str) -> PathBuf {
+        let settings = &mut self.window.state_mut().state.prefs.settings;
+        let budget = std::mem::replace(&mut settings.budget, 2);
+        self.open(name, text(40).as_bytes());
+        self.click("Write into memory");
+        self.wait("the memory", |state| {
+            Desk::is_idle(state) && state.memory_written
+        });
+        self.window.state_mut().state.prefs.settings.budget = budget;
+        self.state().memory.clone().expect("a place")
     }
 
     pub fn is_idle(state: &State) -> bool {
@@ -322,6 +376,7 @@ pub fn invented(run: &Invented, words: usize) -> OpenDocument {
     OpenDocument {
         tokens: Some(Arc::new(tokens)),
         document: Arc::new(document),
+        tokens_of: String::new(),
         path: None,
         version: 9,
     }

@@ -13,8 +13,8 @@ use inscribe_app::state::Run;
 
 use crate::desk::{Desk, invented, prefs};
 
-/// 120 frames a second leave twice this.
-const MOST: Duration = Duration::from_millis(4);
+/// 120 frames a second leave no more.
+const MOST: Duration = Duration::from_millis(8);
 
 fn percentile_95(mut times: Vec<Duration>) -> Duration {
     times.sort();

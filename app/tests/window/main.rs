@@ -1,6 +1,7 @@
 //! The window driven by the labels a person sees, on a tiny random model.
 
 mod controls;
+mod crossing;
 mod desk;
 mod documents;
 mod fetch;

@@ -29,13 +29,7 @@ fn a_saved_run_is_played_at_any_speed_from_any_moment() {
     desk.click("Replay");
     desk.will_pick(&memory);
     desk.click("Open a saved run…");
-    let mut tries = 0;
-    while desk.window.state().views.replay.player.is_none() {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-        desk.window.step();
-        tries += 1;
-        assert!(tries < 500, "the run never came");
-    }
+    desk.wait_for("the run", |app| app.views.replay.player.is_some());
     desk.click_now("128×");
     let player = |desk: &Desk| {
         let views = &desk.window.state().views;
@@ -55,6 +49,7 @@ fn a_saved_run_is_played_at_any_speed_from_any_moment() {
     assert_eq!(player(&desk).1, 0);
     desk.click_now("Moment of the run, seconds");
     assert!((player(&desk).0 - 0.5).abs() < 0.05, "{:?}", player(&desk));
+    desk.click_now("Back to the start");
     let mut steps = player(&desk).1;
     while steps < 6 {
         desk.click_now("Step on");
@@ -72,16 +67,8 @@ fn the_run_at_hand_is_compared_with_a_saved_one() {
     desk.click("Compare");
     desk.will_pick(&memory);
     desk.click("Compare this run with…");
-    for _ in 0..200 {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-        desk.window.step();
-        if !desk.window.state().views.compare.is_loading() {
-            break;
-        }
-    }
-    desk.window.run_ok();
+    desk.wait_until_seen("B, Chunk 1");
     desk.get_labels("A, Chunk 1");
-    desk.get_labels("B, Chunk 1");
     assert!(desk.sees("Mean loss after"));
     desk.shot("compare-own");
 }

@@ -1,6 +1,7 @@
 //! What goes wrong is said in place, and the window lives on.
 
-use std::time::Instant;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use eframe::egui::{ViewportEvent, ViewportId};
 use inscribe::engine::EngineError;
@@ -49,9 +50,16 @@ fn a_folder_that_cannot_be_written_is_said_in_place() {
     });
     assert!(!desk.state().memory_written);
     // The figure of what was read is refused as well where there is no folder.
+    desk.window.state_mut().state.troubles.clear();
+    desk.click("Read and measure");
+    desk.wait("the measuring", Desk::is_idle);
     desk.will_pick(desk.place("no folder/here/figure.svg"));
     desk.click("File");
     desk.shot("menu");
+    desk.click("Save the figure as SVG…");
+    desk.wait("the refusal", |state| !state.troubles.is_empty());
+    assert!(desk.sees("figure.svg") || desk.sees("no folder"));
+    assert!(!desk.sees("Go on"), "no write is to go on");
 }
 
 #[test]
@@ -65,20 +73,9 @@ fn settings_that_make_no_sense_are_refused_before_anything_runs() {
     assert!(desk.state().jobs.is_empty());
 }
 
-/// A window in the middle of a write that would take long.
-fn in_a_long_write() -> Desk {
-    let mut long = prefs();
-    long.settings.budget = 2000;
-    let mut desk = Desk::with(long, [1280.0, 800.0].into());
-    desk.open_text(200);
-    desk.click("Write into memory");
-    desk.wait("some steps", |state| state.run.record.steps.len() > 2);
-    desk
-}
-
 #[test]
 fn quitting_during_a_write_asks() {
-    let mut desk = in_a_long_write();
+    let mut desk = Desk::in_a_long_write();
     close(&mut desk);
     assert_eq!(desk.state().dialog, Dialog::Quit);
     desk.shot("quit");
@@ -88,8 +85,7 @@ fn quitting_during_a_write_asks() {
     desk.wait("more steps", |state| state.run.record.steps.len() > steps);
     close(&mut desk);
     desk.click("Stop and quit");
-    desk.wait("the end", |state| state.may_quit);
-    assert!(Desk::is_idle(desk.state()));
+    desk.wait("the end", |state| state.may_quit && Desk::is_idle(state));
     let steps = desk.state().run.record.steps.len();
     // The next start goes on where it stopped.
     let Desk { window, folder, .. } = desk;
@@ -110,14 +106,10 @@ fn quitting_during_a_write_asks() {
 /// As the engine would report it: no device can be made to fail at will.
 fn fails(desk: &mut Desk, failure: Failure) {
     const JOB: u64 = 4242;
+    let place = desk.place("failed.memory");
     let app = desk.window.state_mut();
-    let job = Job {
-        task: Task::Write,
-        since: Instant::now(),
-        cancelling: false,
-        orphaned: false,
-    };
-    app.state.jobs.insert(JOB, job);
+    app.state.jobs.insert(JOB, Job::new(Task::Write));
+    app.state.memory = Some(place);
     let end = End::Failed(Trouble::of(&failure));
     app.outbox().tell(Report::Ended { job: JOB, end });
     desk.wait("the message", |state| {
@@ -128,7 +120,7 @@ fn fails(desk: &mut Desk, failure: Failure) {
 #[test]
 fn what_fails_on_the_way_is_said_in_place_with_a_way_on() {
     let device = || "Big GPU".to_owned();
-    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let full = std::io::Error::from(ErrorKind::StorageFull);
     let cases = [
         (
             Failure::from(EngineError::DeviceLost {
@@ -150,7 +142,7 @@ fn what_fails_on_the_way_is_said_in_place_with_a_way_on() {
             "Use the processor",
         ),
         (
-            Failure::file(std::path::Path::new("notes.memory"), full),
+            Failure::file(Path::new("notes.memory"), full),
             "The disk is full",
             "Free some space and go on",
             "Go on",
@@ -177,6 +169,29 @@ fn what_fails_on_the_way_is_said_in_place_with_a_way_on() {
     desk.wait("the memory", |state| state.memory_written);
 }
 
+#[test]
+fn a_failed_write_offers_to_go_on_only_while_its_document_is_open() {
+    let full = || Failure::file(Path::new("notes.memory"), ErrorKind::StorageFull.into());
+    let mut desk = Desk::new();
+    desk.open_text(100);
+    fails(&mut desk, full());
+    assert!(desk.sees("Go on"));
+    desk.open("other.md", b"Another text altogether, with other words.");
+    desk.window.run_ok();
+    assert!(desk.sees("The disk is full") && !desk.sees("Go on"));
+}
+
+#[test]
+fn a_write_that_cannot_be_kept_does_not_close_the_window() {
+    let full = Failure::file(Path::new("notes.memory"), ErrorKind::StorageFull.into());
+    let mut desk = Desk::new();
+    desk.open_text(100);
+    desk.window.state_mut().state.quit_when_stopped = true;
+    fails(&mut desk, full);
+    assert!(desk.sees("The disk is full"));
+    assert!(!desk.state().may_quit && !desk.state().quit_when_stopped);
+}
+
 fn close(desk: &mut Desk) {
     let viewports = &mut desk.window.input_mut().viewports;
     let root = viewports.entry(ViewportId::ROOT).or_default();
@@ -193,7 +208,7 @@ fn close(desk: &mut Desk) {
 
 #[test]
 fn opening_another_document_during_a_write_asks() {
-    let mut desk = in_a_long_write();
+    let mut desk = Desk::in_a_long_write();
     let other = desk.place("other.txt");
     std::fs::write(&other, "Another text, for something else.").expect("room");
     desk.drop_file(&other);
