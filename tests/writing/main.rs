@@ -4,6 +4,7 @@
 mod events_page;
 mod keeping;
 mod on_a_gpu;
+mod out_of_memory;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
