@@ -18,7 +18,7 @@ with LoRA, each attending to the frozen entries up to its own position, itself i
 Of every kind the file holds the losses before each step and after the last, and the first step's
 gradients. A tiny model's file holds all numbers (`NAME.safetensors`); that of SmolLM2 holds of each
 gradient its norm, its products with vectors of signs, and a few entries (`smollm2.json`), and its A
-and B follow from seeds. Rows are in Hugging Face's order.
+and B and the noise on its memory tokens follow from seeds. Rows are in Hugging Face's order.
 """
 
 from __future__ import annotations
@@ -178,6 +178,25 @@ def train_frozen(model, ids: torch.Tensor, positions: torch.Tensor, lr: float):
             model, lr, lambda m: F.cross_entropy(frozen_logits(m, ids, positions), targets))
 
 
+# --- memory tokens --------------------------------------------------------------------------------
+
+
+def train_prefix(model, ids: torch.Tensor, start_of, lr: float):
+    """Losses, the first gradient, and the memory tokens before and after."""
+    model.requires_grad_(False)
+    embedded = model.get_input_embeddings()(ids)
+    start = start_of(embedded)
+    memory = start.clone().requires_grad_()
+
+    def loss_of():
+        both = torch.cat([memory, embedded])[None]
+        return next_token_loss(model(inputs_embeds=both, use_cache=False).logits[0], ids)
+
+    optimiser = torch.optim.SGD([memory], lr=lr)
+    losses, (grad,) = train([memory], optimiser, PREFIX_STEPS, loss_of)
+    return losses, grad, start, memory
+
+
 # --- the tiny models ------------------------------------------------------------------------------
 
 
@@ -221,19 +240,13 @@ def key(layer: int, name: str, side: str) -> str:
 
 def tiny_prefix(name: str, ids: torch.Tensor) -> dict:
     model = read_tiny(name)
-    model.requires_grad_(False)
     generator = torch.Generator().manual_seed(8)
-    embedded = model.get_input_embeddings()(ids)
-    noise = torch.randn(PREFIX_TOKENS, embedded.shape[1], generator=generator)
-    start = embedded[: PREFIX_TOKENS] + 0.3 * embedded.std() * noise
-    memory = start.clone().requires_grad_()
 
-    def loss_of():
-        both = torch.cat([memory, embedded])[None]
-        return next_token_loss(model(inputs_embeds=both, use_cache=False).logits[0], ids)
+    def noisy(embedded: torch.Tensor) -> torch.Tensor:
+        noise = torch.randn(PREFIX_TOKENS, embedded.shape[1], generator=generator)
+        return embedded[:PREFIX_TOKENS] + 0.3 * embedded.std() * noise
 
-    optimiser = torch.optim.SGD([memory], lr=TINY_PREFIX_LR)
-    losses, (grad,) = train([memory], optimiser, PREFIX_STEPS, loss_of)
+    losses, grad, start, memory = train_prefix(model, ids, noisy, TINY_PREFIX_LR)
     return {"prefix.start": start, "prefix.grad": grad, "prefix.after": memory.detach(),
             "prefix.losses": torch.tensor(losses)}
 
@@ -276,6 +289,8 @@ SMOLLM2_RANK = 16
 SMOLLM2_LR = 1e-3
 SMOLLM2_TOKENS = 256
 SMOLLM2_SPANS = [range(20, 36), range(128, 160), range(239, 255)]
+SMOLLM2_PREFIX_LR = 0.3
+SMOLLM2_PREFIX_SEED = 9
 ENTRIES = 4
 
 
@@ -298,6 +313,13 @@ def seeded(layer: int, name: str, side: str, shape) -> torch.Tensor:
     seed = 1000 * layer + 10 * list(PROJECTIONS).index(name) + "AB".index(side)
     size = np.float32(1 / np.sqrt(shape[1])) if side == "A" else np.float32(0.02)
     return torch.from_numpy(size * units(seed, shape[0] * shape[1]).reshape(shape))
+
+
+def seeded_prefix(embedded: torch.Tensor) -> torch.Tensor:
+    """The first tokens' embeddings and noise between -0.05 and 0.05."""
+    start = embedded[:PREFIX_TOKENS].float()
+    noise = units(SMOLLM2_PREFIX_SEED, start.numel()).reshape(start.shape)
+    return (start + torch.from_numpy(np.float32(0.05) * noise)).to(embedded.dtype)
 
 
 def in_double(model):
@@ -339,21 +361,31 @@ def make_smollm2(path: Path) -> None:
     ids = torch.tensor(tokeniser.tokenize(text, add_bos=False, special=False)[:SMOLLM2_TOKENS])
     positions = torch.tensor([p for span in SMOLLM2_SPANS for p in span])
     whole = lambda m: next_token_loss(m(input_ids=ids[None], use_cache=False).logits[0], ids[1:])
+
+    def lora(run):
+        plain = gguf_reference.load(path, attention="sdpa")
+        losses, grads = run(in_double(with_lora(plain, "qo", SMOLLM2_RANK, seeded)))
+        return losses, {key(*k): g for k, g in grads.items()}
+
+    def prefix():
+        plain = gguf_reference.load(path, attention="sdpa")
+        losses, grad, _, _ = train_prefix(in_double(plain), ids, seeded_prefix, SMOLLM2_PREFIX_LR)
+        return losses, {"memory": grad}
+
     kinds = {
-        "qo": lambda m: train_lora(m, SMOLLM2_LR, whole),
-        "frozen": lambda m: train_frozen(m, ids, positions, SMOLLM2_LR),
+        "qo": lambda: lora(lambda m: train_lora(m, SMOLLM2_LR, whole)),
+        "frozen": lambda: lora(lambda m: train_frozen(m, ids, positions, SMOLLM2_LR)),
+        "prefix": prefix,
     }
     found = {
         "what": "made by tests/oracle/train_goldens.py from the first tokens of assets/sample.md",
         "rank": SMOLLM2_RANK, "alpha": 2 * SMOLLM2_RANK, "lr": SMOLLM2_LR,
         "weight_decay": WEIGHT_DECAY, "max_norm": MAX_NORM,
-        "ids": ids.tolist(), "positions": positions.tolist()}
+        "ids": ids.tolist(), "positions": positions.tolist(),
+        "prefix_tokens": PREFIX_TOKENS, "prefix_lr": SMOLLM2_PREFIX_LR}
     for kind, run in kinds.items():
-        plain = gguf_reference.load(path, attention="sdpa")
-        model = in_double(with_lora(plain, "qo", SMOLLM2_RANK, seeded))
-        losses, grads = run(model)
-        found[kind] = {"losses": losses,
-                       "grads": {key(*k): outline(g) for k, g in grads.items()}}
+        losses, grads = run()
+        found[kind] = {"losses": losses, "grads": {k: outline(g) for k, g in grads.items()}}
         print(f"smollm2: {kind} {losses[0]:.4f} -> {losses[-1]:.4f}")
     out = OUT / "smollm2.json"
     head = {k: v for k, v in found.items() if k not in kinds}

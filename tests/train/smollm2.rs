@@ -7,14 +7,17 @@ use inscribe::memory::lora::{Lora, LoraConfig};
 use inscribe::model::adapter::Projection;
 use inscribe::model::config::ModelConfig;
 use inscribe::model::hub::{PullEvent, Puller, Watch, default_model};
-use inscribe::model::train::{Batch, Optimizer, OptimizerKind, Trainer};
+use inscribe::model::train::{Batch, Optimizer, OptimizerKind, Trained, Trainer};
 use inscribe::model::transformer::Transformer;
 use inscribe::model::weights::WeightFile;
 use serde_json::Value;
 
 use crate::golden::{Order, lora_of, reorder};
 use crate::rig::gpu;
-use crate::steps::{TOLERANCE, assert_losses, frozen, frozen_cache, learn, lora_trainer, sequence};
+use crate::steps::{
+    TOLERANCE, after_prefix, assert_losses, frozen, frozen_cache, learn, lora_trainer, sequence,
+    trainer,
+};
 
 /// SplitMix64, as tests/oracle/train_goldens.py has it.
 fn bits(seed: u64) -> impl Iterator<Item = u64> {
@@ -24,6 +27,11 @@ fn bits(seed: u64) -> impl Iterator<Item = u64> {
         let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ z >> 31
     })
+}
+
+/// Between -1 and 1.
+fn unit(bits: u64) -> f32 {
+    (bits >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
 /// The adapter that the oracle starts from.
@@ -38,7 +46,7 @@ fn seeded(model: &ModelConfig, config: LoraConfig) -> Lora {
         };
         bits(seed as u64)
             .take(range.len())
-            .map(|b| size * ((b >> 40) as f32 / (1 << 23) as f32 - 1.0))
+            .map(|b| size * unit(b))
             .collect()
     })
 }
@@ -65,6 +73,23 @@ fn distance(found: &[f32], golden: &Value) -> f64 {
         worst = worst.max((f64::from(found[place]) - number(&entry[1])).abs());
     }
     worst / norm
+}
+
+/// The memory tokens that the oracle starts from: the first tokens' embeddings, and noise.
+fn seeded_prefix(device: &Device, model: &Transformer, first: &[u32]) -> Vec<f32> {
+    let mut start = model.embeddings(device, first).expect("embeddings");
+    let noise = bits(PREFIX_SEED).map(|b| 0.05 * unit(b));
+    start.iter_mut().zip(noise).for_each(|(v, n)| *v += n);
+    start
+}
+
+const PREFIX_SEED: u64 = 9;
+
+/// How far it is off, which must be less than is allowed.
+fn assert_close(what: &str, found: &[f32], golden: &Value) -> f64 {
+    let off = distance(found, golden);
+    assert!(off < TOLERANCE, "{what} is off by {off:.1e} of its norm");
+    off
 }
 
 struct Case {
@@ -121,7 +146,7 @@ impl Case {
         steps: usize,
     ) {
         let golden = &self.golden[kind];
-        let (_, grads) = learn(trainer, batch);
+        let (loss, grads) = learn(trainer, batch);
         let layout = lora.layout(&model.config);
         let grads = Lora::unpack(lora.config.clone(), &layout, &grads);
         let rank = lora.config.rank;
@@ -130,17 +155,11 @@ impl Case {
             let b = reorder(&model.config, m.projection, rank, &m.b, Order::FromModel);
             for (side, found) in [("A", &m.a), ("B", &b)] {
                 let name = format!("{}.{}.{side}", m.layer, m.projection.name());
-                let off = distance(found, &golden["grads"][&name]);
-                assert!(
-                    off < TOLERANCE,
-                    "{kind}: {name} is off by {off:.1e} of its norm"
-                );
+                let off = assert_close(&format!("{kind}: {name}"), found, &golden["grads"][&name]);
                 worst = worst.max(off);
             }
         }
         println!("SmolLM2, {kind}: gradients off by at most {worst:.1e} of their norm");
-        let losses = golden["losses"].as_array().expect("losses").iter();
-        let losses: Vec<f32> = losses.map(|v| v.as_f64().expect("a loss") as f32).collect();
         let optimizer = Optimizer {
             kind: OptimizerKind::AdamW {
                 beta1: 0.9,
@@ -151,14 +170,28 @@ impl Case {
             lr: self.number("lr"),
             clip: Some(self.number("max_norm")),
         };
-        let steps = losses.len().min(steps + 1);
-        assert_losses(
-            &format!("SmolLM2, {kind}"),
-            trainer,
-            batch,
-            &optimizer,
-            &losses[..steps],
-        );
+        self.check_losses(kind, trainer, batch, &optimizer, loss, steps);
+    }
+
+    /// The loss whose gradients are accumulated, and that after each of the first `steps` steps.
+    fn check_losses(
+        &self,
+        kind: &str,
+        trainer: &mut Trainer<'_>,
+        batch: &Batch,
+        optimizer: &Optimizer,
+        loss: f64,
+        steps: usize,
+    ) {
+        let losses = self.golden[kind]["losses"].as_array().expect("losses");
+        let known = losses.iter().map(|v| v.as_f64().expect("a loss"));
+        let losses: Vec<f32> = known.take(steps + 1).map(|v| v as f32).collect();
+        assert_eq!(losses.len(), steps + 1, "{kind}: fewer losses are known");
+        let off = (loss - f64::from(losses[0])).abs();
+        assert!(off < TOLERANCE, "{kind}: {loss}, not {}", losses[0]);
+        trainer.apply(optimizer).expect("a step");
+        let what = format!("SmolLM2, {kind}, after the first step");
+        assert_losses(&what, trainer, batch, optimizer, &losses[1..]);
     }
 
     fn whole_sequence(&self, steps: usize) {
@@ -178,6 +211,26 @@ impl Case {
         let batch = frozen(&ids, &self.ids("positions"));
         self.check("frozen", &model, &lora, &mut trainer, &batch, steps);
     }
+
+    /// Memory tokens before the sequence: their gradient, then steps of gradient descent.
+    fn prefix(&self, steps: usize) {
+        let model = self.load();
+        let (ids, rows) = (self.ids("ids"), self.number("prefix_tokens") as usize);
+        let start = seeded_prefix(&self.device, &model, &ids[..rows]);
+        let trained = Trained::prefix(rows);
+        let mut trainer = trainer(&self.device, &model, trained, &start, None, None);
+        let batch = after_prefix(&ids, rows);
+        let (loss, grads) = learn(&mut trainer, &batch);
+        let golden = &self.golden["prefix"]["grads"]["memory"];
+        let off = assert_close("the prefix", &grads, golden);
+        println!("SmolLM2, prefix: the gradient is off by {off:.1e} of its norm");
+        let sgd = Optimizer {
+            kind: OptimizerKind::Sgd,
+            lr: self.number("prefix_lr"),
+            clip: Some(self.number("max_norm")),
+        };
+        self.check_losses("prefix", &mut trainer, &batch, &sgd, loss, steps);
+    }
 }
 
 #[test]
@@ -185,6 +238,7 @@ fn smollm2_on_the_cpu() {
     let case = Case::new(Device::Cpu(CpuDevice::new(0)));
     case.whole_sequence(10);
     case.frozen_cache(10);
+    case.prefix(5);
 }
 
 /// Few steps: on a software rasteriser each takes half a minute.
@@ -193,4 +247,5 @@ fn smollm2_on_a_gpu() {
     let case = Case::new(gpu());
     case.whole_sequence(1);
     case.frozen_cache(2);
+    case.prefix(1);
 }

@@ -39,6 +39,8 @@ pub struct OpenOptions {
     pub checked: bool,
     /// Bytes of one binding at most, if less than the device allows: for tests of shards.
     pub max_binding_bytes: Option<u64>,
+    /// Bytes to give out at most, if less than the device has: for tests of running out.
+    pub max_memory_bytes: Option<u64>,
     /// Seconds one submission aims at, if not 50 ms: for tests of slices.
     pub slice_secs: Option<f64>,
     /// Where compiled pipelines are kept between starts; nowhere if `None`.
@@ -92,9 +94,10 @@ impl GpuDevice {
         let most = limits
             .max_storage_buffer_binding_size
             .min(limits.max_buffer_size);
+        let memory = [adapter::memory_bytes(&adapter), options.max_memory_bytes];
         Ok(GpuDevice {
             queued: Mutex::new(submit::Queued::new(tier::is_software(&info))),
-            memory_bytes: adapter::memory_bytes(&adapter),
+            memory_bytes: memory.into_iter().flatten().min(),
             shares_memory: adapter::shares_memory(&info),
             given: Arc::default(),
             max_binding_bytes: options.max_binding_bytes.map_or(most, |b| b.min(most)),
