@@ -7,7 +7,7 @@ use inscribe::model::hub::KNOWN;
 
 use crate::app::InscribeApp;
 use crate::engine::{LoadRequest, Work};
-use crate::state::{ModelState, State, Task};
+use crate::state::{Job, ModelState, State, Task};
 
 impl InscribeApp {
     pub(crate) fn pick_model(&mut self, model: String) {
@@ -29,6 +29,9 @@ impl InscribeApp {
     /// worked out with it. Where something goes on with it, that is left to the next load.
     pub(crate) fn let_go_of_another_model(&mut self) {
         let request = self.request();
+        if !self.state.will_have(&request) {
+            self.stop_loading_in_vain();
+        }
         let state = &mut self.state;
         let ready = state.model.ready();
         if ready.is_some_and(|model| model.request != request) && state.jobs.is_empty() {
@@ -59,17 +62,21 @@ impl InscribeApp {
         if self.state.will_have(&request) {
             return;
         }
-        let loading = |task| matches!(task, Task::Load | Task::Tokenize);
-        let mut jobs = self.state.jobs.values();
-        if jobs.all(|job| job.cancelling || loading(job.task)) {
-            // Nothing waits for another one any more.
-            self.cancel(|job| loading(job.task));
-        }
+        self.stop_loading_in_vain();
         if self.state.jobs.is_empty() {
             self.state.model = ModelState::Fetching(Default::default());
         }
         self.state.loading = Some(request.clone());
         self.start(Task::Load, Work::Load(request));
+    }
+
+    /// Stops loading a model, where nothing waits for it any more.
+    fn stop_loading_in_vain(&mut self) {
+        let loading = |job: &Job| matches!(job.task, Task::Load | Task::Tokenize);
+        let mut jobs = self.state.jobs.values();
+        if jobs.all(|job| job.cancelling || loading(job)) {
+            self.cancel(loading);
+        }
     }
 
     /// Has the document cut into tokens by the model in use, so that they can be counted and

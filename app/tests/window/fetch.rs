@@ -113,6 +113,27 @@ fn a_model_is_fetched_stopped_and_fetched_on() {
 }
 
 #[test]
+fn another_model_chosen_during_a_fetch_takes_its_place() {
+    let hub = slow_hub();
+    let mut desk = Desk::set_up(setup(hub.address()));
+    desk.open("short.md", crate::desk::text(40).as_bytes());
+    desk.click("Write into memory");
+    desk.wait("the weights", |state| weights_that_come(state).is_some());
+    let other = format!("{}.gguf", tiny_model());
+    desk.drop_file(Path::new(&other));
+    desk.window.run_ok();
+    assert!(desk.sees("Use another model?"));
+    desk.click("Stop and open");
+    desk.wait("the stop", Desk::is_idle);
+    assert_eq!(desk.state().prefs.model, other);
+    assert!(desk.state().model.ready().is_none(), "the fetch went on");
+    desk.click("Write into memory");
+    desk.wait("the memory", |state| state.memory_written);
+    let ready = desk.state().model.ready();
+    assert_eq!(ready.map(|model| &model.request.model), Some(&other));
+}
+
+#[test]
 fn without_a_network_it_is_said_what_to_do() {
     // Nothing listens there, and no program is given that port by chance.
     let mut desk = Desk::set_up(setup("http://127.0.0.1:1".to_owned()));
