@@ -1,6 +1,7 @@
 //! Tiny random models of every architecture against what transformers says about them, from both
 //! kinds of file, on both executors.
 
+mod adapters;
 mod golden;
 mod text;
 

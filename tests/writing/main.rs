@@ -183,8 +183,8 @@ fn every_method_writes_a_memory_that_answers() {
                 .iter()
                 .all(|a| a["logprob"].as_f64().is_some_and(|l| l <= 0.0))
         );
-        let page = desk.place(&format!("{method}.html"));
-        succeeds(&["report", &out, "-o", &page]);
+        let page = desk.place("report.html");
+        succeeds(&["report", &out, "-o", &page, "--replace"]);
         assert!(
             std::fs::read_to_string(&page)
                 .expect("a page")
