@@ -23,7 +23,7 @@ use inscribe_app::action::{Screen, Selection};
 use inscribe_app::engine::{Fetch, Survey, UnfinishedInfo};
 use inscribe_app::state::prefs::{Recent, ThemeChoice};
 use inscribe_app::state::{
-    AskState, Dialog, Job, ModelState, OpenDocument, Prefs, Run, State, Task,
+    AskState, Dialog, Job, ModelState, OpenDocument, Pause, Prefs, Run, State, Task,
 };
 use inscribe_app::trouble::{Remedy, Trouble};
 
@@ -198,7 +198,10 @@ const SCREENS: [(&str, Show); 34] = [
     ("writing", writing),
     ("paused", |desk, scene| {
         writing(desk, scene);
-        desk.edit(|state| state.run.record.status = Status::Paused);
+        desk.edit(|state| {
+            state.run.record.status = Status::Paused;
+            state.pause = Pause::Reached;
+        });
     }),
     ("quit", |desk, scene| {
         writing(desk, scene);
