@@ -1,6 +1,7 @@
 //! The way of a document into a memory: read it whole, read it locally, weigh its chunks, share
 //! out the steps, take them.
 
+mod parts;
 mod reading;
 mod stepping;
 mod survey;
@@ -15,8 +16,6 @@ use super::event::*;
 use super::frame::Frame;
 use super::learn::{self, Learner, Origin, Segment};
 use super::reader::question_room;
-use super::sampling::choose_held_out;
-use super::schedule::schedule;
 use super::settings::{Allocate, Method, WriteSettings};
 use super::variance::{GradientVariance, gradient_variance};
 use crate::engine::{CancelToken, Device, EngineError};
@@ -28,6 +27,7 @@ use crate::model::session::SessionOptions;
 use crate::model::train::TrainerState;
 use crate::model::transformer::{Cache, Transformer};
 
+use parts::{held_out, segments, take_no_more};
 pub use reading::Known;
 use survey::{Reading, Share};
 
@@ -475,88 +475,10 @@ impl<'a, 'k> Writer<'a, 'k> {
     }
 }
 
-/// Leaves of the shares what the first `taken` steps have had.
-fn take_no_more(shares: &mut [Share], taken: usize) {
-    let mut left = taken;
-    for share in shares {
-        let planned = schedule(&share.steps);
-        let had = &planned[..left.min(planned.len())];
-        left -= had.len();
-        share.steps = vec![ChunkSteps::default(); share.steps.len()];
-        for step in had {
-            let Some(steps) = share.steps.get_mut(step.chunk) else {
-                continue;
-            };
-            match step.kind {
-                StepKind::Coverage => steps.coverage += 1,
-                StepKind::Utility => steps.utility += 1,
-            }
-        }
-    }
-}
-
 /// Whether the shares depend on utility, so that the local pass is needed.
 fn needs_utility(allocate: Allocate) -> bool {
     matches!(
         allocate,
         Allocate::Utility | Allocate::Signed | Allocate::Topk
     )
-}
-
-/// Ranges of tokens of nearly equal length, each at most `room`.
-fn segments(tokens: usize, room: usize) -> Vec<Range<usize>> {
-    let count = tokens.div_ceil(room).max(1);
-    (0..count)
-        .map(|i| tokens * i / count..tokens * (i + 1) / count)
-        .collect()
-}
-
-/// Tokens kept out of learning, the same however the document is cut into chunks.
-fn held_out(settings: &WriteSettings, tokens: usize) -> Vec<Range<usize>> {
-    let parts: Vec<Range<usize>> = (0..tokens)
-        .step_by(HELD_OUT_WITHIN)
-        .map(|start| start..tokens.min(start + HELD_OUT_WITHIN))
-        .collect();
-    choose_held_out(&parts, settings.held_out, HELD_OUT_RUN, settings.seed)
-}
-
-/// Tokens of a run that is kept out together: neighbours tell of each other.
-const HELD_OUT_RUN: usize = 32;
-/// Every so many tokens have their share of such runs.
-const HELD_OUT_WITHIN: usize = 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_run_that_is_finished_early_keeps_the_steps_it_took() {
-        let chunk = |coverage, utility| ChunkSteps { coverage, utility };
-        let share = |steps: &[ChunkSteps]| Share {
-            steps: steps.to_vec(),
-            reading: None,
-        };
-        let mut shares = [
-            share(&[chunk(1, 2), chunk(1, 0)]),
-            share(&[chunk(1, 1), chunk(0, 3)]),
-            share(&[chunk(1, 4)]),
-        ];
-        take_no_more(&mut shares, 6);
-        let totals: Vec<usize> = shares.iter().map(Share::total).collect();
-        assert_eq!(totals, [4, 2, 0]);
-        assert_eq!(shares[0].steps, [chunk(1, 2), chunk(1, 0)]);
-        assert_eq!(shares[1].steps[0].coverage, 1, "coverage comes first");
-    }
-
-    proptest! {
-        #[test]
-        fn segments_cover_the_document(tokens in 1usize..100_000, room in 1usize..9000) {
-            let all = segments(tokens, room);
-            prop_assert_eq!(all[0].start, 0);
-            prop_assert_eq!(all.last().unwrap().end, tokens);
-            prop_assert!(all.windows(2).all(|w| w[0].end == w[1].start));
-            prop_assert!(all.iter().all(|s| !s.is_empty() && s.len() <= room));
-        }
-    }
 }
