@@ -1,9 +1,9 @@
 //! How much tokens change without distant context, where a sampled local pass skipped them.
 //!
 //! The change of a token that was read locally is known; for the others it is told by least squares
-//! from what the first pass and the text itself say of them: how surprising they are, and whether
-//! they, or they and the token before them, stood in the document before, but out of the local
-//! pass's sight. Sampling tells the level, and this the differences between chunks; means of the
+//! from what the first pass and the text itself say of them: how surprising they are, how often they
+//! were there before, and whether they, alone or with the one or two tokens before them, stood in the
+//! document before, but out of the local pass's sight. Sampling tells the level, and this the differences between chunks; means of the
 //! sampled tokens alone follow the few tokens that change much.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ pub struct Change {
     pub signed: f64,
 }
 
-const FEATURES: usize = 7;
+const FEATURES: usize = 15;
 type Row = [f64; FEATURES];
 
 /// The change of every token: as measured, or estimated from those that were; `None` where nothing
@@ -67,24 +67,43 @@ pub fn sight(window: usize) -> usize {
 
 fn features(ids: &[u32], full: &[Option<f32>], window: usize) -> Vec<Row> {
     let window = window.max(1);
-    let mut pairs: HashMap<(u32, u32), usize> = HashMap::new();
-    let mut tokens: HashMap<u32, usize> = HashMap::new();
+    let mut triples: HashMap<[u32; 3], usize> = HashMap::new();
+    let mut pairs: HashMap<[u32; 2], usize> = HashMap::new();
+    let mut tokens: HashMap<u32, (usize, usize)> = HashMap::new();
     let mut rows = Vec::with_capacity(full.len());
     for (at, (&id, surprisal)) in ids.iter().zip(full).enumerate() {
         let unseen = (at / window).saturating_sub(1) * window;
-        let before = at.checked_sub(1).and_then(|at| ids.get(at));
-        let last_pair = before.and_then(|&before| pairs.insert((before, id), at));
-        let last_token = tokens.insert(id, at);
+        let before = |count: usize| at.checked_sub(count).and_then(|at| ids.get(at)).copied();
+        let triple = before(2).zip(before(1)).map(|(a, b)| [a, b, id]);
+        let last_triple = triple.and_then(|triple| triples.insert(triple, at));
+        let last_pair = before(1).and_then(|a| pairs.insert([a, id], at));
+        let known = tokens.get(&id).copied();
+        let times = known.map_or(0, |(_, times)| times);
+        tokens.insert(id, (at, times + 1));
         let out_of_sight = |last: Option<usize>| f64::from(last.is_some_and(|at| at < unseen));
+        let triple = out_of_sight(last_triple);
+        let pair = out_of_sight(last_pair);
+        let token = out_of_sight(known.map(|(at, _)| at));
+        let new = f64::from(known.is_none());
         let surprisal = f64::from(surprisal.unwrap_or(0.0)).max(0.0);
+        let (root, likelihood) = (surprisal.sqrt(), (-surprisal).exp());
         rows.push([
             1.0,
             surprisal,
-            surprisal.sqrt(),
-            (-surprisal).exp(),
-            out_of_sight(last_pair),
-            out_of_sight(last_token),
+            root,
+            likelihood,
+            pair,
+            token,
             (unseen as f64 / window as f64).ln_1p(),
+            // What is likely now and stood before out of sight is likely because of that.
+            pair * likelihood,
+            token * likelihood,
+            token * root,
+            triple,
+            triple * likelihood,
+            new,
+            new * root,
+            (times as f64).ln_1p(),
         ]);
     }
     rows
