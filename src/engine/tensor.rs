@@ -165,16 +165,19 @@ pub struct Shard {
 impl Weight {
     /// A weight whose rows all lie in one buffer.
     pub fn whole(buffer: Buffer, dtype: DType, rows: usize, cols: usize) -> Weight {
-        let tensor = Tensor::dense(Place::Buffer(buffer), dtype, rows, cols);
-        let shards = vec![Shard {
-            first_row: 0,
-            tensor,
-        }];
+        Weight::of(Tensor::dense(Place::Buffer(buffer), dtype, rows, cols))
+    }
+
+    /// A tensor as a weight.
+    pub fn of(tensor: Tensor) -> Weight {
         Weight {
-            dtype,
-            rows,
-            cols,
-            shards,
+            dtype: tensor.dtype,
+            rows: tensor.rows,
+            cols: tensor.cols,
+            shards: vec![Shard {
+                first_row: 0,
+                tensor,
+            }],
         }
     }
 

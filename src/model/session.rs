@@ -9,6 +9,7 @@ use crate::engine::{
 use crate::kernels::cross_entropy::{STATE_COLS, finish};
 use crate::model::adapter::Adapter;
 use crate::model::error::ModelError;
+use crate::model::glance::Traces;
 use crate::model::transformer::{Attend, Cache, Inputs, Transformer};
 
 /// What a pass over a chunk gives besides filling the cache.
@@ -48,6 +49,15 @@ pub struct SessionOptions<'a> {
     pub profile: Option<&'a Profile>,
 }
 
+impl<'a> SessionOptions<'a> {
+    pub fn run(self) -> RunOptions<'a> {
+        RunOptions {
+            cancel: self.cancel,
+            profile: self.profile,
+        }
+    }
+}
+
 /// Called after each chunk with the tokens done and the tokens in all.
 pub type OnProgress<'a> = &'a mut dyn FnMut(usize, usize);
 
@@ -59,6 +69,7 @@ pub struct Session<'m> {
     arena: Arena,
     passes: HashMap<(usize, Output), Pass>,
     adapter: Option<Adapter>,
+    traces: Option<Traces>,
     options: SessionOptions<'m>,
     /// Tokens in the cache.
     len: usize,
@@ -88,6 +99,7 @@ impl<'m> Session<'m> {
             arena: Arena::new(),
             passes: HashMap::new(),
             adapter: None,
+            traces: None,
             options,
             len: 0,
         })
@@ -118,6 +130,12 @@ impl<'m> Session<'m> {
             self.passes.clear();
         }
         self.adapter = adapter;
+    }
+
+    /// Leaves what glances need of all that is read from now on.
+    pub fn trace(&mut self, traces: Traces) {
+        self.passes.clear();
+        self.traces = Some(traces);
     }
 
     /// Reads embeddings as if they were tokens' (`rows * hidden` numbers).
@@ -160,10 +178,7 @@ impl<'m> Session<'m> {
     }
 
     fn run_options(&self) -> RunOptions<'m> {
-        RunOptions {
-            cancel: self.options.cancel,
-            profile: self.options.profile,
-        }
+        self.options.run()
     }
 
     /// Refuses `tokens` more than the cache has room for.
@@ -360,7 +375,10 @@ impl<'m> Session<'m> {
         let targets = device.tensor(DType::U32, 1, scored.max(1), "targets")?;
         let mut rec = Recording::new();
         let inputs = self.inputs(&ids, &positions);
-        let x = self.model.forward(&mut rec, &inputs);
+        let x = match &self.traces {
+            Some(traces) => traces.forward(self.model, &mut rec, &inputs),
+            None => self.model.forward(&mut rec, &inputs),
+        };
         let result = match output {
             Output::Nothing => None,
             Output::Logits => {

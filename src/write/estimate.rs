@@ -1,10 +1,10 @@
 //! How much tokens change without distant context, where a sampled local pass skipped them.
 //!
-//! The change of a token that was read locally is known; for the others it is told by least squares
-//! from what the first pass and the text itself say of them: how surprising they are, how often they
-//! were there before, and whether they, alone or with the one or two tokens before them, stood in the
-//! document before, but out of the local pass's sight. Sampling tells the level, and this the differences between chunks; means of the
-//! sampled tokens alone follow the few tokens that change much.
+//! The change of a token that was read anew is known. One that was glanced at changes as much as the
+//! glance saw, times what glances missed where a block was both glanced at and read. The others are told by
+//! least squares from what the first pass and the text itself say of them: how surprising they are,
+//! how often they were there before, and whether they, alone or with the one or two tokens before
+//! them, stood in the document before, but out of the local pass's sight.
 
 use std::collections::HashMap;
 
@@ -17,6 +17,25 @@ pub struct Change {
     pub signed: f64,
 }
 
+/// What a local pass found out about each token.
+#[derive(Clone, Default)]
+pub struct Local {
+    /// `-log P_local` of those read anew.
+    pub surprisal: Vec<Option<f32>>,
+    /// `log P_full - log P_local` as glances saw it.
+    pub glanced: Vec<Option<f32>>,
+}
+
+impl Local {
+    /// Nothing known of any of some tokens.
+    pub fn nothing(tokens: usize) -> Local {
+        Local {
+            surprisal: vec![None; tokens],
+            glanced: vec![None; tokens],
+        }
+    }
+}
+
 const FEATURES: usize = 15;
 type Row = [f64; FEATURES];
 
@@ -25,11 +44,11 @@ type Row = [f64; FEATURES];
 pub fn changes(
     ids: &[u32],
     full: &[Option<f32>],
-    local: &[Option<f32>],
+    local: &Local,
     window: usize,
 ) -> Vec<Option<Change>> {
     let measured = |at: usize| {
-        let (full, local) = (f64::from(full[at]?), f64::from(local[at]?));
+        let (full, local) = (f64::from(full[at]?), f64::from(local.surprisal[at]?));
         Some(Change {
             size: (local - full).abs(),
             // Surprisals are negated log-probabilities: log P_full - log P_local = local - full.
@@ -37,8 +56,17 @@ pub fn changes(
         })
     };
     let mut changes: Vec<Option<Change>> = (0..full.len()).map(measured).collect();
-    let skipped = |at: usize| full[at].is_some() && local[at].is_none();
-    if !(0..full.len()).any(skipped) {
+    let missed = missed_by_glances(&changes, &local.glanced);
+    for (change, glanced) in changes.iter_mut().zip(&local.glanced) {
+        let seen = glanced.map(|glanced| missed * f64::from(glanced));
+        *change = change.or(seen.map(|signed| Change {
+            size: signed.abs(),
+            signed,
+        }));
+    }
+    let skipped = |at: usize| full[at].is_some() && changes[at].is_none();
+    let skipped: Vec<usize> = (0..full.len()).filter(|&at| skipped(at)).collect();
+    if skipped.is_empty() {
         return changes;
     }
     let features = features(ids, full, window);
@@ -51,13 +79,23 @@ pub fn changes(
     }
     let fit = |of: fn(&Change) -> f64| least_squares(sampled.iter().map(|(row, c)| (row, of(c))));
     let (size, signed) = (fit(|c| c.size), fit(|c| c.signed));
-    for at in (0..full.len()).filter(|&at| skipped(at)) {
+    for at in skipped {
         changes[at] = Some(Change {
             size: dot(&features[at], &size).max(0.0),
             signed: dot(&features[at], &signed),
         });
     }
     changes
+}
+
+/// How many times larger changes are than glances see them, by the tokens of which both are known.
+fn missed_by_glances(measured: &[Option<Change>], glanced: &[Option<f32>]) -> f64 {
+    let both = measured.iter().zip(glanced);
+    let both = both.filter_map(|(change, glanced)| Some(((*change)?.size, (*glanced)?)));
+    let (change, seen) = both.fold((0.0, 0.0), |(change, seen), (c, g)| {
+        (change + c, seen + f64::from(g.abs()))
+    });
+    if seen > 0.0 { change / seen } else { 1.0 }
 }
 
 /// Tokens at the beginning to which the local pass shows all that the first pass shows.
@@ -174,10 +212,16 @@ mod tests {
         (ids, full, local)
     }
 
+    fn read_anew(surprisal: Vec<Option<f32>>) -> Local {
+        let glanced = vec![None; surprisal.len()];
+        Local { surprisal, glanced }
+    }
+
     #[test]
     fn what_was_measured_stays() {
         let (ids, full, local) = text();
-        for (at, change) in changes(&ids, &full, &local, WINDOW).iter().enumerate() {
+        let known = read_anew(local.clone());
+        for (at, change) in changes(&ids, &full, &known, WINDOW).iter().enumerate() {
             let expected = full[at]
                 .zip(local[at])
                 .map(|(f, l)| f64::from(l) - f64::from(f));
@@ -193,8 +237,8 @@ mod tests {
         let sampled: Vec<Option<f32>> = (0..ids.len())
             .map(|at| local[at].filter(|_| seen(at)))
             .collect();
-        let found = changes(&ids, &full, &sampled, WINDOW);
-        let true_changes = changes(&ids, &full, &local, WINDOW);
+        let found = changes(&ids, &full, &read_anew(sampled), WINDOW);
+        let true_changes = changes(&ids, &full, &read_anew(local), WINDOW);
         assert!(found.iter().any(|c| c.is_some_and(|c| c.size > 0.5)));
         for (found, known) in found.iter().zip(&true_changes).skip(sight(WINDOW)) {
             let (found, known) = (found.unwrap(), known.unwrap());
@@ -212,7 +256,31 @@ mod tests {
         let sampled: Vec<Option<f32>> = (0..ids.len())
             .map(|at| local[at].filter(|_| at < sight(WINDOW) + 20))
             .collect();
-        let found = changes(&ids, &full, &sampled, WINDOW);
+        let found = changes(&ids, &full, &read_anew(sampled), WINDOW);
         assert!(found[sight(WINDOW) + 20..].iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn glances_count_as_one_block_says_they_should() {
+        let (ids, full, local) = text();
+        let mut known = read_anew(local.clone());
+        let whole = changes(&ids, &full, &known, WINDOW);
+        let block = sight(WINDOW)..sight(WINDOW) + WINDOW;
+        for at in sight(WINDOW)..ids.len() {
+            // A glance sees half of each change.
+            known.glanced[at] = whole[at].map(|change| (change.signed / 2.0) as f32);
+            if !block.contains(&at) {
+                known.surprisal[at] = None;
+            }
+        }
+        let found = changes(&ids, &full, &known, WINDOW);
+        for (found, whole) in found.iter().zip(&whole).skip(1) {
+            let (found, whole) = (found.unwrap(), whole.unwrap());
+            assert!(
+                (found.size - whole.size).abs() < 1e-4,
+                "{found:?} {whole:?}"
+            );
+            assert!((found.signed - whole.signed).abs() < 1e-4);
+        }
     }
 }

@@ -41,7 +41,7 @@ pub enum Event {
         surprisal: Vec<Option<f32>>,
     },
     /// The local pass: surprisals given only the nearest tokens; `None` also for tokens that a
-    /// sampled estimate skipped.
+    /// sampled estimate did not read anew.
     LocallyRead {
         segment: usize,
         window: usize,

@@ -98,7 +98,7 @@ pub struct WriteSettings {
     pub chunk: usize,
     /// Tokens of local context (n).
     pub window: usize,
-    /// Part of the blocks that the local pass reads; 1 reads all.
+    /// Part of the local pass's cost that is spent: 1 reads all blocks anew, less glances at most.
     pub utility_sample: f64,
     pub lora: LoraConfig,
     /// Memory tokens of GradMem.

@@ -10,16 +10,24 @@ use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 
 use super::chunk::Chunk;
-use super::estimate::{changes, sight};
+use super::estimate::{Local, changes, sight};
 use super::event::ChunkUtility;
 
 /// The blocks of `window` tokens that the local pass reads: all of them, or of each chunk the
 /// given part (at least one), drawn with the seed. The first two blocks are left out: they see all
 /// that the first pass saw.
-pub fn blocks(chunks: &[Chunk], tokens: usize, window: usize, part: f64, seed: u64) -> Vec<usize> {
-    let all = sight(1)..tokens.div_ceil(window.max(1));
+pub fn blocks(
+    chunks: &[Chunk],
+    tokens: usize,
+    window: usize,
+    part: f64,
+    seed: u64,
+) -> Vec<Range<usize>> {
+    let window = window.max(1);
+    let all = sight(1)..tokens.div_ceil(window);
+    let range = |block: usize| block * window..tokens.min((block + 1) * window);
     if part >= 1.0 {
-        return all.map(|block| block * window).collect();
+        return all.map(range).collect();
     }
     let mut random = Pcg64Mcg::seed_from_u64(seed);
     let mut chosen = Vec::new();
@@ -31,11 +39,47 @@ pub fn blocks(chunks: &[Chunk], tokens: usize, window: usize, part: f64, seed: u
         let count = (own.len() as f64 * part).round().max(1.0) as usize;
         own.shuffle(&mut random);
         own.truncate(count);
-        chosen.extend(own.into_iter().map(|block| block * window));
+        chosen.extend(own);
     }
     chosen.sort_unstable();
     chosen.dedup();
-    chosen
+    chosen.into_iter().map(range).collect()
+}
+
+/// How a part of the local pass's cost is spent: on glances at blocks first, then on reading blocks
+/// anew.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spending {
+    /// The part of the blocks that are glanced at.
+    pub glanced: f64,
+    /// How many of these are read anew: at least one, which tells what a glance is worth.
+    pub read: usize,
+}
+
+impl Spending {
+    /// For `blocks` of which a glance costs `glance` of reading one anew.
+    pub fn of(part: f64, blocks: usize, glance: f64) -> Spending {
+        let budget = part * blocks as f64;
+        let glanced = (part / glance).min(1.0);
+        let left = budget - glanced * blocks as f64 * glance;
+        Spending {
+            glanced,
+            read: (left.floor().max(1.0) as usize).min(blocks),
+        }
+    }
+}
+
+/// The blocks to be read anew: those where the glances saw most change, in the text's order.
+pub fn most_changed(glances: &[(Range<usize>, Vec<f64>)], count: usize) -> Vec<Range<usize>> {
+    let change = |changes: &[f64]| changes.iter().map(|change| change.abs()).sum::<f64>();
+    let mut order: Vec<(f64, Range<usize>)> = glances
+        .iter()
+        .map(|(block, changes)| (change(changes), block.clone()))
+        .collect();
+    order.sort_by(|a, b| b.0.total_cmp(&a.0));
+    order.truncate(count);
+    order.sort_by_key(|(_, block)| block.start);
+    order.into_iter().map(|(_, block)| block).collect()
 }
 
 /// The utility of each chunk from both surprisals, a token each; those that the local pass skipped
@@ -45,7 +89,7 @@ pub fn of_chunks(
     bytes: &[Range<usize>],
     ids: &[u32],
     full: &[Option<f32>],
-    local: &[Option<f32>],
+    local: &Local,
     window: usize,
 ) -> Vec<ChunkUtility> {
     let changes = changes(ids, full, local, window);
@@ -83,4 +127,35 @@ fn text_of(bytes: &[Range<usize>], tokens: &Range<usize>) -> Range<usize> {
 pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0usize), |(sum, count), v| (sum + v, count + 1));
     (count > 0).then(|| sum / count as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn glances_come_first_and_one_block_is_always_read() {
+        let spent = |part, blocks| {
+            let s = Spending::of(part, blocks, 0.2);
+            (s.glanced, s.read)
+        };
+        assert_eq!(spent(0.25, 100), (1.0, 5));
+        assert_eq!(spent(0.5, 10), (1.0, 3));
+        assert_eq!(spent(0.1, 100), (0.5, 1));
+        assert_eq!(spent(0.25, 4), (1.0, 1));
+        assert_eq!(spent(0.25, 0), (1.0, 0));
+        assert_eq!(Spending::of(0.9, 10, 2.0).read, 1);
+    }
+
+    #[test]
+    fn blocks_with_most_change_are_read() {
+        let glances = [
+            (0..2, vec![0.1, -0.1]),
+            (2..4, vec![-3.0, 0.0]),
+            (4..6, vec![1.0, 1.0]),
+        ];
+        assert_eq!(most_changed(&glances, 2), [2..4, 4..6]);
+        assert_eq!(most_changed(&glances, 9), [0..2, 2..4, 4..6]);
+        assert!(most_changed(&[], 1).is_empty());
+    }
 }

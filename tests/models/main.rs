@@ -2,6 +2,7 @@
 //! kinds of file, on both executors.
 
 mod adapters;
+mod glance;
 mod golden;
 mod text;
 

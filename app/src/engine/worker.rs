@@ -141,7 +141,7 @@ fn known_of<'k>(known: &'k mut Option<(String, Known)>, request: &WriteRequest) 
     let settings = &request.settings;
     let mut of = request.document.sha256.clone();
     if settings.utility_sample < 1.0 {
-        // Which blocks are read then depends on where chunks lie.
+        // Which blocks are looked at may then depend on where chunks lie.
         of += &format!(" {} {:?}", settings.chunk, settings.chunking);
     }
     if known.as_ref().is_none_or(|(last, _)| *last != of) {

@@ -237,7 +237,7 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
     number(
         ui,
         "Sampled part",
-        "Part of the blocks that the local pass reads; 1 reads all.",
+        "Part of the local pass's cost; less than 1 estimates.",
         DragValue::new(&mut s.utility_sample)
             .range(0.01..=1.0)
             .speed(0.01),

@@ -253,6 +253,10 @@ fn beside_weights(
         (READ_AT_ONCE * row * size_of::<f32>()) as u64
     });
     let row = ((12 * shape.hidden + 3 * shape.ffn) * size_of::<f32>()) as u64;
+    // What a sampled utility keeps of each token: a row of two layers.
+    let glances = needs_utility(settings.allocate) && settings.utility_sample < 1.0;
+    let traced = usize::from(glances) * 2 * tokens * shape.hidden * size_of::<f32>();
+    let reading = reading + traced as u64;
     let learning = (settings.batch * settings.span) as u64 * row * shape.layers as u64 / 2;
     let beside = cache + reading.max(learning);
     beside.max(measured.min(4 * beside))

@@ -45,6 +45,15 @@ impl Angles {
     pub fn of(&self, layer: usize) -> &Tensor {
         &self.tables[self.table_of[layer]]
     }
+
+    /// The tables of `count` positions from `first` on, fewer at the end.
+    fn from(&self, first: usize, count: usize) -> Angles {
+        let cut = |table: &Tensor| table.row_range(first..table.rows.min(first + count));
+        Angles {
+            tables: self.tables.iter().map(cut).collect(),
+            table_of: self.table_of.clone(),
+        }
+    }
 }
 
 /// The keys and values of some key heads of a layer. Heads do not look at each other, so that a layer
@@ -133,6 +142,37 @@ impl Cache {
         };
         rec.temps[first..].fill(0);
         cache
+    }
+
+    /// The same memory, whose row `i` stands for position `first + i` of another cache.
+    pub(crate) fn turned_to(&self, other: &Cache, first: usize) -> Cache {
+        Cache {
+            angles: other.angles.from(first, self.capacity),
+            ..self.clone()
+        }
+    }
+
+    /// Appends a copy of some rows of another cache's layers to the rows from `to` on.
+    pub(crate) fn copy_rows(
+        &self,
+        rec: &mut Recording,
+        from: &Cache,
+        layers: Range<usize>,
+        rows: Range<usize>,
+        to: usize,
+    ) {
+        let there = to..to + rows.len();
+        let own = self.layers[layers.clone()].iter().flatten();
+        for (own, other) in own.zip(from.layers[layers].iter().flatten()) {
+            rec.copy(
+                &other.keys.row_range(rows.clone()),
+                &own.keys.row_range(there.clone()),
+            );
+            rec.copy(
+                &other.values.row_range(rows.clone()),
+                &own.values.row_range(there.clone()),
+            );
+        }
     }
 
     /// In how many parts each layer's keys and values lie.

@@ -3,6 +3,8 @@
 //! One code serves reading and training. Reading works in place; training keeps what the backward
 //! pass reads (see [`LayerTape`]), and the recording's plan keeps its memory alive for as long.
 
+use std::ops::Range;
+
 use super::cache::HeadPart;
 use super::{Angles, Cache, Transformer};
 use crate::engine::{DType, Device, Recording, Tensor, Weight};
@@ -112,14 +114,25 @@ impl Transformer {
     /// before the output norm.
     pub fn forward(&self, rec: &mut Recording, inputs: &Inputs<'_>) -> Tensor {
         let x = self.embedded(rec, inputs);
-        for index in 0..self.layers.len() {
-            self.layer(rec, inputs, index, &x, false);
-        }
+        self.layers(rec, inputs, 0..self.layers.len(), &x);
         x
     }
 
+    /// Appends some layers, which work in place.
+    pub(crate) fn layers(
+        &self,
+        rec: &mut Recording,
+        inputs: &Inputs<'_>,
+        layers: Range<usize>,
+        x: &Tensor,
+    ) {
+        for index in layers {
+            self.layer(rec, inputs, index, x, false);
+        }
+    }
+
     /// The rows that enter the first layer.
-    pub(super) fn embedded(&self, rec: &mut Recording, inputs: &Inputs<'_>) -> Tensor {
+    pub(crate) fn embedded(&self, rec: &mut Recording, inputs: &Inputs<'_>) -> Tensor {
         let c = &self.config;
         let x = rec.temp(DType::F32, inputs.rows(), c.hidden);
         let before = inputs.prefix.map_or(0, |p| p.rows);

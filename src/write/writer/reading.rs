@@ -1,17 +1,20 @@
 //! The two passes over a segment: as a whole, and block by block with nearby context only.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::Instant;
 
-use super::Writer;
+use super::{Writer, needs_utility};
+use crate::engine::Arena;
+use crate::model::glance::{Glances, Traces};
 use crate::model::session::{Score, Session, SessionOptions};
 use crate::model::transformer::Cache;
 use crate::write::chunk::Chunk;
 use crate::write::error::WriteError;
-use crate::write::estimate::sight;
+use crate::write::estimate::{Local, sight};
 use crate::write::event::{Event, Phase};
 use crate::write::learn::Segment;
-use crate::write::utility;
+use crate::write::utility::{self, Spending};
 use crate::write::writer::Keeper;
 
 /// What was found out about a document before, so that runs that differ in their steps alone need
@@ -19,7 +22,7 @@ use crate::write::writer::Keeper;
 #[derive(Default)]
 pub struct Known {
     whole: HashMap<usize, Whole>,
-    local: HashMap<LocalKey, Timed<Surprisals>>,
+    local: HashMap<LocalKey, Timed<Local>>,
 }
 
 /// `-log P` of each token, where it is known.
@@ -32,6 +35,15 @@ type LocalKey = (usize, usize, u64, u64);
 struct Whole {
     cache: Cache,
     surprisal: Timed<Surprisals>,
+    /// Where a run wanted them.
+    traces: Option<Traces>,
+}
+
+/// What the pass over a whole segment leaves.
+pub(super) struct ReadWhole {
+    pub cache: Cache,
+    pub surprisal: Surprisals,
+    traces: Option<Traces>,
 }
 
 #[derive(Clone)]
@@ -41,20 +53,23 @@ struct Timed<T> {
 }
 
 impl<'a> Writer<'a, '_> {
-    /// One pass over everything, scored: the segment's keys and values, and the surprisals of its
-    /// tokens.
+    /// One pass over everything, scored: the segment's keys and values, the surprisals of its
+    /// tokens, and what a sampled local pass needs.
     pub(super) fn read(
         &mut self,
         segment: &Segment,
         options: SessionOptions<'a>,
-    ) -> Result<(Cache, Vec<Option<f32>>), WriteError> {
+    ) -> Result<ReadWhole, WriteError> {
+        let s = self.job.settings;
+        let glances = needs_utility(s.allocate) && s.utility_sample < 1.0;
         let known = self
             .known
             .as_ref()
-            .and_then(|k| k.whole.get(&segment.index).cloned());
+            .and_then(|k| k.whole.get(&segment.index).cloned())
+            .filter(|whole| whole.traces.is_some() || !glances);
         let whole = match known {
             Some(whole) => whole,
-            None => self.score_whole(segment, options)?,
+            None => self.score_whole(segment, options, glances)?,
         };
         if let Some(known) = &mut self.known {
             known.whole.insert(segment.index, whole.clone());
@@ -67,27 +82,42 @@ impl<'a> Writer<'a, '_> {
             seconds,
             surprisal: value.clone(),
         })?;
-        Ok((whole.cache, value))
+        Ok(ReadWhole {
+            cache: whole.cache,
+            surprisal: value,
+            traces: whole.traces,
+        })
     }
 
     fn score_whole(
         &mut self,
         segment: &Segment,
         options: SessionOptions<'a>,
+        glances: bool,
     ) -> Result<Whole, WriteError> {
         let started = Instant::now();
         let (job, ids) = (self.job, &segment.ids);
         let mut session = Session::new(job.device, job.transformer, ids.len(), options)?;
+        let traces = match glances {
+            true => Traces::new(job.device, job.transformer, ids)?,
+            false => None,
+        };
+        if let Some(traces) = &traces {
+            session.trace(traces.clone());
+        }
         let scores = session.score(ids, &mut progress_to(self.keeper))?;
         let mut value = vec![None; usize::from(segment.lead == 0)];
         let skipped = segment.lead.saturating_sub(1);
         value.extend(scores[skipped..].iter().map(surprisal_of));
         let cache = session.cache().clone();
-        self.note_peak(Cache::bytes(&job.model.config, ids.len()) + session.activation_bytes());
+        let traced = traces.as_ref().map_or(0, Traces::bytes);
+        let held = Cache::bytes(&job.model.config, ids.len()) + traced;
+        self.note_peak(held + session.activation_bytes());
         let seconds = started.elapsed().as_secs_f64();
         Ok(Whole {
             cache,
             surprisal: Timed { value, seconds },
+            traces,
         })
     }
 
@@ -114,9 +144,9 @@ impl<'a> Writer<'a, '_> {
         &mut self,
         segment: &Segment,
         chunks: &[Chunk],
-        full: &[Option<f32>],
+        whole: &ReadWhole,
         options: SessionOptions<'a>,
-    ) -> Result<Vec<Option<f32>>, WriteError> {
+    ) -> Result<Local, WriteError> {
         let s = self.job.settings;
         let sampled = s.utility_sample < 1.0;
         let seed = if sampled { s.seed } else { 0 };
@@ -124,7 +154,7 @@ impl<'a> Writer<'a, '_> {
         let known = self.known.as_ref().and_then(|k| k.local.get(&key).cloned());
         let local = match known {
             Some(local) => local,
-            None => self.score_locally(segment, chunks, full, options)?,
+            None => self.score_locally(segment, chunks, whole, options)?,
         };
         if let Some(known) = &mut self.known {
             known.local.insert(key, local.clone());
@@ -135,7 +165,7 @@ impl<'a> Writer<'a, '_> {
             segment: segment.index,
             window: s.window,
             seconds,
-            surprisal: value.clone(),
+            surprisal: value.surprisal.clone(),
         })?;
         Ok(value)
     }
@@ -144,34 +174,79 @@ impl<'a> Writer<'a, '_> {
         &mut self,
         segment: &Segment,
         chunks: &[Chunk],
-        full: &[Option<f32>],
+        whole: &ReadWhole,
         options: SessionOptions<'a>,
-    ) -> Result<Timed<Surprisals>, WriteError> {
+    ) -> Result<Timed<Local>, WriteError> {
         let (job, s) = (self.job, self.job.settings);
         let started = Instant::now();
         let (lead, body) = segment.ids.split_at(segment.lead);
         let capacity = (lead.len() + 2 * s.window).min(job.model.config.context);
         let mut session = Session::new(job.device, job.transformer, capacity, options)?;
-        let blocks = utility::blocks(chunks, body.len(), s.window, s.utility_sample, s.seed);
-        let mut value = vec![None; body.len()];
+        let mut local = Local::nothing(body.len());
         let same = sight(s.window).min(body.len());
-        value[..same].copy_from_slice(&full[..same]);
-        let total = blocks.len();
-        for (i, start) in blocks.into_iter().enumerate() {
-            let scores = session.score_local_block(lead, body, s.window, start)?;
-            let end = body.len().min(start + s.window);
-            let first = end - scores.len();
-            for (to, score) in value[first..end].iter_mut().zip(&scores) {
+        local.surprisal[..same].copy_from_slice(&whole.surprisal[..same]);
+        let blocks = |part| utility::blocks(chunks, body.len(), s.window, part, s.seed);
+        let (mut done, anew) = match &whole.traces {
+            Some(traces) => {
+                let glance = traces.cost(job.transformer, lead.len(), s.window);
+                let spending = Spending::of(s.utility_sample, blocks(1.0).len(), glance);
+                let look = Glances {
+                    device: job.device,
+                    model: job.transformer,
+                    traces,
+                    whole: &whole.cache,
+                    near: session.cache(),
+                    arena: Arena::new(),
+                    options: options.run(),
+                };
+                let glanced = blocks(spending.glanced);
+                let anew = self.glance(lead.len(), look, &glanced, spending.read, &mut local)?;
+                (glanced.len(), anew)
+            }
+            None => (0, blocks(s.utility_sample)),
+        };
+        let total = done + anew.len();
+        for block in anew {
+            let scores = session.score_local_block(lead, body, s.window, block.start)?;
+            let first = block.end - scores.len();
+            for (to, score) in local.surprisal[first..block.end].iter_mut().zip(&scores) {
                 *to = surprisal_of(score);
             }
-            self.tell(&Event::Progress {
-                phase: Phase::Local,
-                done: i + 1,
-                total,
-            })?;
+            done += 1;
+            self.tell_local(done, total)?;
         }
         let seconds = started.elapsed().as_secs_f64();
-        Ok(Timed { value, seconds })
+        Ok(Timed {
+            value: local,
+            seconds,
+        })
+    }
+
+    /// Glances at blocks, and the `count` of them that are worth reading anew.
+    fn glance(
+        &mut self,
+        lead: usize,
+        mut look: Glances<'_>,
+        blocks: &[Range<usize>],
+        count: usize,
+        local: &mut Local,
+    ) -> Result<Vec<Range<usize>>, WriteError> {
+        let mut found = Vec::with_capacity(blocks.len());
+        let total = blocks.len() + count.min(blocks.len());
+        for block in blocks {
+            let changes = look.at(lead, self.job.settings.window, block.clone())?;
+            for (to, change) in local.glanced[block.clone()].iter_mut().zip(&changes) {
+                *to = Some(*change as f32);
+            }
+            found.push((block.clone(), changes));
+            self.tell_local(found.len(), total)?;
+        }
+        Ok(utility::most_changed(&found, count))
+    }
+
+    fn tell_local(&mut self, done: usize, total: usize) -> Result<(), WriteError> {
+        let phase = Phase::Local;
+        self.tell(&Event::Progress { phase, done, total })
     }
 }
 

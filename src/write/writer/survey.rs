@@ -12,6 +12,7 @@ use crate::model::session::SessionOptions;
 use crate::model::transformer::Cache;
 use crate::write::chunk::{self, Chunk};
 use crate::write::error::WriteError;
+use crate::write::estimate::Local;
 use crate::write::event::{ChunkSteps, ChunkUtility, Event};
 use crate::write::learn::Segment;
 use crate::write::plan;
@@ -163,12 +164,13 @@ impl<'a> Writer<'a, '_> {
         let job = self.job;
         let bytes = &self.tokens.bytes[segment.tokens.clone()];
         let chunks = self.chunks(bytes);
-        let (cache, surprisal) = self.read(segment, options)?;
+        let whole = self.read(segment, options)?;
         let local = match needs_utility(job.settings.allocate) {
-            true => self.read_locally(segment, &chunks, &surprisal, options)?,
-            false => vec![None; segment.len()],
+            true => self.read_locally(segment, &chunks, &whole, options)?,
+            false => Local::nothing(segment.len()),
         };
         let (ids, window) = (segment.body(), job.settings.window);
+        let surprisal = whole.surprisal;
         let chunks = utility::of_chunks(&chunks, bytes, ids, &surprisal, &local, window);
         self.tell(&Event::Utility {
             segment: segment.index,
@@ -177,7 +179,7 @@ impl<'a> Writer<'a, '_> {
         Ok(Reading {
             chunks,
             surprisal,
-            cache: (job.settings.method == Method::Gdwm).then_some(cache),
+            cache: (job.settings.method == Method::Gdwm).then_some(whole.cache),
         })
     }
 
