@@ -266,9 +266,9 @@ mod tests {
         let mut known = read_anew(local.clone());
         let whole = changes(&ids, &full, &known, WINDOW);
         let block = sight(WINDOW)..sight(WINDOW) + WINDOW;
-        for at in sight(WINDOW)..ids.len() {
+        for (at, change) in whole.iter().enumerate().skip(sight(WINDOW)) {
             // A glance sees half of each change.
-            known.glanced[at] = whole[at].map(|change| (change.signed / 2.0) as f32);
+            known.glanced[at] = change.map(|change| (change.signed / 2.0) as f32);
             if !block.contains(&at) {
                 known.surprisal[at] = None;
             }
