@@ -58,7 +58,8 @@ pub struct WritingArgs {
     /// Tokens of local context that utility is measured against [default: 256]
     #[arg(long, value_name = "N")]
     pub window: Option<usize>,
-    /// Estimate utility at this part of the local pass's cost [default: 1, all of it]
+    /// Estimate utility at this part of the local pass's cost, and one block's more on short
+    /// documents [default: 1, all of it]
     #[arg(long, value_name = "PART")]
     pub utility_sample: Option<f64>,
     /// Rank of the fast weights [default: 16]

@@ -1,10 +1,10 @@
 //! How much tokens change without distant context, where a sampled local pass skipped them.
 //!
 //! The change of a token that was read anew is known. One that was glanced at changes as much as the
-//! glance saw, times what glances missed where a block was both glanced at and read. The others are told by
-//! least squares from what the first pass and the text itself say of them: how surprising they are,
-//! how often they were there before, and whether they, alone or with the one or two tokens before
-//! them, stood in the document before, but out of the local pass's sight.
+//! glance saw, times what glances missed where a block was both glanced at and read. The others are
+//! told by least squares from what the first pass and the text itself say of them: how surprising
+//! they are, how often they were there before, and whether they, alone or with the one or two tokens
+//! before them, stood in the document before, but out of the local pass's sight.
 
 use std::collections::HashMap;
 
@@ -34,6 +34,31 @@ impl Local {
             glanced: vec![None; tokens],
         }
     }
+
+    /// `-log P_local` of each token, given those of the first pass: as read anew, or as glances say.
+    pub fn told(&self, full: &[Option<f32>]) -> Vec<Option<f32>> {
+        let missed = missed_by_glances(&measured(full, self), &self.glanced);
+        let glanced = self.glanced.iter().zip(full).map(|(glanced, full)| {
+            let change = missed * f64::from((*glanced)?);
+            Some((f64::from((*full)?) + change).max(0.0) as f32)
+        });
+        let read = self.surprisal.iter().zip(glanced);
+        read.map(|(read, glanced)| read.or(glanced)).collect()
+    }
+}
+
+/// The changes of tokens that were read anew.
+fn measured(full: &[Option<f32>], local: &Local) -> Vec<Option<Change>> {
+    let pairs = full.iter().zip(&local.surprisal);
+    let change = |(full, local): (&Option<f32>, &Option<f32>)| {
+        // Surprisals are negated log-probabilities: log P_full - log P_local = local - full.
+        let signed = f64::from((*local)?) - f64::from((*full)?);
+        Some(Change {
+            size: signed.abs(),
+            signed,
+        })
+    };
+    pairs.map(change).collect()
 }
 
 const FEATURES: usize = 15;
@@ -47,15 +72,7 @@ pub fn changes(
     local: &Local,
     window: usize,
 ) -> Vec<Option<Change>> {
-    let measured = |at: usize| {
-        let (full, local) = (f64::from(full[at]?), f64::from(local.surprisal[at]?));
-        Some(Change {
-            size: (local - full).abs(),
-            // Surprisals are negated log-probabilities: log P_full - log P_local = local - full.
-            signed: local - full,
-        })
-    };
-    let mut changes: Vec<Option<Change>> = (0..full.len()).map(measured).collect();
+    let mut changes = measured(full, local);
     let missed = missed_by_glances(&changes, &local.glanced);
     for (change, glanced) in changes.iter_mut().zip(&local.glanced) {
         let seen = glanced.map(|glanced| missed * f64::from(glanced));
@@ -272,6 +289,9 @@ mod tests {
             if !block.contains(&at) {
                 known.surprisal[at] = None;
             }
+        }
+        for (told, local) in known.told(&full).iter().zip(&local).skip(1) {
+            assert!((told.unwrap() - local.unwrap()).abs() < 1e-4);
         }
         let found = changes(&ids, &full, &known, WINDOW);
         for (found, whole) in found.iter().zip(&whole).skip(1) {

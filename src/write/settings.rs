@@ -45,7 +45,7 @@ pub enum UtilityScale {
 }
 
 /// Where the document is cut into chunks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Chunking {
     /// Every `chunk` tokens.

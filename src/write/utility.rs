@@ -54,6 +54,8 @@ pub struct Spending {
     pub glanced: f64,
     /// How many of these are read anew: at least one, which tells what a glance is worth.
     pub read: usize,
+    /// What that costs of reading all anew.
+    pub cost: f64,
 }
 
 impl Spending {
@@ -62,9 +64,11 @@ impl Spending {
         let budget = part * blocks as f64;
         let glanced = (part / glance).min(1.0);
         let left = budget - glanced * blocks as f64 * glance;
+        let read = (left.floor().max(1.0) as usize).min(blocks);
         Spending {
             glanced,
-            read: (left.floor().max(1.0) as usize).min(blocks),
+            read,
+            cost: glanced * glance + read as f64 / blocks.max(1) as f64,
         }
     }
 }
@@ -145,6 +149,8 @@ mod tests {
         assert_eq!(spent(0.25, 4), (1.0, 1));
         assert_eq!(spent(0.25, 0), (1.0, 0));
         assert_eq!(Spending::of(0.9, 10, 2.0).read, 1);
+        assert!(Spending::of(0.25, 1, 0.2).cost > 1.0);
+        assert!((Spending::of(0.25, 100, 0.2).cost - 0.25).abs() < 1e-9);
     }
 
     #[test]

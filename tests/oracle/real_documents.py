@@ -1,9 +1,9 @@
 """Cuts the real documents of docs/results.md out of the files they come from.
 
-    python tests/oracle/real_documents.py OUT FILE...
+    python tests/oracle/real_documents.py OUT FILE... [--length BYTES]
 
-OUT gets `alice.txt`, `constitution.txt`, `nist.md`, `gov.txt` (9,000 bytes of each: three seeds of every
-arm take minutes then) and `dialogue-N.txt` with `dialogue-N.questions.jsonl`, of those whose source is
+OUT gets `alice.txt`, `constitution.txt`, `nist.md`, `gov.txt` (9,000 bytes of each unless said: three seeds
+of every arm take minutes then) and `dialogue-N.txt` with `dialogue-N.questions.jsonl`, of those whose source is
 among the files: `alice_pg11.txt` (Project Gutenberg 11), `us_constitution.txt`, `nist_sp800-63b.md`,
 and `gov_report_summ.jsonl` and `multidoc_qa.jsonl` of L-Eval.
 """
@@ -14,7 +14,6 @@ import argparse
 import json
 from pathlib import Path
 
-LENGTH = 9000
 # Name of the source, name of the document, first byte.
 PLAIN = [
     ("alice_pg11.txt", "alice.txt", 2199),
@@ -25,8 +24,8 @@ PLAIN = [
 DIALOGUES = [0, 1, 3, 5]
 
 
-def cut(data: bytes, start: int) -> str:
-    return data[start : start + LENGTH].decode(errors="ignore")
+def cut(data: bytes, start: int, length: int) -> str:
+    return data[start : start + length].decode(errors="ignore")
 
 
 def records(path: Path) -> list[dict]:
@@ -34,13 +33,13 @@ def records(path: Path) -> list[dict]:
         return [json.loads(line) for line in lines]
 
 
-def documents(path: Path):
+def documents(path: Path, length: int):
     """Names and texts of what a file holds."""
     for source, name, start in PLAIN:
         if path.name == source:
-            yield name, cut(path.read_bytes(), start)
+            yield name, cut(path.read_bytes(), start, length)
     if path.name == "gov_report_summ.jsonl":
-        yield "gov.txt", records(path)[0]["input"][:LENGTH]
+        yield "gov.txt", records(path)[0]["input"][:length]
     if path.name == "multidoc_qa.jsonl":
         texts = records(path)
         for number in DIALOGUES:
@@ -55,10 +54,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--length", type=int, default=9000, help="bytes of each plain document")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     for path in args.files:
-        found = list(documents(path))
+        found = list(documents(path, args.length))
         if not found:
             raise SystemExit(f"{path}: none of the documents is cut from a file of this name")
         for name, text in found:

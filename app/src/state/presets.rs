@@ -24,7 +24,7 @@ impl Preset {
     pub fn explanation(self) -> &'static str {
         match self {
             Preset::Fast => {
-                "A quarter of the document is read for the utilities, and 16 steps are taken."
+                "Utilities are estimated at a quarter of their cost, and 16 steps are taken."
             }
             Preset::Balanced => "Everything is read, and 32 steps are taken.",
             Preset::Thorough => {

@@ -100,7 +100,7 @@ pub fn arms(
         }
         Experiment::Overhead => vec![
             with("utility", &allocate(Allocate::Utility)),
-            with("utility, a quarter read", &|s| {
+            with("utility, at a quarter", &|s| {
                 s.allocate = Allocate::Utility;
                 s.utility_sample = 0.25;
             }),

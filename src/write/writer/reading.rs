@@ -14,6 +14,7 @@ use crate::write::error::WriteError;
 use crate::write::estimate::{Local, sight};
 use crate::write::event::{Event, Phase};
 use crate::write::learn::Segment;
+use crate::write::settings::Chunking;
 use crate::write::utility::{self, Spending};
 use crate::write::writer::Keeper;
 
@@ -28,8 +29,9 @@ pub struct Known {
 /// `-log P` of each token, where it is known.
 type Surprisals = Vec<Option<f32>>;
 
-/// What a local pass depends on: segment, window, part of the blocks (its bits), seed.
-type LocalKey = (usize, usize, u64, u64);
+/// What a local pass depends on: segment and window, and where it is sampled the part (its bits), the
+/// seed and the chunks.
+type LocalKey = (usize, usize, Option<(u64, u64, usize, Chunking)>);
 
 #[derive(Clone)]
 struct Whole {
@@ -69,7 +71,13 @@ impl<'a> Writer<'a, '_> {
             .filter(|whole| whole.traces.is_some() || !glances);
         let whole = match known {
             Some(whole) => whole,
-            None => self.score_whole(segment, options, glances)?,
+            None => {
+                // Two readings of a long segment may not fit beside each other.
+                if let Some(known) = &mut self.known {
+                    known.whole.remove(&segment.index);
+                }
+                self.score_whole(segment, options, glances)?
+            }
         };
         if let Some(known) = &mut self.known {
             known.whole.insert(segment.index, whole.clone());
@@ -148,9 +156,9 @@ impl<'a> Writer<'a, '_> {
         options: SessionOptions<'a>,
     ) -> Result<Local, WriteError> {
         let s = self.job.settings;
-        let sampled = s.utility_sample < 1.0;
-        let seed = if sampled { s.seed } else { 0 };
-        let key = (segment.index, s.window, s.utility_sample.to_bits(), seed);
+        let part = s.utility_sample;
+        let sampled = (part < 1.0).then(|| (part.to_bits(), s.seed, s.chunk, s.chunking));
+        let key = (segment.index, s.window, sampled);
         let known = self.known.as_ref().and_then(|k| k.local.get(&key).cloned());
         let local = match known {
             Some(local) => local,
@@ -165,7 +173,7 @@ impl<'a> Writer<'a, '_> {
             segment: segment.index,
             window: s.window,
             seconds,
-            surprisal: value.surprisal.clone(),
+            surprisal: value.told(&whole.surprisal),
         })?;
         Ok(value)
     }
@@ -185,26 +193,8 @@ impl<'a> Writer<'a, '_> {
         let mut local = Local::nothing(body.len());
         let same = sight(s.window).min(body.len());
         local.surprisal[..same].copy_from_slice(&whole.surprisal[..same]);
-        let blocks = |part| utility::blocks(chunks, body.len(), s.window, part, s.seed);
-        let (mut done, anew) = match &whole.traces {
-            Some(traces) => {
-                let glance = traces.cost(job.transformer, lead.len(), s.window);
-                let spending = Spending::of(s.utility_sample, blocks(1.0).len(), glance);
-                let look = Glances {
-                    device: job.device,
-                    model: job.transformer,
-                    traces,
-                    whole: &whole.cache,
-                    near: session.cache(),
-                    arena: Arena::new(),
-                    options: options.run(),
-                };
-                let glanced = blocks(spending.glanced);
-                let anew = self.glance(lead.len(), look, &glanced, spending.read, &mut local)?;
-                (glanced.len(), anew)
-            }
-            None => (0, blocks(s.utility_sample)),
-        };
+        let glancing = (&session, whole, options);
+        let (mut done, anew) = self.blocks_to_read(segment, chunks, glancing, &mut local)?;
         let total = done + anew.len();
         for block in anew {
             let scores = session.score_local_block(lead, body, s.window, block.start)?;
@@ -220,6 +210,41 @@ impl<'a> Writer<'a, '_> {
             value: local,
             seconds,
         })
+    }
+
+    /// How many blocks were glanced at, and those that are to be read anew.
+    fn blocks_to_read(
+        &mut self,
+        segment: &Segment,
+        chunks: &[Chunk],
+        (session, whole, options): (&Session<'a>, &ReadWhole, SessionOptions<'a>),
+        local: &mut Local,
+    ) -> Result<(usize, Vec<Range<usize>>), WriteError> {
+        let (job, s, lead) = (self.job, self.job.settings, segment.lead);
+        let blocks = |part| utility::blocks(chunks, segment.len(), s.window, part, s.seed);
+        // Glances copy keys from one cache to the other, which takes them to lie in as many parts.
+        let alike = whole.cache.parts() == session.cache().parts();
+        let Some(traces) = whole.traces.as_ref().filter(|_| alike) else {
+            return Ok((0, blocks(s.utility_sample)));
+        };
+        let glance = traces.cost(job.transformer, lead, s.window);
+        let spending = Spending::of(s.utility_sample, blocks(1.0).len(), glance);
+        // Little is left to save in a short text.
+        if spending.cost >= 1.0 {
+            return Ok((0, blocks(1.0)));
+        }
+        let look = Glances {
+            device: job.device,
+            model: job.transformer,
+            traces,
+            whole: &whole.cache,
+            near: session.cache(),
+            arena: Arena::new(),
+            options: options.run(),
+        };
+        let glanced = blocks(spending.glanced);
+        let anew = self.glance(lead, look, &glanced, spending.read, local)?;
+        Ok((glanced.len(), anew))
     }
 
     /// Glances at blocks, and the `count` of them that are worth reading anew.
