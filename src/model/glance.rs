@@ -107,7 +107,7 @@ impl Traces {
 
 /// Where glances begin, of `layers`. Beginning later is cheaper. In SmolLM2, of 30 layers, tokens' changes
 /// seen from layer 17 correlate with the true ones as those seen from layer 10 do, and from layer 19
-/// on much less; a text known by heart changes in lower layers, too (docs/results.md).
+/// on much less; there is a text that changes in lower layers, too (docs/results.md).
 fn first_layer(layers: usize) -> usize {
     layers * 4 / 7
 }
