@@ -17,6 +17,7 @@ use crate::kernels::cross_entropy::{STATE_COLS, finish};
 use crate::kernels::embed::embed;
 use crate::kernels::rope::scatter_rows;
 use crate::model::error::ModelError;
+use crate::model::session::planned_activations;
 use crate::model::transformer::{Attend, Cache, Inputs, Transformer};
 
 /// What a reading of a text leaves for glances at it. A clone shares its memory.
@@ -34,11 +35,13 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Room for the traces of `ids`; `None` where one tensor of them is more than the device binds.
+    /// Room for the traces of `ids`, for glances that go through the layers from `layer` on; `None` where
+    /// one tensor of them is more than the device binds.
     pub fn new(
         device: &Device,
         model: &Transformer,
         ids: &[u32],
+        layer: usize,
     ) -> Result<Option<Traces>, ModelError> {
         let (c, whole_head) = (&model.config, model.head());
         let vocab = c.vocab;
@@ -53,7 +56,8 @@ impl Traces {
         if rows * row_bytes > device.max_binding_bytes() {
             return Ok(None);
         }
-        check_fit(device, (2 * rows + own.len() as u64) * row_bytes)?;
+        let needed = (2 * rows + own.len() as u64) * row_bytes;
+        check_fit(device, "the traces of the text", needed)?;
         let room = |rows: usize, what| device.tensor(DType::F32, rows.max(1), c.hidden, what);
         let head = room(own.len(), "the text's own vocabulary")?;
         if !own.is_empty() {
@@ -64,7 +68,7 @@ impl Traces {
         }
         let place = |id| own.binary_search(id).unwrap_or_default() as u32;
         Ok(Some(Traces {
-            layer: first_layer(c.layers),
+            layer,
             middle: room(ids.len(), "the middle layer's rows")?,
             last: room(ids.len(), "the last layer's rows")?,
             head: Weight::of(head),
@@ -92,105 +96,159 @@ impl Traces {
         x
     }
 
-    /// What a glance at a block costs of reading it anew after `window` tokens and the lead: the
-    /// ratio of their multiplications by weights.
-    pub fn cost(&self, model: &Transformer, lead: usize, window: usize) -> f64 {
-        let per_layer = model.layer_products() as f64;
-        let (layers, head) = (model.config.layers, model.head());
-        let (window, anew) = (window as f64, (lead + 2 * window) as f64);
-        let upper = (layers - self.layer) as f64 * per_layer;
-        let own = (self.head.rows * self.head.cols) as f64;
-        let whole = (head.rows * head.cols) as f64;
-        window * (upper + 2.0 * own) / (anew * layers as f64 * per_layer + window * whole)
+    /// The first layer that a glance goes through.
+    pub fn layer(&self) -> usize {
+        self.layer
+    }
+
+    /// What a glance at a block costs of reading it anew.
+    pub fn cost(&self, model: &Transformer, nearby: Nearby) -> f64 {
+        nearby.cost(model, self.layer, self.head.rows)
     }
 }
 
-/// Where glances begin, of `layers`. Beginning later is cheaper. In SmolLM2, of 30 layers, tokens' changes
-/// seen from layer 17 correlate with the true ones as those seen from layer 10 do, and from layer 19
-/// on much less; there is a text that changes in lower layers, too (docs/results.md).
-fn first_layer(layers: usize) -> usize {
-    layers * 4 / 7
+/// What stands before a block that is seen without distant context.
+#[derive(Clone, Copy)]
+pub struct Nearby {
+    /// Rows that open the text and every context.
+    pub lead: usize,
+    /// Tokens before a block, and in it.
+    pub window: usize,
 }
 
-/// Refuses traces that would not fit beside what is there.
-fn check_fit(device: &Device, needed: u64) -> Result<(), ModelError> {
+impl Nearby {
+    /// Where glances begin at a text of so many `tokens` after the lead. Beginning later is cheaper. Of
+    /// SmolLM2's 30 layers, the upper 13 see tokens' changes about as well as the upper 20
+    /// and better than the upper 11, but there is a text that changes in lower layers, too
+    /// (docs/results.md). So glances begin low where `part` of the cost of reading all anew pays for it.
+    pub fn first_layer(self, model: &Transformer, tokens: usize, part: f64) -> usize {
+        let layers = model.config.layers;
+        let (low, high) = (layers / 3, layers * 4 / 7);
+        let blocks = (tokens / self.window.max(1)).max(1) as f64;
+        // One block is read anew in any case.
+        match self.cost(model, low, 0) + 1.0 / blocks <= part {
+            true => low,
+            false => high,
+        }
+    }
+
+    /// What a glance from `layer` on costs of reading a block anew: the ratio of their multiplications
+    /// by weights. A text has `own` of the vocabulary's tokens.
+    fn cost(self, model: &Transformer, layer: usize, own: usize) -> f64 {
+        let per_layer = model.layer_products() as f64;
+        let (layers, head) = (model.config.layers, model.head());
+        let (window, anew) = (self.window as f64, (self.lead + 2 * self.window) as f64);
+        let upper = (layers - layer) as f64 * per_layer;
+        let own = (own * head.cols) as f64;
+        let whole = (head.rows * head.cols) as f64;
+        window * (upper + 2.0 * own) / (anew * layers as f64 * per_layer + window * whole)
+    }
+
+    /// Rows of a cache for one block.
+    fn capacity(self) -> usize {
+        self.lead + 2 * self.window
+    }
+
+    /// Blocks that go through a layer together.
+    fn together(self) -> usize {
+        (ROWS / self.window.max(1)).max(1)
+    }
+
+    /// Where a block, counted from after the lead, stands in the whole reading; `None` where less
+    /// than a window stands before it. Row i predicts token i + 1: a block's rows begin one before it.
+    fn place(self, block: &Range<usize>) -> Option<Place> {
+        let rows = (self.lead + block.start).checked_sub(1)?..self.lead + block.end - 1;
+        let first = rows.start.checked_sub(self.window.checked_sub(1)?)?;
+        (first >= self.lead).then_some(Place { rows, first })
+    }
+}
+
+/// Where a block stands in the whole reading.
+struct Place {
+    /// The rows that predict its tokens.
+    rows: Range<usize>,
+    /// The first of the rows before them that it sees.
+    first: usize,
+}
+
+/// Refuses what would not fit beside what is there.
+fn check_fit(device: &Device, what: &str, needed: u64) -> Result<(), ModelError> {
     match device.available_bytes() {
         Some(available) if needed > available => Err(ModelError::Engine(EngineError::WillNotFit {
             device: device.name().to_owned(),
-            what: "the traces of the text for a sampled utility".into(),
+            what: format!("{what} for a sampled utility"),
             needed_mib: mib(needed),
             available_mib: mib(available),
-            advice: "set --utility-sample 1, which keeps none, or choose a smaller model".into(),
+            advice: "set --utility-sample 1, which needs less, or choose a smaller model".into(),
         })),
         _ => Ok(()),
     }
 }
 
+/// Rows that go through a layer together: enough that unpacking its weights is little beside multiplying
+/// by them. Windows that are longer go alone.
+const ROWS: usize = 512;
+
 /// Glances at the blocks of a text that was read whole.
 pub struct Glances<'a> {
-    pub device: &'a Device,
-    pub model: &'a Transformer,
-    pub traces: &'a Traces,
+    device: &'a Device,
+    model: &'a Transformer,
+    traces: &'a Traces,
     /// The keys and values of the whole reading.
-    pub whole: &'a Cache,
-    /// Room for the lead and two windows; overwritten.
-    pub near: &'a Cache,
-    pub arena: Arena,
-    pub options: RunOptions<'a>,
+    whole: &'a Cache,
+    /// For each block of one pass, room for the lead and two windows.
+    near: Cache,
+    nearby: Nearby,
+    arena: Arena,
+    options: RunOptions<'a>,
 }
 
-impl Glances<'_> {
-    /// `log Q_whole - log Q_near` of each token of a block, where Q are the probabilities among the
-    /// text's own tokens. `lead` rows open the text and every context; `block` counts from after
-    /// them and has at least `window` tokens before it.
-    pub fn at(
-        &mut self,
-        lead: usize,
-        window: usize,
-        block: Range<usize>,
-    ) -> Result<Vec<f64>, ModelError> {
-        let device = self.device;
-        let count = block.len();
-        let Some(context) = window.checked_sub(1).filter(|_| block.start >= window) else {
+impl<'a> Glances<'a> {
+    /// `None` where keys lie in more parts than those of `whole`, or fewer.
+    pub fn new(
+        (device, model): (&'a Device, &'a Transformer),
+        (traces, whole): (&'a Traces, &'a Cache),
+        nearby: Nearby,
+        options: RunOptions<'a>,
+    ) -> Result<Option<Self>, ModelError> {
+        let together = nearby.together();
+        let capacity = together * nearby.capacity();
+        let needed = planned_activations(model, capacity, together * nearby.window)
+            + Cache::bytes(&model.config, capacity);
+        check_fit(device, "the keys near blocks", needed)?;
+        let near = Cache::from_layer(device, &model.config, capacity, traces.layer)?;
+        let alike = near.parts() == whole.parts();
+        Ok(alike.then(|| Glances {
+            device,
+            model,
+            traces,
+            whole,
+            near,
+            nearby,
+            arena: Arena::new(),
+            options,
+        }))
+    }
+
+    /// How many blocks one call of [`Glances::at`] takes.
+    pub fn together(&self) -> usize {
+        self.nearby.together()
+    }
+
+    /// `log Q_whole - log Q_near` of each token of some blocks, where Q are the probabilities among the
+    /// text's own tokens. Blocks count from after the lead; nothing where one of them has less
+    /// than a window before it.
+    pub fn at(&mut self, blocks: &[Range<usize>]) -> Result<Vec<f64>, ModelError> {
+        assert!(
+            blocks.len() <= self.together(),
+            "too many blocks for a glance"
+        );
+        let places = blocks.iter().map(|block| self.nearby.place(block));
+        let Some(places) = places.collect() else {
             return Ok(Vec::new());
         };
-        // Row i predicts token i + 1: a block's rows begin one before it.
-        let rows = lead + block.start - 1..lead + block.end - 1;
-        let first = rows.start - context;
-        let place = lead + context;
-        let positions: Vec<u32> = (place as u32..(place + count) as u32).collect();
-        let positions = device.tensor_of(DType::U32, &positions, "positions")?;
-        let targets = &self.traces.places[rows.start + 1..rows.end + 1];
-        let targets = device.tensor_of(DType::U32, targets, "targets")?;
-        let ids = device.tensor(DType::U32, 1, 0, "token ids")?;
-        let states = device.tensor(DType::F32, 2 * count, STATE_COLS, "scores")?;
-
-        let upper = self.traces.layer..self.model.config.layers;
-        let near = self.near.turned_to(self.whole, first - lead);
-        let mut rec = Recording::new();
-        near.copy_rows(&mut rec, self.whole, upper.clone(), 0..lead, 0);
-        near.copy_rows(&mut rec, self.whole, upper.clone(), first..rows.start, lead);
-        let x = rec.temp(DType::F32, count, self.model.config.hidden);
-        rec.copy(&self.traces.middle.row_range(rows.clone()), &x);
-        let inputs = Inputs {
-            ids: &ids,
-            prefix: None,
-            positions: &positions,
-            attend: Attend::Cache(&near),
-            adapter: None,
-            expected_keys: place + count / 2,
-        };
-        self.model.layers(&mut rec, &inputs, upper, &x);
-        let head = &self.traces.head;
-        let ends = [self.traces.last.row_range(rows), x];
-        for (i, end) in ends.iter().enumerate() {
-            let state = states.row_range(i * count..(i + 1) * count);
-            self.model.score_by(&mut rec, end, head, &targets, &state);
-        }
-        let program = device.prepare(rec, &mut self.arena)?;
-        device.run(&program, &self.options)?;
-        let states: Vec<f32> = device.read(&states)?;
-        let (whole, near) = states.split_at(count * STATE_COLS);
+        let states = self.states(places)?;
+        let (whole, near) = states.split_at(states.len() / 2);
         let logprobs = |states: &[f32]| -> Vec<f64> {
             states
                 .chunks_exact(STATE_COLS)
@@ -203,5 +261,73 @@ impl Glances<'_> {
             true => Err(ModelError::NotANumber),
             false => Ok(changes),
         }
+    }
+
+    /// The scores of all rows as the whole reading left them, and then as near ones leave them.
+    fn states(&mut self, places: Vec<Place>) -> Result<Vec<f32>, ModelError> {
+        let device = self.device;
+        let starts = self.nearby.lead + self.nearby.window - 1;
+        let positions = |p: &Place| starts as u32..(starts + p.rows.len()) as u32;
+        let positions: Vec<u32> = places.iter().flat_map(positions).collect();
+        let targets = |p: &Place| self.traces.places[p.rows.start + 1..p.rows.end + 1].iter();
+        let targets: Vec<u32> = places.iter().flat_map(targets).copied().collect();
+        let count = positions.len();
+        let positions = device.tensor_of(DType::U32, &positions, "positions")?;
+        let targets = device.tensor_of(DType::U32, &targets, "targets")?;
+        let ids = device.tensor(DType::U32, 1, 0, "token ids")?;
+        let states = device.tensor(DType::F32, 2 * count, STATE_COLS, "scores")?;
+
+        let upper = self.traces.layer..self.model.config.layers;
+        let mut rec = Recording::new();
+        let blocks = self.near_blocks(&mut rec, &places);
+        let x = self.gathered(&mut rec, &self.traces.middle, &places);
+        let inputs = Inputs {
+            ids: &ids,
+            prefix: None,
+            positions: &positions,
+            attend: Attend::Blocks(&blocks),
+            adapter: None,
+            expected_keys: starts + self.nearby.window / 2,
+        };
+        self.model.layers(&mut rec, &inputs, upper, &x);
+        let last = self.gathered(&mut rec, &self.traces.last, &places);
+        for (i, end) in [last, x].iter().enumerate() {
+            let state = states.row_range(i * count..(i + 1) * count);
+            let head = &self.traces.head;
+            self.model.score_by(&mut rec, end, head, &targets, &state);
+        }
+        let program = device.prepare(rec, &mut self.arena)?;
+        device.run(&program, &self.options)?;
+        Ok(device.read(&states)?)
+    }
+
+    /// Appends a copy of what is near each block, and gives the caches it lies in with the rows that
+    /// attend to them.
+    fn near_blocks(&self, rec: &mut Recording, places: &[Place]) -> Vec<(usize, Cache)> {
+        let (lead, each) = (self.nearby.lead, self.nearby.capacity());
+        let upper = self.traces.layer..self.model.config.layers;
+        let mut blocks = Vec::with_capacity(places.len());
+        for (at, place) in places.iter().enumerate() {
+            let own = self.near.rows(at * each..(at + 1) * each);
+            let near = own.turned_to(self.whole, place.first - lead);
+            near.copy_rows(rec, self.whole, upper.clone(), 0..lead, 0);
+            let before = place.first..place.rows.start;
+            near.copy_rows(rec, self.whole, upper.clone(), before, lead);
+            blocks.push((place.rows.len(), near));
+        }
+        blocks
+    }
+
+    /// Appends a copy of the blocks' rows, one after the other.
+    fn gathered(&self, rec: &mut Recording, from: &Tensor, places: &[Place]) -> Tensor {
+        let count = places.iter().map(|place| place.rows.len()).sum();
+        let to = rec.temp(DType::F32, count, from.cols);
+        let mut at = 0;
+        for Place { rows, .. } in places {
+            let there = to.row_range(at..at + rows.len());
+            rec.copy(&from.row_range(rows.clone()), &there);
+            at += rows.len();
+        }
+        to
     }
 }

@@ -406,7 +406,7 @@ impl<'m> Session<'m> {
 }
 
 /// Bytes of activations the largest pass over `rows` tokens will hold.
-fn planned_activations(model: &Transformer, capacity: usize, rows: usize) -> u64 {
+pub(crate) fn planned_activations(model: &Transformer, capacity: usize, rows: usize) -> u64 {
     let mut rec = Recording::new();
     let cache = Cache::planned(&mut rec, &model.config, capacity);
     let ids = rec.temp(DType::U32, 1, rows);

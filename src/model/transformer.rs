@@ -4,11 +4,12 @@
 mod backward;
 mod cache;
 mod forward;
+mod inputs;
 mod load;
 
 pub use backward::{Loss, Recompute};
 pub use cache::{Angles, Cache};
-pub use forward::{Attend, Inputs};
+pub use inputs::{Attend, Inputs};
 
 use crate::engine::{Tensor, Weight};
 use crate::model::adapter::Projection;

@@ -73,17 +73,21 @@ impl Spending {
     }
 }
 
-/// The blocks to be read anew: those where the glances saw most change, in the text's order.
-pub fn most_changed(glances: &[(Range<usize>, Vec<f64>)], count: usize) -> Vec<Range<usize>> {
-    let change = |changes: &[f64]| changes.iter().map(|change| change.abs()).sum::<f64>();
-    let mut order: Vec<(f64, Range<usize>)> = glances
-        .iter()
-        .map(|(block, changes)| (change(changes), block.clone()))
-        .collect();
+/// The blocks to be read anew: the `count` where the glances saw most change, in the text's order.
+pub fn most_changed(
+    glanced: &[Option<f32>],
+    blocks: &[Range<usize>],
+    count: usize,
+) -> Vec<Range<usize>> {
+    let change = |block: &Range<usize>| -> f32 {
+        let known = glanced[block.clone()].iter().flatten();
+        known.map(|change| change.abs()).sum()
+    };
+    let mut order: Vec<(f32, &Range<usize>)> = blocks.iter().map(|b| (change(b), b)).collect();
     order.sort_by(|a, b| b.0.total_cmp(&a.0));
     order.truncate(count);
     order.sort_by_key(|(_, block)| block.start);
-    order.into_iter().map(|(_, block)| block).collect()
+    order.into_iter().map(|(_, block)| block.clone()).collect()
 }
 
 /// The utility of each chunk from both surprisals, a token each; those that the local pass skipped
@@ -155,13 +159,10 @@ mod tests {
 
     #[test]
     fn blocks_with_most_change_are_read() {
-        let glances = [
-            (0..2, vec![0.1, -0.1]),
-            (2..4, vec![-3.0, 0.0]),
-            (4..6, vec![1.0, 1.0]),
-        ];
-        assert_eq!(most_changed(&glances, 2), [2..4, 4..6]);
-        assert_eq!(most_changed(&glances, 9), [0..2, 2..4, 4..6]);
-        assert!(most_changed(&[], 1).is_empty());
+        let glanced = [0.1, -0.1, -3.0, 0.0, 1.0, 1.0].map(Some);
+        let blocks = [0..2, 2..4, 4..6];
+        assert_eq!(most_changed(&glanced, &blocks, 2), [2..4, 4..6]);
+        assert_eq!(most_changed(&glanced, &blocks, 9), blocks);
+        assert!(most_changed(&[], &[], 1).is_empty());
     }
 }

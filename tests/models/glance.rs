@@ -2,10 +2,11 @@
 //! an attention of its own (`tests/oracle/glance_goldens.py`).
 
 use super::golden::{Golden, MODELS};
-use super::{assert_logprobs, cpu, gpu, gpu_with, load};
-use inscribe::engine::{Arena, Device};
-use inscribe::model::glance::{Glances, Traces};
+use super::{TOLERANCE, assert_logprobs, cpu, gpu, gpu_with, load};
+use inscribe::engine::Device;
+use inscribe::model::glance::{Glances, Nearby, Traces};
 use inscribe::model::session::{Session, SessionOptions};
+use inscribe::model::transformer::Transformer;
 use serde_json::Value;
 
 const GOLDEN: &str = include_str!("../golden/glance.json");
@@ -14,36 +15,49 @@ fn check(device: &Device, name: &str) {
     let golden: Value = serde_json::from_str(GOLDEN).expect("JSON");
     let number = |key: &str| golden[key].as_u64().expect("a number") as usize;
     let (lead, window) = (number("lead"), number("window"));
+    let nearby = Nearby { lead, window };
     let stem = name.strip_suffix(".gguf").unwrap_or(name);
-    let expected = golden["changes"][stem].as_array().expect("changes");
-    let expected: Vec<f64> = expected.iter().filter_map(Value::as_f64).collect();
-
-    let Golden { ids, logprobs, .. } = Golden::load(name);
+    let changes = &golden["changes"][stem];
     let model = load(device, name);
+    let layers = model.config.layers;
+    // With most of a local pass's cost to spend, and with little.
+    for (part, key, layer) in [
+        (0.99, "third", layers / 3),
+        (0.1, "sevenths", layers * 4 / 7),
+    ] {
+        let expected = changes[key].as_array().expect("changes");
+        let expected: Vec<f64> = expected.iter().filter_map(Value::as_f64).collect();
+        // Of a text long enough that the one block that is read anew costs little.
+        assert_eq!(nearby.first_layer(&model, 1000 * window, part), layer);
+        check_from(device, (name, &model), nearby, layer, &expected);
+    }
+}
+
+fn check_from(
+    device: &Device,
+    (name, model): (&str, &Transformer),
+    nearby: Nearby,
+    layer: usize,
+    expected: &[f64],
+) {
+    let Nearby { lead, window } = nearby;
+    let Golden { ids, logprobs, .. } = Golden::load(name);
+    let name = format!("{name} from layer {layer}");
     let options = SessionOptions::default();
-    let traces = Traces::new(device, &model, &ids).expect("traces");
+    let traces = Traces::new(device, model, &ids, layer).expect("traces");
     let traces = traces.expect("a device that binds them");
-    let mut session = Session::new(device, &model, ids.len(), options).expect("memory");
+    let mut session = Session::new(device, model, ids.len(), options).expect("memory");
     session.trace(traces.clone());
     let scores = session.score(&ids, &mut |_, _| {}).expect("scores");
     let traced = scores.iter().map(|score| score.logprob);
     assert_logprobs(&format!("{name}, traced"), traced, &logprobs);
-    let near = Session::new(device, &model, lead + 2 * window, options).expect("memory");
-    let mut glances = Glances {
-        device,
-        model: &model,
-        traces: &traces,
-        whole: session.cache(),
-        near: near.cache(),
-        arena: Arena::new(),
-        options: options.run(),
-    };
+    let (of_model, read) = ((device, model), (&traces, session.cache()));
+    let glances = Glances::new(of_model, read, nearby, options.run());
+    let mut glances = glances.expect("memory").expect("keys in as many parts");
     let body = ids.len() - lead;
-    let mut found = Vec::new();
-    for start in (window..body).step_by(window) {
-        let block = start..body.min(start + window);
-        found.extend(glances.at(lead, window, block).expect("a glance"));
-    }
+    let starts = (window..body).step_by(window);
+    let blocks: Vec<_> = starts.map(|at| at..body.min(at + window)).collect();
+    let found = glances.at(&blocks).expect("glances");
     let largest = expected.iter().fold(0.0f64, |most, c| most.max(c.abs()));
     assert!(largest > 1.0, "{name}: what is near says it all");
     // The first of these blocks has nothing distant before it.
@@ -52,9 +66,21 @@ fn check(device: &Device, name: &str) {
         found[..window].iter().copied(),
         &[0.0; 6],
     );
-    assert_logprobs(name, found.into_iter(), &expected);
-    let too_early = glances.at(lead, window, 0..window).expect("nothing");
-    assert!(too_early.is_empty(), "{name}");
+    assert_eq!(found.len(), expected.len(), "{name}");
+    for (i, (a, b)) in found.iter().zip(expected).enumerate() {
+        // Relative where changes are large: the goldens are of single precision, too.
+        let near = (a - b).abs() <= f64::from(TOLERANCE) * b.abs().max(1.0);
+        assert!(near, "{name}: change {i} is {a} and not {b}");
+    }
+    // Blocks do not see each other, in whatever order and company they come.
+    for some in [&blocks[1..2], &[blocks[2].clone(), blocks[0].clone()]] {
+        let again = glances.at(some).expect("glances").into_iter();
+        let of_all = some.iter().cloned().flatten().map(|token| token - window);
+        let before: Vec<f64> = of_all.map(|token| found[token]).collect();
+        assert_logprobs(&format!("{name}, {some:?}"), again, &before);
+    }
+    let too_early = glances.at(&[0..window, blocks[0].clone()]);
+    assert!(too_early.expect("nothing").is_empty(), "{name}");
 }
 
 #[test]
@@ -80,6 +106,6 @@ fn traces_larger_than_a_binding_are_left_out() {
     let device = gpu_with(Some(2 << 10));
     let model = load(&device, "llama");
     let long = vec![1; 200];
-    let traces = Traces::new(&device, &model, &long).expect("no trouble");
+    let traces = Traces::new(&device, &model, &long, 1).expect("no trouble");
     assert!(traces.is_none());
 }

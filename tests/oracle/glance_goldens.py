@@ -3,7 +3,7 @@
     python tests/oracle/glance_goldens.py        # tests/golden/glance.json from the tiny models
 
 The whole text is read once, and keys and values of every layer are kept. Then it is read again with
-another attention from layer 4/7 on: each token, at the place that predicts a token of a block, sees
+another attention from a layer on (a third or 4/7 of the layers): each token, at the place that predicts a token of a block, sees
 the lead, the window before the block as they were kept, and the block's own rows up to itself as they
 are now. A token's change is `log Q_whole - log Q_near`, Q being the probabilities among the tokens
 that the text has.
@@ -77,7 +77,7 @@ AttentionMaskInterface.register("near", lambda *_, **__: None)
 
 
 @torch.no_grad()
-def changes(name: str) -> list[float]:
+def changes(name: str) -> dict[str, list[float]]:
     ids = torch.tensor(json.loads((TINY / f"{name}.golden.json").read_text())["ids"])
     model = AutoModelForCausalLM.from_pretrained(
         TINY / name, dtype=torch.float32, attn_implementation="near").eval()
@@ -89,18 +89,23 @@ def changes(name: str) -> list[float]:
 
     NEAR.first_layer = None
     whole = logprobs()
-    NEAR.first_layer = model.config.num_hidden_layers * 4 // 7
-    # Token t is scored by row t - 1; blocks count from after the lead, and the first has nothing before it.
-    return (whole - logprobs())[LEAD + WINDOW - 1:].tolist()
+    found = {}
+    layers = model.config.num_hidden_layers
+    for first, key in ((layers // 3, "third"), (layers * 4 // 7, "sevenths")):
+        NEAR.first_layer = first
+        # Token t is scored by row t - 1; blocks count from after the lead, and the first has nothing before it.
+        change = (whole - logprobs())[LEAD + WINDOW - 1:]
+        found[key] = [round(c, 7) for c in change.tolist()]
+    return found
 
 
 def main() -> None:
     found = {"what": "made by tests/oracle/glance_goldens.py", "lead": LEAD, "window": WINDOW,
-             "changes": {name: [round(c, 7) for c in changes(name)] for name in MODELS}}
+             "changes": {name: changes(name) for name in MODELS}}
     lines = json.dumps(found, indent=1)
     OUT.write_text(lines + "\n")
-    for name, values in found["changes"].items():
-        print(name, len(values), max(map(abs, values)))
+    for name, both in found["changes"].items():
+        print(name, *(f"{key}: {len(values)}, {max(map(abs, values)):.2f}" for key, values in both.items()))
 
 
 if __name__ == "__main__":

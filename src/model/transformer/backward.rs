@@ -6,7 +6,8 @@
 //! train. Where keys and values are constants (a frozen cache) no gradient flows through them.
 
 use super::Transformer;
-use super::forward::{Attend, AttentionTape, FfnTape, Inputs, LayerTape, LoraTape};
+use super::forward::{AttentionTape, FfnTape, LayerTape, LoraTape};
+use super::{Attend, Inputs};
 use crate::engine::{DType, Recording, Tensor, Weight};
 use crate::kernels::attention_back::{attention_back_kv, attention_back_q};
 use crate::kernels::cross_entropy::{STATE_COLS, cross_entropy};

@@ -100,6 +100,16 @@ pub struct Cache {
 impl Cache {
     /// Zeroed keys and values for `capacity` positions.
     pub fn new(device: &Device, config: &ModelConfig, capacity: usize) -> Result<Self, ModelError> {
+        Cache::from_layer(device, config, capacity, 0)
+    }
+
+    /// The same for the layers from `lowest` on; those below have none.
+    pub(crate) fn from_layer(
+        device: &Device,
+        config: &ModelConfig,
+        capacity: usize,
+        lowest: usize,
+    ) -> Result<Self, ModelError> {
         let head_bytes = (capacity * config.head_dim * size_of::<f32>()).max(1) as u64;
         let fitting = (device.max_binding_bytes() / head_bytes).min(config.kv_heads as u64);
         let together = (fitting as usize).max(1);
@@ -112,7 +122,10 @@ impl Cache {
                 values: device.tensor(DType::F32, capacity, cols, "cached values")?,
             })
         };
-        let layer = |_| (0..config.kv_heads).step_by(together).map(part).collect();
+        let layer = |index| match index < lowest {
+            true => Ok(Vec::new()),
+            false => (0..config.kv_heads).step_by(together).map(part).collect(),
+        };
         Ok(Cache {
             capacity,
             layers: (0..config.layers).map(layer).collect::<Result<_, _>>()?,
@@ -142,6 +155,21 @@ impl Cache {
         };
         rec.temps[first..].fill(0);
         cache
+    }
+
+    /// Some of its rows as a cache of their own; a view of the same memory.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> Cache {
+        let part = |part: &HeadPart| HeadPart {
+            heads: part.heads.clone(),
+            keys: part.keys.row_range(rows.clone()),
+            values: part.values.row_range(rows.clone()),
+        };
+        let layers = self.layers.iter();
+        Cache {
+            capacity: rows.len(),
+            layers: layers.map(|l| l.iter().map(part).collect()).collect(),
+            angles: self.angles.from(0, rows.len()),
+        }
     }
 
     /// The same memory, whose row `i` stands for position `first + i` of another cache.
@@ -177,7 +205,7 @@ impl Cache {
 
     /// In how many parts each layer's keys and values lie.
     pub fn parts(&self) -> usize {
-        self.layers.first().map_or(0, Vec::len)
+        self.layers.last().map_or(0, Vec::len)
     }
 
     /// Bytes a cache of `capacity` positions takes.

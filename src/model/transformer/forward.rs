@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::cache::HeadPart;
-use super::{Angles, Cache, Transformer};
+use super::{Attend, Inputs, Transformer};
 use crate::engine::{DType, Device, Recording, Tensor, Weight};
 use crate::kernels::attention::{AttentionShape, attention};
 use crate::kernels::cross_entropy::{STATE_COLS, cross_entropy};
@@ -16,53 +16,12 @@ use crate::kernels::matmul::{Into, matmul, matmul_rows};
 use crate::kernels::norm::rms_norm;
 use crate::kernels::optimizer::scale;
 use crate::kernels::rope::{RopeShape, rope, scatter_rows};
-use crate::model::adapter::{Adapter, Projection};
+use crate::model::adapter::Projection;
 use crate::model::error::ModelError;
 
 /// Tokens of the vocabulary scored at a time: `rows x 4096` logits exist at once, never
 /// `rows x vocabulary`.
 const VOCABULARY_TILE: usize = 4096;
-
-/// Where a pass finds keys and values.
-#[derive(Clone, Copy)]
-pub enum Attend<'a> {
-    /// In the cache, to which the rows' own are added first.
-    Cache(&'a Cache),
-    /// In the cache as it is, the rows' own positions included: constants. The pass makes none.
-    Frozen(&'a Cache),
-    /// In the rows themselves, which are the positions `0..rows`.
-    Rows(&'a Angles),
-}
-
-impl<'a> Attend<'a> {
-    pub(super) fn angles(self) -> &'a Angles {
-        match self {
-            Attend::Cache(cache) | Attend::Frozen(cache) => &cache.angles,
-            Attend::Rows(angles) => angles,
-        }
-    }
-}
-
-/// What a recorded pass reads.
-#[derive(Clone, Copy)]
-pub struct Inputs<'a> {
-    /// Token ids, `1 x tokens`.
-    pub ids: &'a Tensor,
-    /// Embeddings that stand before the tokens, `prefix rows x hidden`.
-    pub prefix: Option<&'a Tensor>,
-    /// Position of each row, prefix and tokens: also its row in the cache.
-    pub positions: &'a Tensor,
-    pub attend: Attend<'a>,
-    pub adapter: Option<&'a Adapter>,
-    /// Keys a row will see on average, for estimates of the work.
-    pub expected_keys: usize,
-}
-
-impl Inputs<'_> {
-    pub fn rows(&self) -> usize {
-        self.ids.cols + self.prefix.map_or(0, |p| p.rows)
-    }
-}
 
 /// What the backward pass of one layer reads.
 pub(super) struct LayerTape {
@@ -201,34 +160,16 @@ impl Transformer {
             &mut lora,
         );
         // Right after the queries: the processor multiplies the same rows as one job.
-        let (k, parts) = self.keys_and_values(rec, place, &normed, &mut lora);
+        let own = self.keys_and_values(rec, place, &normed, &mut lora);
         let rotated = rec.temp(DType::F32, rows, q_width);
-        let (angles, at) = (inputs.attend.angles().of(index), inputs.positions);
-        let q_norm = layer.q_norm.as_ref();
-        rope(
-            rec,
-            &q,
-            q_norm,
-            angles,
-            at,
-            &rotated,
-            self.rope_shape(c.heads),
-            false,
-        );
         let attended = rec.temp(DType::F32, rows, q_width);
-        let shape = self.attention_shape(index);
-        for part in &parts {
-            let cols = part.query_cols(shape);
-            attention(
-                rec,
-                &rotated.col_range(cols.clone()),
-                &part.keys,
-                &part.values,
-                at,
-                &attended.col_range(cols),
-                part.shape(shape),
-                inputs.expected_keys,
-            );
+        let mut parts = Vec::new();
+        for (span, attend) in inputs.attend.spans(rows) {
+            let of_span = |all: &Tensor| all.row_range(span.clone());
+            let own = own.as_ref().map(|(k, v)| (of_span(k), of_span(v)));
+            let (q, to) = (of_span(&q), (of_span(&rotated), of_span(&attended)));
+            let at = inputs.positions.col_range(span.clone());
+            parts = self.attend(rec, place, attend, &at, (&q, own), to);
         }
         let norm = layer.post_attn_norm.as_ref();
         let (middle, out) = self.add_to_stream(
@@ -245,7 +186,7 @@ impl Transformer {
             x: x.clone(),
             normed,
             q,
-            k,
+            k: own.map(|(k, _)| k),
             rotated,
             parts,
             attended,
@@ -255,51 +196,80 @@ impl Transformer {
         (middle, tape)
     }
 
-    /// The keys and values that the rows attend to, after adding their own where they have some;
-    /// and their own keys before rotation.
+    /// The rows' own keys, before rotation, and values, where they have some.
     fn keys_and_values(
         &self,
         rec: &mut Recording,
-        (inputs, index): (&Inputs<'_>, usize),
+        place: (&Inputs<'_>, usize),
         normed: &Tensor,
         lora: &mut LoraTape,
-    ) -> (Option<Tensor>, Vec<HeadPart>) {
-        if let Attend::Frozen(cache) = inputs.attend {
-            return (None, cache.layers[index].clone());
+    ) -> Option<(Tensor, Tensor)> {
+        if let Attend::Frozen(_) = place.0.attend {
+            return None;
         }
-        let c = &self.config;
-        let layer = &self.layers[index];
-        let (rows, width) = (normed.rows, c.kv_heads * c.head_dim);
-        let k = rec.temp(DType::F32, rows, width);
-        let v = rec.temp(DType::F32, rows, width);
-        let place = (inputs, index);
+        let width = self.config.kv_heads * self.config.head_dim;
+        let k = rec.temp(DType::F32, normed.rows, width);
+        let v = rec.temp(DType::F32, normed.rows, width);
         self.project(rec, place, Projection::K, normed, &k, Into::Replace, lora);
         self.project(rec, place, Projection::V, normed, &v, Into::Replace, lora);
-        let (angles, at) = (inputs.attend.angles().of(index), inputs.positions);
-        let (norm, shape) = (layer.k_norm.as_ref(), self.rope_shape(c.kv_heads));
-        match inputs.attend {
-            Attend::Cache(cache) => {
-                let parts = &cache.layers[index];
-                for part in parts {
+        Some((k, v))
+    }
+
+    /// Appends the attention of rows at the positions `at`, whose queries are turned into `rotated`;
+    /// gives the keys and values that they attended to, their own among them.
+    fn attend(
+        &self,
+        rec: &mut Recording,
+        (inputs, index): (&Inputs<'_>, usize),
+        attend: Attend<'_>,
+        at: &Tensor,
+        (q, own): (&Tensor, Option<(Tensor, Tensor)>),
+        (rotated, attended): (Tensor, Tensor),
+    ) -> Vec<HeadPart> {
+        let (c, layer) = (&self.config, &self.layers[index]);
+        let (angles, norm) = (attend.angles().of(index), layer.k_norm.as_ref());
+        let parts = match (attend, own) {
+            (Attend::Cache(cache), Some((k, v))) => {
+                for part in &cache.layers[index] {
                     let cols = part.key_cols(c.head_dim);
-                    let (own, shape) =
-                        (k.col_range(cols.clone()), self.rope_shape(part.heads.len()));
-                    rope(rec, &own, norm, angles, at, &part.keys, shape, true);
+                    let shape = self.rope_shape(part.heads.len());
+                    let k = k.col_range(cols.clone());
+                    rope(rec, &k, norm, angles, at, &part.keys, shape, true);
                     scatter_rows(rec, &v.col_range(cols), at, &part.values);
                 }
-                (Some(k), parts.clone())
+                cache.layers[index].clone()
             }
-            _ => {
-                let keys = rec.temp(DType::F32, rows, width);
+            (Attend::Rows(_), Some((k, values))) => {
+                let keys = rec.temp(DType::F32, k.rows, k.cols);
+                let shape = self.rope_shape(c.kv_heads);
                 rope(rec, &k, norm, angles, at, &keys, shape, false);
-                let part = HeadPart {
-                    heads: 0..c.kv_heads,
+                let heads = 0..c.kv_heads;
+                vec![HeadPart {
+                    heads,
                     keys,
-                    values: v,
-                };
-                (Some(k), vec![part])
+                    values,
+                }]
             }
+            (Attend::Frozen(cache), _) => cache.layers[index].clone(),
+            _ => unreachable!("blocks are taken apart, and all but frozen rows have keys"),
+        };
+        let (norm, shape) = (layer.q_norm.as_ref(), self.rope_shape(c.heads));
+        rope(rec, q, norm, angles, at, &rotated, shape, false);
+        let shape = self.attention_shape(index);
+        for part in &parts {
+            let cols = part.query_cols(shape);
+            attention(
+                rec,
+                &rotated.col_range(cols.clone()),
+                &part.keys,
+                &part.values,
+                at,
+                &attended.col_range(cols),
+                part.shape(shape),
+                inputs.expected_keys,
+            );
         }
+        parts
     }
 
     fn ffn_block(

@@ -5,8 +5,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::{Writer, needs_utility};
-use crate::engine::Arena;
-use crate::model::glance::{Glances, Traces};
+use crate::model::glance::{Glances, Nearby, Traces};
 use crate::model::session::{Score, Session, SessionOptions};
 use crate::model::transformer::Cache;
 use crate::write::chunk::Chunk;
@@ -14,7 +13,7 @@ use crate::write::error::WriteError;
 use crate::write::estimate::{Local, sight};
 use crate::write::event::{Event, Phase};
 use crate::write::learn::Segment;
-use crate::write::settings::Chunking;
+use crate::write::settings::{Chunking, WriteSettings};
 use crate::write::utility::{self, Spending};
 use crate::write::writer::Keeper;
 
@@ -64,11 +63,18 @@ impl<'a> Writer<'a, '_> {
     ) -> Result<ReadWhole, WriteError> {
         let s = self.job.settings;
         let glances = needs_utility(s.allocate) && s.utility_sample < 1.0;
+        let glances = glances.then(|| {
+            let tokens = segment.len();
+            nearby(segment, s).first_layer(self.job.transformer, tokens, s.utility_sample)
+        });
         let known = self
             .known
             .as_ref()
             .and_then(|k| k.whole.get(&segment.index).cloned())
-            .filter(|whole| whole.traces.is_some() || !glances);
+            .filter(|whole| {
+                let traced = whole.traces.as_ref().map(Traces::layer);
+                glances.is_none() || traced == glances
+            });
         let whole = match known {
             Some(whole) => whole,
             None => {
@@ -101,14 +107,14 @@ impl<'a> Writer<'a, '_> {
         &mut self,
         segment: &Segment,
         options: SessionOptions<'a>,
-        glances: bool,
+        glances: Option<usize>,
     ) -> Result<Whole, WriteError> {
         let started = Instant::now();
         let (job, ids) = (self.job, &segment.ids);
         let mut session = Session::new(job.device, job.transformer, ids.len(), options)?;
         let traces = match glances {
-            true => Traces::new(job.device, job.transformer, ids)?,
-            false => None,
+            Some(layer) => Traces::new(job.device, job.transformer, ids, layer)?,
+            None => None,
         };
         if let Some(traces) = &traces {
             session.trace(traces.clone());
@@ -193,8 +199,8 @@ impl<'a> Writer<'a, '_> {
         let mut local = Local::nothing(body.len());
         let same = sight(s.window).min(body.len());
         local.surprisal[..same].copy_from_slice(&whole.surprisal[..same]);
-        let glancing = (&session, whole, options);
-        let (mut done, anew) = self.blocks_to_read(segment, chunks, glancing, &mut local)?;
+        let (mut done, anew) =
+            self.blocks_to_read(segment, chunks, (whole, options), &mut local)?;
         let total = done + anew.len();
         for block in anew {
             let scores = session.score_local_block(lead, body, s.window, block.start)?;
@@ -217,61 +223,62 @@ impl<'a> Writer<'a, '_> {
         &mut self,
         segment: &Segment,
         chunks: &[Chunk],
-        (session, whole, options): (&Session<'a>, &ReadWhole, SessionOptions<'a>),
+        (whole, options): (&ReadWhole, SessionOptions<'a>),
         local: &mut Local,
     ) -> Result<(usize, Vec<Range<usize>>), WriteError> {
-        let (job, s, lead) = (self.job, self.job.settings, segment.lead);
+        let (job, s) = (self.job, self.job.settings);
         let blocks = |part| utility::blocks(chunks, segment.len(), s.window, part, s.seed);
-        // Glances copy keys from one cache to the other, which takes them to lie in as many parts.
-        let alike = whole.cache.parts() == session.cache().parts();
-        let Some(traces) = whole.traces.as_ref().filter(|_| alike) else {
+        let Some(traces) = &whole.traces else {
             return Ok((0, blocks(s.utility_sample)));
         };
-        let glance = traces.cost(job.transformer, lead, s.window);
+        let nearby = nearby(segment, s);
+        let glance = traces.cost(job.transformer, nearby);
         let spending = Spending::of(s.utility_sample, blocks(1.0).len(), glance);
         // Little is left to save in a short text.
         if spending.cost >= 1.0 {
             return Ok((0, blocks(1.0)));
         }
-        let look = Glances {
-            device: job.device,
-            model: job.transformer,
-            traces,
-            whole: &whole.cache,
-            near: session.cache(),
-            arena: Arena::new(),
-            options: options.run(),
+        let (model, read) = ((job.device, job.transformer), (traces, &whole.cache));
+        let Some(look) = Glances::new(model, read, nearby, options.run())? else {
+            return Ok((0, blocks(s.utility_sample)));
         };
         let glanced = blocks(spending.glanced);
-        let anew = self.glance(lead, look, &glanced, spending.read, local)?;
+        let anew = self.glance(look, &glanced, spending.read, local)?;
         Ok((glanced.len(), anew))
     }
 
     /// Glances at blocks, and the `count` of them that are worth reading anew.
     fn glance(
         &mut self,
-        lead: usize,
         mut look: Glances<'_>,
         blocks: &[Range<usize>],
         count: usize,
         local: &mut Local,
     ) -> Result<Vec<Range<usize>>, WriteError> {
-        let mut found = Vec::with_capacity(blocks.len());
+        let mut done = 0;
         let total = blocks.len() + count.min(blocks.len());
-        for block in blocks {
-            let changes = look.at(lead, self.job.settings.window, block.clone())?;
-            for (to, change) in local.glanced[block.clone()].iter_mut().zip(&changes) {
-                *to = Some(*change as f32);
+        for together in blocks.chunks(look.together()) {
+            let changes = look.at(together)?;
+            let tokens = together.iter().cloned().flatten();
+            for (token, change) in tokens.zip(changes) {
+                local.glanced[token] = Some(change as f32);
             }
-            found.push((block.clone(), changes));
-            self.tell_local(found.len(), total)?;
+            done += together.len();
+            self.tell_local(done, total)?;
         }
-        Ok(utility::most_changed(&found, count))
+        Ok(utility::most_changed(&local.glanced, blocks, count))
     }
 
     fn tell_local(&mut self, done: usize, total: usize) -> Result<(), WriteError> {
         let phase = Phase::Local;
         self.tell(&Event::Progress { phase, done, total })
+    }
+}
+
+fn nearby(segment: &Segment, settings: &WriteSettings) -> Nearby {
+    Nearby {
+        lead: segment.lead,
+        window: settings.window,
     }
 }
 

@@ -1,0 +1,70 @@
+//! What a pass reads, and what its rows attend to.
+
+use std::ops::Range;
+
+use super::{Angles, Cache};
+use crate::engine::Tensor;
+use crate::model::adapter::Adapter;
+
+/// Where a pass finds keys and values.
+#[derive(Clone, Copy)]
+pub enum Attend<'a> {
+    /// In the cache, to which the rows' own are added first.
+    Cache(&'a Cache),
+    /// In the cache as it is, the rows' own positions included: constants. The pass makes none.
+    Frozen(&'a Cache),
+    /// In the rows themselves, which are the positions `0..rows`.
+    Rows(&'a Angles),
+    /// So many rows in the first cache, as in [`Attend::Cache`], so many in the next, and so on:
+    /// blocks that go through a layer together and do not see each other. Not for the backward
+    /// pass.
+    Blocks(&'a [(usize, Cache)]),
+}
+
+impl<'a> Attend<'a> {
+    /// Which rows attend to what; none of them [`Attend::Blocks`].
+    pub(super) fn spans(self, rows: usize) -> Vec<(Range<usize>, Attend<'a>)> {
+        match self {
+            Attend::Blocks(blocks) => {
+                let mut end = 0;
+                let spans = blocks.iter().map(|(count, cache)| {
+                    let start = end;
+                    end += count;
+                    (start..end, Attend::Cache(cache))
+                });
+                spans.collect()
+            }
+            whole => vec![(0..rows, whole)],
+        }
+    }
+
+    /// The angles of every row's position.
+    pub(super) fn angles(self) -> &'a Angles {
+        match self {
+            Attend::Cache(cache) | Attend::Frozen(cache) => &cache.angles,
+            Attend::Rows(angles) => angles,
+            Attend::Blocks(_) => panic!("blocks have angles of their own"),
+        }
+    }
+}
+
+/// What a recorded pass reads.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Token ids, `1 x tokens`.
+    pub ids: &'a Tensor,
+    /// Embeddings that stand before the tokens, `prefix rows x hidden`.
+    pub prefix: Option<&'a Tensor>,
+    /// Position of each row, prefix and tokens: also its row in the cache.
+    pub positions: &'a Tensor,
+    pub attend: Attend<'a>,
+    pub adapter: Option<&'a Adapter>,
+    /// Keys a row will see on average, for estimates of the work.
+    pub expected_keys: usize,
+}
+
+impl Inputs<'_> {
+    pub fn rows(&self) -> usize {
+        self.ids.cols + self.prefix.map_or(0, |p| p.rows)
+    }
+}
