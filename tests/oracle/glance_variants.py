@@ -98,13 +98,18 @@ def rank_correlation(a, b) -> float:
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-@torch.no_grad()
-def compare(path: Path, document: Path) -> None:
+def tokens_of(path: Path, document: Path):
+    """The lead and the text, and how many tokens the lead has."""
     tokenizer = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
     text = re.sub(rb"\r\n?", b"\n", document.read_bytes())
     lead, body = (tokenizer.tokenize(part, add_bos=False, special=special)
                   for part, special in ((LEAD, True), (text, False)))
-    ids, first = torch.tensor(lead + body), len(lead)
+    return torch.tensor(lead + body), len(lead)
+
+
+@torch.no_grad()
+def compare(path: Path, document: Path) -> None:
+    ids, first = tokens_of(path, document)
     reader = Reader(path)
     reader.own = ids.unique()
     whole = reader.scores(reader.read(ids, keep=True)[:-1], ids[1:])
@@ -127,7 +132,7 @@ def compare(path: Path, document: Path) -> None:
         return reader.read(context)[-len(rows):]
 
     true = change([anew(rows) for rows in blocks], 0)
-    print(f"{document.name}: {len(body)} tokens, by chunk {np.round(by_chunk(true), 3)}")
+    print(f"{document.name}: {len(ids) - first} tokens, by chunk {np.round(by_chunk(true), 3)}")
     columns = ("all tokens", "its own tokens", "over the mean", "the logit")
     for first_layer, own_anew in VARIANTS:
         near = [reader.glance(first, rows, first_layer, own_anew) for rows in blocks]
