@@ -59,7 +59,7 @@ pub struct WritingArgs {
     #[arg(long, value_name = "N")]
     pub window: Option<usize>,
     /// Estimate utility at this part of the local pass's cost, and one block's more on short
-    /// documents; more than a third also looks at lower layers [default: 1, all of it]
+    /// documents; larger parts look at lower layers, too [default: 1, all of it]
     #[arg(long, value_name = "PART")]
     pub utility_sample: Option<f64>,
     /// Rank of the fast weights [default: 16]

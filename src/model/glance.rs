@@ -48,9 +48,7 @@ impl Traces {
         if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab) {
             return Err(ModelError::TokenOutOfRange { id, vocab });
         }
-        let mut own = ids.to_vec();
-        own.sort_unstable();
-        own.dedup();
+        let own = vocabulary_of(ids);
         let row_bytes = (c.hidden * size_of::<f32>()) as u64;
         let rows = ids.len().max(1) as u64;
         if rows * row_bytes > device.max_binding_bytes() {
@@ -107,6 +105,14 @@ impl Traces {
     }
 }
 
+/// The tokens that a text has, in order.
+fn vocabulary_of(ids: &[u32]) -> Vec<u32> {
+    let mut own = ids.to_vec();
+    own.sort_unstable();
+    own.dedup();
+    own
+}
+
 /// What stands before a block that is seen without distant context.
 #[derive(Clone, Copy)]
 pub struct Nearby {
@@ -117,16 +123,16 @@ pub struct Nearby {
 }
 
 impl Nearby {
-    /// Where glances begin at a text of so many `tokens` after the lead. Beginning later is cheaper. Of
-    /// SmolLM2's 30 layers, the upper 13 see tokens' changes about as well as the upper 20
-    /// and better than the upper 11, but there is a text that changes in lower layers, too
-    /// (docs/results.md). So glances begin low where `part` of the cost of reading all anew pays for it.
-    pub fn first_layer(self, model: &Transformer, tokens: usize, part: f64) -> usize {
+    /// Where glances at the `blocks` blocks of a text begin. Beginning later is cheaper. Of SmolLM2's 30
+    /// layers, the upper 13 see tokens' changes about as well as the upper 20 and better than
+    /// the upper 11, but there is a text that changes in lower layers, too (docs/results.md). So
+    /// glances begin low where `part` of the cost of reading all anew pays for that, and for
+    /// the one block that is read anew in any case.
+    pub fn first_layer(self, model: &Transformer, ids: &[u32], blocks: usize, part: f64) -> usize {
         let layers = model.config.layers;
         let (low, high) = (layers / 3, layers * 4 / 7);
-        let blocks = (tokens / self.window.max(1)).max(1) as f64;
-        // One block is read anew in any case.
-        match self.cost(model, low, 0) + 1.0 / blocks <= part {
+        let (blocks, own) = (blocks as f64, vocabulary_of(ids).len());
+        match self.cost(model, low, own) * blocks + 1.0 <= part * blocks {
             true => low,
             false => high,
         }
@@ -149,9 +155,11 @@ impl Nearby {
         self.lead + 2 * self.window
     }
 
-    /// Blocks that go through a layer together.
-    fn together(self) -> usize {
-        (ROWS / self.window.max(1)).max(1)
+    /// How many of `blocks` blocks go through a layer together.
+    fn together(self, blocks: usize) -> usize {
+        let rows = ROWS / self.window.max(1);
+        rows.min(NEAR_ROWS / self.capacity().max(1))
+            .clamp(1, blocks.max(1))
     }
 
     /// Where a block, counted from after the lead, stands in the whole reading; `None` where less
@@ -189,6 +197,9 @@ fn check_fit(device: &Device, what: &str, needed: u64) -> Result<(), ModelError>
 /// by them. Windows that are longer go alone.
 const ROWS: usize = 512;
 
+/// Rows of the keys and values near them: short windows after a long lead need many.
+const NEAR_ROWS: usize = 4 * ROWS;
+
 /// Glances at the blocks of a text that was read whole.
 pub struct Glances<'a> {
     device: &'a Device,
@@ -199,24 +210,38 @@ pub struct Glances<'a> {
     /// For each block of one pass, room for the lead and two windows.
     near: Cache,
     nearby: Nearby,
+    together: usize,
     arena: Arena,
     options: RunOptions<'a>,
 }
 
 impl<'a> Glances<'a> {
-    /// `None` where keys lie in more parts than those of `whole`, or fewer.
+    /// Room to glance at `blocks` blocks; `None` where keys lie in more parts than those of `whole`, or
+    /// fewer.
     pub fn new(
         (device, model): (&'a Device, &'a Transformer),
         (traces, whole): (&'a Traces, &'a Cache),
-        nearby: Nearby,
+        (nearby, blocks): (Nearby, usize),
         options: RunOptions<'a>,
     ) -> Result<Option<Self>, ModelError> {
-        let together = nearby.together();
+        let (config, lowest) = (&model.config, traces.layer);
+        let needed = |together: usize| {
+            let capacity = together * nearby.capacity();
+            let cached = Cache::bytes(config, capacity) / config.layers.max(1) as u64;
+            planned_activations(model, capacity, together * nearby.window)
+                + cached * (config.layers - lowest) as u64
+        };
+        let mut together = nearby.together(blocks);
+        while together > 1
+            && device
+                .available_bytes()
+                .is_some_and(|b| b < needed(together))
+        {
+            together /= 2;
+        }
+        check_fit(device, "the keys near blocks", needed(together))?;
         let capacity = together * nearby.capacity();
-        let needed = planned_activations(model, capacity, together * nearby.window)
-            + Cache::bytes(&model.config, capacity);
-        check_fit(device, "the keys near blocks", needed)?;
-        let near = Cache::from_layer(device, &model.config, capacity, traces.layer)?;
+        let near = whole.upper_like(device, config, capacity, lowest)?;
         let alike = near.parts() == whole.parts();
         Ok(alike.then(|| Glances {
             device,
@@ -225,6 +250,7 @@ impl<'a> Glances<'a> {
             whole,
             near,
             nearby,
+            together,
             arena: Arena::new(),
             options,
         }))
@@ -232,7 +258,12 @@ impl<'a> Glances<'a> {
 
     /// How many blocks one call of [`Glances::at`] takes.
     pub fn together(&self) -> usize {
-        self.nearby.together()
+        self.together
+    }
+
+    /// Bytes held beside the traces.
+    pub fn bytes(&self) -> u64 {
+        self.near.held_bytes() + self.arena.bytes()
     }
 
     /// `log Q_whole - log Q_near` of each token of some blocks, where Q are the probabilities among the
@@ -240,7 +271,7 @@ impl<'a> Glances<'a> {
     /// than a window before it.
     pub fn at(&mut self, blocks: &[Range<usize>]) -> Result<Vec<f64>, ModelError> {
         assert!(
-            blocks.len() <= self.together(),
+            blocks.len() <= self.together,
             "too many blocks for a glance"
         );
         let places = blocks.iter().map(|block| self.nearby.place(block));

@@ -20,6 +20,7 @@ fn check(device: &Device, name: &str) {
     let changes = &golden["changes"][stem];
     let model = load(device, name);
     let layers = model.config.layers;
+    let ids = Golden::load(name).ids;
     // With most of a local pass's cost to spend, and with little.
     for (part, key, layer) in [
         (0.99, "third", layers / 3),
@@ -28,7 +29,8 @@ fn check(device: &Device, name: &str) {
         let expected = changes[key].as_array().expect("changes");
         let expected: Vec<f64> = expected.iter().filter_map(Value::as_f64).collect();
         // Of a text long enough that the one block that is read anew costs little.
-        assert_eq!(nearby.first_layer(&model, 1000 * window, part), layer);
+        assert_eq!(nearby.first_layer(&model, &ids, 1000, part), layer);
+        assert_eq!(nearby.first_layer(&model, &ids, 1, part), layers * 4 / 7);
         check_from(device, (name, &model), nearby, layer, &expected);
     }
 }
@@ -52,11 +54,12 @@ fn check_from(
     let traced = scores.iter().map(|score| score.logprob);
     assert_logprobs(&format!("{name}, traced"), traced, &logprobs);
     let (of_model, read) = ((device, model), (&traces, session.cache()));
-    let glances = Glances::new(of_model, read, nearby, options.run());
-    let mut glances = glances.expect("memory").expect("keys in as many parts");
     let body = ids.len() - lead;
     let starts = (window..body).step_by(window);
     let blocks: Vec<_> = starts.map(|at| at..body.min(at + window)).collect();
+    let glances = Glances::new(of_model, read, (nearby, blocks.len()), options.run());
+    let mut glances = glances.expect("memory").expect("keys in as many parts");
+    assert_eq!(glances.together(), blocks.len(), "{name}");
     let found = glances.at(&blocks).expect("glances");
     let largest = expected.iter().fold(0.0f64, |most, c| most.max(c.abs()));
     assert!(largest > 1.0, "{name}: what is near says it all");

@@ -254,7 +254,7 @@ fn beside_weights(
     });
     let row = ((12 * shape.hidden + 3 * shape.ffn) * size_of::<f32>()) as u64;
     // What a sampled utility keeps of each token: a row of two layers and at most one of the head. And
-    // keys and values of blocks and what is near them.
+    // keys and values of blocks and what is near them, for windows of usual length.
     let glances = needs_utility(settings.allocate) && settings.utility_sample < 1.0;
     let traced = (3 * tokens * shape.hidden * size_of::<f32>()) as u64;
     let near = shape.cache_bytes_per_token * READ_AT_ONCE as u64;

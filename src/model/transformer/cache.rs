@@ -100,15 +100,28 @@ pub struct Cache {
 impl Cache {
     /// Zeroed keys and values for `capacity` positions.
     pub fn new(device: &Device, config: &ModelConfig, capacity: usize) -> Result<Self, ModelError> {
-        Cache::from_layer(device, config, capacity, 0)
+        let angles = Angles::new(device, config, capacity)?;
+        Cache::from_layer(device, config, capacity, 0, angles)
     }
 
-    /// The same for the layers from `lowest` on; those below have none.
-    pub(crate) fn from_layer(
+    /// Keys and values for the layers from `lowest` on, for `capacity` positions of this cache; its
+    /// angles are to be [turned](Cache::turned_to).
+    pub(crate) fn upper_like(
+        &self,
         device: &Device,
         config: &ModelConfig,
         capacity: usize,
         lowest: usize,
+    ) -> Result<Self, ModelError> {
+        Cache::from_layer(device, config, capacity, lowest, self.angles.clone())
+    }
+
+    fn from_layer(
+        device: &Device,
+        config: &ModelConfig,
+        capacity: usize,
+        lowest: usize,
+        angles: Angles,
     ) -> Result<Self, ModelError> {
         let head_bytes = (capacity * config.head_dim * size_of::<f32>()).max(1) as u64;
         let fitting = (device.max_binding_bytes() / head_bytes).min(config.kv_heads as u64);
@@ -129,7 +142,7 @@ impl Cache {
         Ok(Cache {
             capacity,
             layers: (0..config.layers).map(layer).collect::<Result<_, _>>()?,
-            angles: Angles::new(device, config, capacity)?,
+            angles,
         })
     }
 
@@ -206,6 +219,13 @@ impl Cache {
     /// In how many parts each layer's keys and values lie.
     pub fn parts(&self) -> usize {
         self.layers.last().map_or(0, Vec::len)
+    }
+
+    /// Bytes of its keys and values.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let parts = self.layers.iter().flatten();
+        let numbers = parts.map(|p| p.keys.rows * p.keys.cols + p.values.rows * p.values.cols);
+        (numbers.sum::<usize>() * size_of::<f32>()) as u64
     }
 
     /// Bytes a cache of `capacity` positions takes.

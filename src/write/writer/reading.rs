@@ -64,8 +64,9 @@ impl<'a> Writer<'a, '_> {
         let s = self.job.settings;
         let glances = needs_utility(s.allocate) && s.utility_sample < 1.0;
         let glances = glances.then(|| {
-            let tokens = segment.len();
-            nearby(segment, s).first_layer(self.job.transformer, tokens, s.utility_sample)
+            let blocks = utility::blocks(&[], segment.len(), s.window, 1.0, s.seed).len();
+            let (model, ids) = (self.job.transformer, &segment.ids);
+            nearby(segment, s).first_layer(model, ids, blocks, s.utility_sample)
         });
         let known = self
             .known
@@ -228,29 +229,35 @@ impl<'a> Writer<'a, '_> {
     ) -> Result<(usize, Vec<Range<usize>>), WriteError> {
         let (job, s) = (self.job, self.job.settings);
         let blocks = |part| utility::blocks(chunks, segment.len(), s.window, part, s.seed);
-        let Some(traces) = &whole.traces else {
+        let all = blocks(1.0);
+        // An earlier run of other settings may have left traces.
+        let traces = whole.traces.as_ref().filter(|_| s.utility_sample < 1.0);
+        let Some(traces) = traces.filter(|_| !all.is_empty()) else {
             return Ok((0, blocks(s.utility_sample)));
         };
         let nearby = nearby(segment, s);
         let glance = traces.cost(job.transformer, nearby);
-        let spending = Spending::of(s.utility_sample, blocks(1.0).len(), glance);
+        let spending = Spending::of(s.utility_sample, all.len(), glance);
         // Little is left to save in a short text.
         if spending.cost >= 1.0 {
-            return Ok((0, blocks(1.0)));
+            return Ok((0, all));
         }
+        let glanced = blocks(spending.glanced);
         let (model, read) = ((job.device, job.transformer), (traces, &whole.cache));
-        let Some(look) = Glances::new(model, read, nearby, options.run())? else {
+        let look = Glances::new(model, read, (nearby, glanced.len()), options.run())?;
+        let Some(mut look) = look else {
             return Ok((0, blocks(s.utility_sample)));
         };
-        let glanced = blocks(spending.glanced);
-        let anew = self.glance(look, &glanced, spending.read, local)?;
+        let anew = self.glance(&mut look, &glanced, spending.read, local)?;
+        let held = Cache::bytes(&job.model.config, segment.ids.len()) + traces.bytes();
+        self.note_peak(held + look.bytes());
         Ok((glanced.len(), anew))
     }
 
     /// Glances at blocks, and the `count` of them that are worth reading anew.
     fn glance(
         &mut self,
-        mut look: Glances<'_>,
+        look: &mut Glances<'_>,
         blocks: &[Range<usize>],
         count: usize,
         local: &mut Local,
