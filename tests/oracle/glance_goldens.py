@@ -3,9 +3,9 @@
     python tests/oracle/glance_goldens.py        # tests/golden/glance.json from the tiny models
 
 The whole text is read once, and keys and values of every layer are kept. Then it is read again with
-another attention from a layer on (a third or 4/7 of the layers): each token, at the place that predicts a token of a block, sees
-the lead, the window before the block as they were kept, and the block's own rows up to itself as they
-are now. A token's change is `log Q_whole - log Q_near`, Q being the probabilities among the tokens
+another attention from a layer on (after a third or 4/7 of the layers): each token, at the place that
+predicts a token of a block, sees the lead, the window before the block as they were kept, and the block's
+own rows up to itself as they are now. A token's change is `log Q_whole - log Q_near`, Q being the probabilities among the tokens
 that the text has.
 """
 

@@ -107,6 +107,12 @@ def tokens_of(path: Path, document: Path):
     return torch.tensor(lead + body), len(lead)
 
 
+def by_chunk(change, size=CHUNK):
+    """Tokens that see all that came before them change nothing, as in `inscribe utility`."""
+    change = np.concatenate([np.zeros(2 * WINDOW), change])
+    return [change[at:at + size].mean() for at in range(0, len(change), size)]
+
+
 @torch.no_grad()
 def compare(path: Path, document: Path) -> None:
     ids, first = tokens_of(path, document)
@@ -122,10 +128,6 @@ def compare(path: Path, document: Path) -> None:
                             for rows, x in zip(blocks, near)])
         there = whole[blocks[0].start:blocks[-1].stop, column]
         return (there - scored).abs().numpy()
-
-    def by_chunk(change):
-        change = np.concatenate([np.zeros(2 * WINDOW), change])
-        return [change[at:at + CHUNK].mean() for at in range(0, len(change), CHUNK)]
 
     def anew(rows):
         context = torch.cat([ids[:first], ids[rows.start - WINDOW + 1:rows.stop]])
@@ -143,8 +145,8 @@ def compare(path: Path, document: Path) -> None:
                   f"{rank_correlation(by_chunk(found), by_chunk(true)):.3f} over chunks", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def for_each_document(compare, what: str) -> None:
+    parser = argparse.ArgumentParser(description=what.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("documents", type=Path, nargs="+")
     args = parser.parse_args()
@@ -154,4 +156,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    for_each_document(compare, __doc__)

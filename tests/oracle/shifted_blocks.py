@@ -9,35 +9,28 @@ first and the rank correlation over chunks of 1,024, 512 and 256: what an estima
 those very blocks can hope for. Llama-like models only. Some minutes a document.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import torch
-from glance_variants import WINDOW, Reader, rank_correlation, tokens_of
+from glance_variants import (
+    WINDOW, Reader, by_chunk, for_each_document, rank_correlation, tokens_of)
 
 CHUNKS = (1024, 512, 256)
 SHIFTS = (0, 64, 128, 192)
-
-
-def by_chunk(change, size):
-    """Tokens that see all that came before them change nothing, as in `inscribe utility`."""
-    change = np.concatenate([np.zeros(2 * WINDOW), change])
-    return [change[at:at + size].mean() for at in range(0, len(change), size)]
 
 
 @torch.no_grad()
 def compare(path: Path, document: Path) -> None:
     ids, lead = tokens_of(path, document)
     reader = Reader(path)
+    reader.own = ids.unique()
 
     def scores(rows, targets):
         """Log P of targets."""
-        logits = reader.model.norm(rows) @ reader.model.embed_tokens.weight.T
-        return torch.log_softmax(logits, -1).gather(1, targets[:, None])[:, 0]
+        return reader.scores(rows, targets)[:, 0]
 
-    whole = torch.cat([scores(rows, targets)
-                       for rows, targets in zip(reader.read(ids)[:-1].split(WINDOW), ids[1:].split(WINDOW))])
+    whole = scores(reader.read(ids)[:-1], ids[1:])
 
     def changes(shift):
         """Of every token from two windows on."""
@@ -58,15 +51,5 @@ def compare(path: Path, document: Path) -> None:
               + ", ".join(f"{size}: {rank:.3f}" for size, rank in zip(CHUNKS, ranks)), flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path)
-    parser.add_argument("documents", type=Path, nargs="+")
-    args = parser.parse_args()
-    torch.set_num_threads(2)
-    for document in args.documents:
-        compare(args.model, document)
-
-
 if __name__ == "__main__":
-    main()
+    for_each_document(compare, __doc__)
