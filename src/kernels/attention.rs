@@ -9,6 +9,7 @@ use crate::engine::{Access, Binding, DType, Kernel, Recording, Tensor};
 use crate::kernel_params;
 use crate::kernels::attention_gpu;
 use crate::kernels::cpu::{self, Simd};
+use crate::kernels::matmul::Factors;
 
 kernel_params! {
     pub struct AttentionParams {
@@ -20,36 +21,43 @@ kernel_params! {
     }
 }
 
-pub static ATTENTION: Kernel = Kernel {
-    name: "attention",
-    bindings: &[
-        Binding {
-            name: "q",
-            access: Access::Read,
-        },
-        Binding {
-            name: "keys",
-            access: Access::Read,
-        },
-        Binding {
-            name: "values",
-            access: Access::Read,
-        },
-        Binding {
-            name: "positions",
-            access: Access::Read,
-        },
-        Binding {
-            name: "out",
-            access: Access::ReadWrite,
-        },
-    ],
-    params: AttentionParams::FIELDS,
-    cpu: twin,
-    cpu_joins: false,
-    gpu: attention_gpu::choose,
-    variants: attention_gpu::variants,
-};
+pub static ATTENTION: Kernel = kernel("attention", |team, call| twin(team, call, false));
+
+/// As [`ATTENTION`], where shares and values may be rounded to 8 bits of mantissa.
+pub static ROUGH_ATTENTION: Kernel = kernel("rough attention", |team, call| twin(team, call, true));
+
+const fn kernel(name: &'static str, cpu: fn(&Team, CpuCall<'_>)) -> Kernel {
+    Kernel {
+        name,
+        bindings: &[
+            Binding {
+                name: "q",
+                access: Access::Read,
+            },
+            Binding {
+                name: "keys",
+                access: Access::Read,
+            },
+            Binding {
+                name: "values",
+                access: Access::Read,
+            },
+            Binding {
+                name: "positions",
+                access: Access::Read,
+            },
+            Binding {
+                name: "out",
+                access: Access::ReadWrite,
+            },
+        ],
+        params: AttentionParams::FIELDS,
+        cpu,
+        cpu_joins: false,
+        gpu: attention_gpu::choose,
+        variants: attention_gpu::variants,
+    }
+}
 
 /// The heads of one layer.
 #[derive(Clone, Copy, Debug)]
@@ -75,9 +83,11 @@ impl From<AttentionShape> for AttentionParams {
 }
 
 /// Appends attention of `q` over the cache. `expected_keys` is how many keys a query will see on
-/// average, as far as is known: it only steers profiles and slices.
+/// average, as far as is known: it only steers profiles and slices. Of rough factors, shares and values
+/// are rounded; queries and keys are not, since they may be large and nearly cancel.
 pub fn attention(
     recording: &mut Recording,
+    factors: Factors,
     q: &Tensor,
     keys: &Tensor,
     values: &Tensor,
@@ -109,8 +119,12 @@ pub fn attention(
         "attention: heads do not group"
     );
     let seen = shape.window.map_or(expected_keys, |w| w.min(expected_keys));
+    let kernel = match factors {
+        Factors::Exact => &ATTENTION,
+        Factors::Rough => &ROUGH_ATTENTION,
+    };
     recording.dispatch(
-        &ATTENTION,
+        kernel,
         vec![
             Some(q.clone()),
             Some(keys.clone()),
@@ -124,7 +138,7 @@ pub fn attention(
     );
 }
 
-fn twin(team: &Team, mut call: CpuCall<'_>) {
+fn twin(team: &Team, mut call: CpuCall<'_>, rough: bool) {
     let p: AttentionParams = call.params();
     let job = cpu::attention::Attention {
         q: call.mat(0),
@@ -136,6 +150,7 @@ fn twin(team: &Team, mut call: CpuCall<'_>) {
         head_dim: p.head_dim as usize,
         window: p.window,
         scale: p.scale,
+        rough,
     };
     job.run(team, Simd::best(), &mut call.mat_mut(4));
 }

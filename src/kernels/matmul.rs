@@ -2,7 +2,7 @@
 //! few.
 
 use crate::engine::cpu::{CpuCall, Team};
-use crate::engine::{Access, Binding, Kernel, Recording, Tensor, Weight};
+use crate::engine::{Access, Binding, Device, Kernel, Recording, Tensor, Weight};
 use crate::kernel_params;
 use crate::kernels::cpu::{self, Simd};
 use crate::kernels::matmul_gpu;
@@ -11,38 +11,62 @@ kernel_params! {
     pub struct MatmulParams { accumulate: u32, }
 }
 
-pub static MATMUL: Kernel = Kernel {
-    name: "matmul",
-    bindings: &[
-        Binding {
-            name: "x",
-            access: Access::Read,
-        },
-        Binding {
-            name: "weight",
-            access: Access::Read,
-        },
-        Binding {
-            name: "bias",
-            access: Access::Read,
-        },
-        Binding {
-            name: "out",
-            access: Access::ReadWrite,
-        },
-    ],
-    params: MatmulParams::FIELDS,
-    cpu: twin,
-    cpu_joins: true,
-    gpu: matmul_gpu::choose,
-    variants: matmul_gpu::variants,
-};
+pub static MATMUL: Kernel = kernel("matmul", |team, call| twin(team, call, false));
+
+/// As [`MATMUL`], of factors that may be rounded to 8 bits of mantissa.
+pub static ROUGH_MATMUL: Kernel = kernel("rough matmul", |team, call| twin(team, call, true));
+
+const fn kernel(name: &'static str, cpu: fn(&Team, CpuCall<'_>)) -> Kernel {
+    Kernel {
+        name,
+        bindings: &[
+            Binding {
+                name: "x",
+                access: Access::Read,
+            },
+            Binding {
+                name: "weight",
+                access: Access::Read,
+            },
+            Binding {
+                name: "bias",
+                access: Access::Read,
+            },
+            Binding {
+                name: "out",
+                access: Access::ReadWrite,
+            },
+        ],
+        params: MatmulParams::FIELDS,
+        cpu,
+        cpu_joins: true,
+        gpu: matmul_gpu::choose,
+        variants: matmul_gpu::variants,
+    }
+}
 
 /// What happens to what `out` held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Into {
     Replace,
     Add,
+}
+
+/// How a product takes its factors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factors {
+    Exact,
+    /// Rounded to 8 bits of mantissa where the executor is faster so.
+    Rough,
+}
+
+/// What passes through a model of rough factors cost of those of exact ones, the same rows, where they are
+/// many (docs/performance.md, "Rough factors").
+pub fn rough_cost(device: &Device) -> f64 {
+    match device {
+        Device::Cpu(_) if Simd::best() == Simd::Amx => 0.48,
+        _ => 1.0,
+    }
 }
 
 /// Appends `out = x * weight^T + bias`, or `out += …`, once a shard.
@@ -54,12 +78,14 @@ pub fn matmul(
     out: &Tensor,
     into: Into,
 ) {
-    matmul_rows(recording, x, weight, 0..weight.rows, bias, out, into);
+    let rows = 0..weight.rows;
+    matmul_rows(recording, Factors::Exact, x, weight, rows, bias, out, into);
 }
 
 /// As [`matmul`] with only the weight's `rows`, which give the columns of `out`.
 pub fn matmul_rows(
     recording: &mut Recording,
+    factors: Factors,
     x: &Tensor,
     weight: &Weight,
     rows: std::ops::Range<usize>,
@@ -74,11 +100,15 @@ pub fn matmul_rows(
     );
     assert_eq!(x.cols, weight.cols, "matmul: inner lengths differ");
     assert!(bias.is_none_or(|b| b.cols == weight.rows), "matmul: bias");
+    let kernel = match factors {
+        Factors::Exact => &MATMUL,
+        Factors::Rough => &ROUGH_MATMUL,
+    };
     for piece in weight.pieces(rows.clone()) {
         let (first, n) = (piece.first_row - rows.start, piece.tensor.rows);
         let bytes = weight.dtype.row_bytes(weight.cols).unwrap_or(0) * n;
         recording.dispatch(
-            &MATMUL,
+            kernel,
             vec![
                 Some(x.clone()),
                 Some(piece.tensor),
@@ -94,7 +124,7 @@ pub fn matmul_rows(
     }
 }
 
-fn twin(team: &Team, mut call: CpuCall<'_>) {
+fn twin(team: &Team, mut call: CpuCall<'_>, rough: bool) {
     let others = call.take_others();
     let (mut jobs, mut outs) = (Vec::new(), Vec::new());
     for mut call in std::iter::once(call).chain(others) {
@@ -104,6 +134,7 @@ fn twin(team: &Team, mut call: CpuCall<'_>) {
             weight: call.rows(1),
             bias: call.take(2).map(|view| view.mat::<f32>().row(0)),
             accumulate: accumulate != 0,
+            rough,
         });
         outs.push(call.mat_mut(3));
     }
@@ -121,10 +152,23 @@ mod tests {
     /// bits of products run one by one.
     #[test]
     fn products_that_run_as_one_are_those_of_each() {
+        for (rows, factors) in [
+            (1, Factors::Exact),
+            (40, Factors::Exact),
+            (40, Factors::Rough),
+        ] {
+            check_together(rows, factors);
+        }
+    }
+
+    fn check_together(rows: usize, factors: Factors) {
         let device = Device::Cpu(CpuDevice::new(2));
         let (hidden, kinds) = (256, [DType::Q4_1, DType::Q6_K, DType::F32]);
-        let values: Vec<f32> = (0..hidden).map(|i| (i as f32 * 0.37).sin()).collect();
-        let x = device.tensor_of(DType::F32, &values, "x").unwrap();
+        let values: Vec<f32> = (0..rows * hidden)
+            .map(|i| (i as f32 * 0.37).sin())
+            .collect();
+        let x = device.tensor(DType::F32, rows, hidden, "x").unwrap();
+        device.write(&x, &values).unwrap();
         let weights = kinds.map(|dtype| {
             let bytes = random_weight(dtype, hidden, hidden, dtype as u64);
             device
@@ -132,15 +176,17 @@ mod tests {
                 .unwrap()
         });
         let run = |together: bool| {
-            let out = || device.tensor(DType::F32, 1, hidden, "out").unwrap();
+            let out = || device.tensor(DType::F32, rows, hidden, "out").unwrap();
             let outs: [Tensor; 5] = std::array::from_fn(|_| out());
             let mut recording = Recording::new();
             for i in 0..5 {
                 let from = if i < 3 { &x } else { &outs[i - 3] };
-                matmul(
+                matmul_rows(
                     &mut recording,
+                    factors,
                     from,
                     &weights[i % 3],
+                    0..hidden,
                     None,
                     &outs[i],
                     Into::Add,

@@ -6,7 +6,8 @@
 //! Both ends are scored among the tokens that the text is made of. Reading the block anew with nothing
 //! distant goes through all layers, through the context's rows as well as its own, and scores against
 //! the whole vocabulary: a glance is several times cheaper, and tells a change that is smaller but
-//! falls on the same tokens.
+//! falls on the same tokens. What it tells is an estimate in any case, so it multiplies roughly where that
+//! is faster.
 
 use std::ops::Range;
 
@@ -15,6 +16,7 @@ use crate::engine::{
 };
 use crate::kernels::cross_entropy::{STATE_COLS, finish};
 use crate::kernels::embed::embed;
+use crate::kernels::matmul::{Factors, rough_cost};
 use crate::kernels::rope::scatter_rows;
 use crate::model::error::ModelError;
 use crate::model::session::planned_activations;
@@ -100,8 +102,8 @@ impl Traces {
     }
 
     /// What a glance at a block costs of reading it anew.
-    pub fn cost(&self, model: &Transformer, nearby: Nearby) -> f64 {
-        nearby.cost(model, self.layer, self.head.rows)
+    pub fn cost(&self, of_model: (&Device, &Transformer), nearby: Nearby) -> f64 {
+        nearby.cost(of_model, self.layer, self.head.rows)
     }
 }
 
@@ -128,26 +130,33 @@ impl Nearby {
     /// the upper 11, but there is a text that changes in lower layers, too (docs/results.md). So
     /// glances begin low where `part` of the cost of reading all anew pays for that, and for
     /// the one block that is read anew in any case.
-    pub fn first_layer(self, model: &Transformer, ids: &[u32], blocks: usize, part: f64) -> usize {
-        let layers = model.config.layers;
+    pub fn first_layer(
+        self,
+        of_model: (&Device, &Transformer),
+        ids: &[u32],
+        blocks: usize,
+        part: f64,
+    ) -> usize {
+        let layers = of_model.1.config.layers;
         let (low, high) = (layers / 3, layers * 4 / 7);
         let (blocks, own) = (blocks as f64, vocabulary_of(ids).len());
-        match self.cost(model, low, own) * blocks + 1.0 <= part * blocks {
+        match self.cost(of_model, low, own) * blocks + 1.0 <= part * blocks {
             true => low,
             false => high,
         }
     }
 
     /// What a glance from `layer` on costs of reading a block anew: the ratio of their multiplications
-    /// by weights. A text has `own` of the vocabulary's tokens.
-    fn cost(self, model: &Transformer, layer: usize, own: usize) -> f64 {
+    /// by weights, and of the times that these take. A text has `own` of the vocabulary's tokens.
+    fn cost(self, (device, model): (&Device, &Transformer), layer: usize, own: usize) -> f64 {
         let per_layer = model.layer_products() as f64;
         let (layers, head) = (model.config.layers, model.head());
         let (window, anew) = (self.window as f64, (self.lead + 2 * self.window) as f64);
         let upper = (layers - layer) as f64 * per_layer;
         let own = (own * head.cols) as f64;
         let whole = (head.rows * head.cols) as f64;
-        window * (upper + 2.0 * own) / (anew * layers as f64 * per_layer + window * whole)
+        let glance = rough_cost(device) * window * (upper + 2.0 * own);
+        glance / (anew * layers as f64 * per_layer + window * whole)
     }
 
     /// Rows of a cache for one block.
@@ -195,7 +204,7 @@ fn check_fit(device: &Device, what: &str, needed: u64) -> Result<(), ModelError>
 
 /// Rows that go through a layer together: enough that unpacking its weights is little beside multiplying
 /// by them. Windows that are longer go alone.
-const ROWS: usize = 512;
+const ROWS: usize = 1024;
 
 /// Rows of the keys and values near them: short windows after a long lead need many.
 const NEAR_ROWS: usize = 4 * ROWS;
@@ -207,10 +216,11 @@ pub struct Glances<'a> {
     traces: &'a Traces,
     /// The keys and values of the whole reading.
     whole: &'a Cache,
-    /// For each block of one pass, room for the lead and two windows.
+    /// For each block of one pass, room for the lead and two windows of the layer that it goes through.
     near: Cache,
     nearby: Nearby,
     together: usize,
+    factors: Factors,
     arena: Arena,
     options: RunOptions<'a>,
 }
@@ -224,12 +234,11 @@ impl<'a> Glances<'a> {
         (nearby, blocks): (Nearby, usize),
         options: RunOptions<'a>,
     ) -> Result<Option<Self>, ModelError> {
-        let (config, lowest) = (&model.config, traces.layer);
+        let config = &model.config;
         let needed = |together: usize| {
             let capacity = together * nearby.capacity();
             let cached = Cache::bytes(config, capacity) / config.layers.max(1) as u64;
-            planned_activations(model, capacity, together * nearby.window)
-                + cached * (config.layers - lowest) as u64
+            planned_activations(model, capacity, together * nearby.window) + cached
         };
         let mut together = nearby.together(blocks);
         while together > 1
@@ -241,7 +250,7 @@ impl<'a> Glances<'a> {
         }
         check_fit(device, "the keys near blocks", needed(together))?;
         let capacity = together * nearby.capacity();
-        let near = whole.upper_like(device, config, capacity, lowest)?;
+        let near = whole.one_layer_like(device, config, capacity)?;
         let alike = near.parts() == whole.parts();
         Ok(alike.then(|| Glances {
             device,
@@ -251,9 +260,16 @@ impl<'a> Glances<'a> {
             near,
             nearby,
             together,
+            factors: Factors::Rough,
             arena: Arena::new(),
             options,
         }))
+    }
+
+    /// Multiplies as exactly as readings do.
+    pub fn exactly(self) -> Self {
+        let factors = Factors::Exact;
+        Glances { factors, ..self }
     }
 
     /// How many blocks one call of [`Glances::at`] takes.
@@ -263,7 +279,8 @@ impl<'a> Glances<'a> {
 
     /// Bytes held beside the traces.
     pub fn bytes(&self) -> u64 {
-        self.near.held_bytes() + self.arena.bytes()
+        let layers = self.model.config.layers.max(1) as u64;
+        Cache::bytes(&self.model.config, self.near.capacity) / layers + self.arena.bytes()
     }
 
     /// `log Q_whole - log Q_near` of each token of some blocks, where Q are the probabilities among the
@@ -310,7 +327,7 @@ impl<'a> Glances<'a> {
 
         let upper = self.traces.layer..self.model.config.layers;
         let mut rec = Recording::new();
-        let blocks = self.near_blocks(&mut rec, &places);
+        let blocks = self.near_blocks(&places);
         let x = self.gathered(&mut rec, &self.traces.middle, &places);
         let inputs = Inputs {
             ids: &ids,
@@ -318,13 +335,17 @@ impl<'a> Glances<'a> {
             positions: &positions,
             attend: Attend::Blocks(&blocks),
             adapter: None,
+            factors: self.factors,
             expected_keys: starts + self.nearby.window / 2,
         };
-        self.model.layers(&mut rec, &inputs, upper, &x);
+        for layer in upper {
+            self.copy_near(&mut rec, layer, &places, &blocks);
+            self.model.layers(&mut rec, &inputs, layer..layer + 1, &x);
+        }
         let last = self.gathered(&mut rec, &self.traces.last, &places);
         for (i, end) in [last, x].iter().enumerate() {
             let state = states.row_range(i * count..(i + 1) * count);
-            let head = &self.traces.head;
+            let head = (&self.traces.head, self.factors);
             self.model.score_by(&mut rec, end, head, &targets, &state);
         }
         let program = device.prepare(rec, &mut self.arena)?;
@@ -332,21 +353,31 @@ impl<'a> Glances<'a> {
         Ok(device.read(&states)?)
     }
 
-    /// Appends a copy of what is near each block, and gives the caches it lies in with the rows that
-    /// attend to them.
-    fn near_blocks(&self, rec: &mut Recording, places: &[Place]) -> Vec<(usize, Cache)> {
+    /// For each block how many rows attend to which cache.
+    fn near_blocks(&self, places: &[Place]) -> Vec<(usize, Cache)> {
         let (lead, each) = (self.nearby.lead, self.nearby.capacity());
-        let upper = self.traces.layer..self.model.config.layers;
-        let mut blocks = Vec::with_capacity(places.len());
-        for (at, place) in places.iter().enumerate() {
+        let near = |(at, place): (usize, &Place)| {
             let own = self.near.rows(at * each..(at + 1) * each);
             let near = own.turned_to(self.whole, place.first - lead);
-            near.copy_rows(rec, self.whole, upper.clone(), 0..lead, 0);
+            (place.rows.len(), near)
+        };
+        places.iter().enumerate().map(near).collect()
+    }
+
+    /// Appends a copy of the keys and values of one layer that are near each block.
+    fn copy_near(
+        &self,
+        rec: &mut Recording,
+        layer: usize,
+        places: &[Place],
+        blocks: &[(usize, Cache)],
+    ) {
+        let lead = self.nearby.lead;
+        for (place, (_, near)) in places.iter().zip(blocks) {
+            near.copy_rows(rec, self.whole, layer, 0..lead, 0);
             let before = place.first..place.rows.start;
-            near.copy_rows(rec, self.whole, upper.clone(), before, lead);
-            blocks.push((place.rows.len(), near));
+            near.copy_rows(rec, self.whole, layer, before, lead);
         }
-        blocks
     }
 
     /// Appends a copy of the blocks' rows, one after the other.

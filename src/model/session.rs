@@ -7,6 +7,7 @@ use crate::engine::{
     Tensor, mib,
 };
 use crate::kernels::cross_entropy::{STATE_COLS, finish};
+use crate::kernels::matmul::Factors;
 use crate::model::adapter::Adapter;
 use crate::model::error::ModelError;
 use crate::model::glance::Traces;
@@ -173,6 +174,7 @@ impl<'m> Session<'m> {
             positions,
             attend: Attend::Cache(&self.cache),
             adapter: self.adapter.as_ref(),
+            factors: Factors::Exact,
             expected_keys: if rows == 1 { half } else { rows.max(half) },
         }
     }
@@ -419,6 +421,7 @@ pub(crate) fn planned_activations(model: &Transformer, capacity: usize, rows: us
         positions: &positions,
         attend: Attend::Cache(&cache),
         adapter: None,
+        factors: Factors::Exact,
         expected_keys: capacity,
     };
     let x = model.forward(&mut rec, &inputs);

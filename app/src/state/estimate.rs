@@ -254,11 +254,10 @@ fn beside_weights(
     });
     let row = ((12 * shape.hidden + 3 * shape.ffn) * size_of::<f32>()) as u64;
     // What a sampled utility keeps of each token: a row of two layers and at most one of the head. And
-    // keys and values of blocks and what is near them, for windows of usual length.
+    // glances take twice as many rows through a layer as a reading does.
     let glances = needs_utility(settings.allocate) && settings.utility_sample < 1.0;
     let traced = (3 * tokens * shape.hidden * size_of::<f32>()) as u64;
-    let near = shape.cache_bytes_per_token * READ_AT_ONCE as u64;
-    let reading = reading + u64::from(glances) * (traced + near);
+    let reading = reading + u64::from(glances) * (traced + reading);
     let learning = (settings.batch * settings.span) as u64 * row * shape.layers as u64 / 2;
     let beside = cache + reading.max(learning);
     beside.max(measured.min(4 * beside))

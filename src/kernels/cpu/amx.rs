@@ -2,12 +2,13 @@
 //!
 //! Both factors are split into two `bf16` numbers, `v = high + low` with a relative error below
 //! 2^-17, and three products are summed in `f32`: `high high + high low + low high`. What is left
-//! out (`low low`) is of the size of that error.
+//! out (`low low`) is of the size of that error. Rough products are of the high parts alone.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
+use super::tile::transposed;
 use super::unpack::first;
 use crate::engine::view::{Mat, Parts};
 
@@ -19,14 +20,14 @@ pub const TILE_DEPTH: usize = 32;
 pub const TILE: usize = 256;
 
 /// Splits 16 rows of `x`, zeros where there are fewer, into tiles: for each piece of depth one of
-/// high parts and one of low parts.
+/// high parts and, of two `PARTS`, one of low parts.
 ///
 /// # Safety
 /// Every row must lie in `x.data`; the processor must have AVX-512 F, BW and BF16.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub unsafe fn split_rows(x: &Mat<'_>, row: usize, strip: &mut [f32]) {
+pub unsafe fn split_rows<const PARTS: usize>(x: &Mat<'_>, row: usize, strip: &mut [f32]) {
     let depth = x.cols;
-    for (t, tiles) in strip.chunks_exact_mut(2 * TILE).enumerate() {
+    for (t, tiles) in strip.chunks_exact_mut(PARTS * TILE).enumerate() {
         let left = depth - t * TILE_DEPTH;
         let (a, b) = (first(left.min(16)), first(left.saturating_sub(16).min(16)));
         for i in 0..16 {
@@ -40,23 +41,26 @@ pub unsafe fn split_rows(x: &Mat<'_>, row: usize, strip: &mut [f32]) {
                     parts = split(low, high);
                 }
             }
-            let [high, low] = parts;
-            // SAFETY: row `i` of each of the two tiles.
-            unsafe {
-                _mm512_storeu_si512(tiles[i * 16..][..16].as_mut_ptr().cast(), high);
-                _mm512_storeu_si512(tiles[TILE + i * 16..][..16].as_mut_ptr().cast(), low);
+            for (tile, part) in tiles.chunks_exact_mut(TILE).zip(parts) {
+                // SAFETY: row `i` of the tile.
+                unsafe { _mm512_storeu_si512(tile[i * 16..][..16].as_mut_ptr().cast(), part) };
             }
         }
     }
+}
+
+/// 32 values rounded to `bf16`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub fn round(a: __m512, b: __m512) -> __m512i {
+    // SAFETY: both types are 512 plain bits.
+    unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a)) }
 }
 
 /// The high and the low parts of 32 values.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub fn split(a: __m512, b: __m512) -> [__m512i; 2] {
-    // SAFETY: both types are 512 plain bits.
-    let round =
-        |a, b| unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a)) };
     let widen = |half| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half)));
     let high = round(a, b);
     let rest_a = _mm512_sub_ps(a, widen(_mm512_castsi512_si256(high)));
@@ -64,14 +68,40 @@ pub fn split(a: __m512, b: __m512) -> [__m512i; 2] {
     [high, round(rest_a, rest_b)]
 }
 
-/// Splits `rows` rows of 16 values, `stride` apart, into a high and a low tile that hold two rows
-/// in each of theirs, neighbours beside each other: what a right factor looks like. Rows that are
-/// not there are zeros, as are values that `mask` leaves out.
+/// Splits 16 columns of a right factor, 32 values deep, into a tile of each part.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub fn split_columns<const PARTS: usize>(
+    column: impl Fn(usize) -> (__m512, __m512),
+    tiles: &mut [f32],
+) {
+    let [mut highs, mut lows] = [[_mm512_setzero_ps(); 16]; 2];
+    for (i, (to_high, to_low)) in highs.iter_mut().zip(&mut lows).enumerate() {
+        let (a, b) = column(i);
+        let [high, low] = split(a, b);
+        *to_high = _mm512_castsi512_ps(high);
+        *to_low = _mm512_castsi512_ps(low);
+    }
+    // A pair of neighbours along the depth moves as one 32-bit element.
+    for (tile, part) in tiles[..PARTS * TILE]
+        .chunks_exact_mut(TILE)
+        .zip([highs, lows])
+    {
+        for (to, row) in tile.chunks_exact_mut(16).zip(transposed(part)) {
+            // SAFETY: 16 floats by the chunk.
+            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), row) };
+        }
+    }
+}
+
+/// Splits `rows` rows of 16 values, `stride` apart, into a tile of high parts and, of two `PARTS`, one of
+/// low parts, that hold two rows in each of theirs, neighbours beside each other: what a right factor looks
+/// like. Rows that are not there are zeros, as are values that `mask` leaves out.
 ///
 /// # Safety
-/// The rows must be there, two tiles at `tiles`, and the processor must have AVX-512 F, BW and BF16.
+/// The rows must be there, as many tiles at `tiles`, and the processor must have AVX-512 F, BW and BF16.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub unsafe fn split_pairs(
+pub unsafe fn split_pairs<const PARTS: usize>(
     from: *const f32,
     stride: usize,
     rows: usize,
@@ -87,11 +117,10 @@ pub unsafe fn split_pairs(
                 _mm512_setzero_ps()
             }
         };
-        let [high, low] = split_pair(row(2 * pair), row(2 * pair + 1));
-        // SAFETY: row `pair` of either tile.
-        unsafe {
-            _mm512_storeu_si512(tiles.add(16 * pair).cast(), high);
-            _mm512_storeu_si512(tiles.add(TILE + 16 * pair).cast(), low);
+        let parts = split_pair(row(2 * pair), row(2 * pair + 1));
+        for (tile, part) in parts.into_iter().take(PARTS).enumerate() {
+            // SAFETY: row `pair` of the tile.
+            unsafe { _mm512_storeu_si512(tiles.add(tile * TILE + 16 * pair).cast(), part) };
         }
     }
 }
@@ -251,6 +280,60 @@ pub unsafe fn multiply_tiles(
             lower = inout(reg) lower => _,
             weights = inout(reg) weights => _,
             count = inout(reg) count => _,
+            row = in(reg) 64usize,
+            sums = in(reg) sums.as_mut_ptr(),
+            sum_row = in(reg) 128usize,
+            options(nostack),
+        );
+    }
+}
+
+/// As [`multiply_tiles`], of high parts alone: `upper` and `lower` hold a tile each piece, `weights` one
+/// for each of its two column tiles, and the next piece's `step` floats on.
+///
+/// # Safety
+/// As for [`multiply_tiles`].
+pub unsafe fn multiply_high_tiles(
+    count: usize,
+    upper: *const f32,
+    lower: *const f32,
+    (weights, step): (*const f32, usize),
+    sums: &mut [f32],
+) {
+    if count == 0 {
+        sums.fill(0.0);
+        return;
+    }
+    // SAFETY: the caller's. The compiler itself never uses tile registers.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "2:",
+            "tileloadd tmm4, [{upper} + {row}]",
+            "tileloadd tmm6, [{weights} + {row}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{weights} + {row} + 1024]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{lower} + {row}]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {upper}, 1024",
+            "add {lower}, 1024",
+            "add {weights}, {step}",
+            "dec {count}",
+            "jnz 2b",
+            "tilestored [{sums} + {sum_row}], tmm0",
+            "tilestored [{sums} + {sum_row} + 64], tmm1",
+            "tilestored [{sums} + {sum_row} + 2048], tmm2",
+            "tilestored [{sums} + {sum_row} + 2112], tmm3",
+            upper = inout(reg) upper => _,
+            lower = inout(reg) lower => _,
+            weights = inout(reg) weights => _,
+            count = inout(reg) count => _,
+            step = in(reg) step * size_of::<f32>(),
             row = in(reg) 64usize,
             sums = in(reg) sums.as_mut_ptr(),
             sum_row = in(reg) 128usize,

@@ -100,49 +100,27 @@ pub struct Cache {
 impl Cache {
     /// Zeroed keys and values for `capacity` positions.
     pub fn new(device: &Device, config: &ModelConfig, capacity: usize) -> Result<Self, ModelError> {
-        let angles = Angles::new(device, config, capacity)?;
-        Cache::from_layer(device, config, capacity, 0, angles)
+        let layer = |_| parts(device, config, capacity);
+        Ok(Cache {
+            capacity,
+            layers: (0..config.layers).map(layer).collect::<Result<_, _>>()?,
+            angles: Angles::new(device, config, capacity)?,
+        })
     }
 
-    /// Keys and values for the layers from `lowest` on, for `capacity` positions of this cache; its
-    /// angles are to be [turned](Cache::turned_to).
-    pub(crate) fn upper_like(
+    /// Keys and values of one layer, which every layer has in turn, for `capacity` positions of this
+    /// cache; its angles are to be [turned](Cache::turned_to).
+    pub(crate) fn one_layer_like(
         &self,
         device: &Device,
         config: &ModelConfig,
         capacity: usize,
-        lowest: usize,
     ) -> Result<Self, ModelError> {
-        Cache::from_layer(device, config, capacity, lowest, self.angles.clone())
-    }
-
-    fn from_layer(
-        device: &Device,
-        config: &ModelConfig,
-        capacity: usize,
-        lowest: usize,
-        angles: Angles,
-    ) -> Result<Self, ModelError> {
-        let head_bytes = (capacity * config.head_dim * size_of::<f32>()).max(1) as u64;
-        let fitting = (device.max_binding_bytes() / head_bytes).min(config.kv_heads as u64);
-        let together = (fitting as usize).max(1);
-        let part = |first: usize| -> Result<HeadPart, ModelError> {
-            let heads = first..config.kv_heads.min(first + together);
-            let cols = heads.len() * config.head_dim;
-            Ok(HeadPart {
-                heads,
-                keys: device.tensor(DType::F32, capacity, cols, "cached keys")?,
-                values: device.tensor(DType::F32, capacity, cols, "cached values")?,
-            })
-        };
-        let layer = |index| match index < lowest {
-            true => Ok(Vec::new()),
-            false => (0..config.kv_heads).step_by(together).map(part).collect(),
-        };
+        let parts = parts(device, config, capacity)?;
         Ok(Cache {
             capacity,
-            layers: (0..config.layers).map(layer).collect::<Result<_, _>>()?,
-            angles,
+            layers: vec![parts; config.layers],
+            angles: self.angles.clone(),
         })
     }
 
@@ -193,26 +171,23 @@ impl Cache {
         }
     }
 
-    /// Appends a copy of some rows of another cache's layers to the rows from `to` on.
+    /// Appends a copy of some rows of another cache's layer to the rows from `to` on.
     pub(crate) fn copy_rows(
         &self,
         rec: &mut Recording,
         from: &Cache,
-        layers: Range<usize>,
+        layer: usize,
         rows: Range<usize>,
         to: usize,
     ) {
         let there = to..to + rows.len();
-        let own = self.layers[layers.clone()].iter().flatten();
-        for (own, other) in own.zip(from.layers[layers].iter().flatten()) {
-            rec.copy(
-                &other.keys.row_range(rows.clone()),
-                &own.keys.row_range(there.clone()),
-            );
-            rec.copy(
-                &other.values.row_range(rows.clone()),
-                &own.values.row_range(there.clone()),
-            );
+        for (own, other) in self.layers[layer].iter().zip(&from.layers[layer]) {
+            for (own, other) in [(&own.keys, &other.keys), (&own.values, &other.values)] {
+                rec.copy(
+                    &other.row_range(rows.clone()),
+                    &own.row_range(there.clone()),
+                );
+            }
         }
     }
 
@@ -221,18 +196,32 @@ impl Cache {
         self.layers.last().map_or(0, Vec::len)
     }
 
-    /// Bytes of its keys and values.
-    pub(crate) fn held_bytes(&self) -> u64 {
-        let parts = self.layers.iter().flatten();
-        let numbers = parts.map(|p| p.keys.rows * p.keys.cols + p.values.rows * p.values.cols);
-        (numbers.sum::<usize>() * size_of::<f32>()) as u64
-    }
-
     /// Bytes a cache of `capacity` positions takes.
     pub fn bytes(config: &ModelConfig, capacity: usize) -> u64 {
         let row = 2 * config.layers * config.kv_heads * config.head_dim + 2 * config.head_dim;
         (capacity * row * size_of::<f32>()) as u64
     }
+}
+
+/// Keys and values of one layer.
+fn parts(
+    device: &Device,
+    config: &ModelConfig,
+    capacity: usize,
+) -> Result<Vec<HeadPart>, ModelError> {
+    let head_bytes = (capacity * config.head_dim * size_of::<f32>()).max(1) as u64;
+    let fitting = (device.max_binding_bytes() / head_bytes).min(config.kv_heads as u64);
+    let together = (fitting as usize).max(1);
+    let part = |first: usize| -> Result<HeadPart, ModelError> {
+        let heads = first..config.kv_heads.min(first + together);
+        let cols = heads.len() * config.head_dim;
+        Ok(HeadPart {
+            heads,
+            keys: device.tensor(DType::F32, capacity, cols, "cached keys")?,
+            values: device.tensor(DType::F32, capacity, cols, "cached values")?,
+        })
+    };
+    (0..config.kv_heads).step_by(together).map(part).collect()
 }
 
 /// For each position the cosines of its angles and then their sines. Angles are rounded to f32

@@ -12,7 +12,7 @@ use crate::kernels::attention::{AttentionShape, attention};
 use crate::kernels::cross_entropy::{STATE_COLS, cross_entropy};
 use crate::kernels::embed::embed;
 use crate::kernels::gated::{gated, gated_into};
-use crate::kernels::matmul::{Into, matmul, matmul_rows};
+use crate::kernels::matmul::{Factors, Into, matmul, matmul_rows};
 use crate::kernels::norm::rms_norm;
 use crate::kernels::optimizer::scale;
 use crate::kernels::rope::{RopeShape, rope, scatter_rows};
@@ -260,6 +260,7 @@ impl Transformer {
             let cols = part.query_cols(shape);
             attention(
                 rec,
+                inputs.factors,
                 &rotated.col_range(cols.clone()),
                 &part.keys,
                 &part.values,
@@ -382,7 +383,9 @@ impl Transformer {
         tape: &mut LoraTape,
     ) {
         let linear = self.layers[index].linear(projection);
-        matmul(rec, x, &linear.weight, linear.bias.as_ref(), out, into);
+        let (weight, bias) = (&linear.weight, linear.bias.as_ref());
+        let rows = 0..weight.rows;
+        matmul_rows(rec, inputs.factors, x, weight, rows, bias, out, into);
         let pair = inputs.adapter.and_then(|a| a.pair(index, projection));
         if let Some(pair) = pair {
             let reduced = rec.temp(DType::F32, x.rows, pair.a.rows);
@@ -422,15 +425,15 @@ impl Transformer {
     /// Appends the score of each row's target: `state` is filled for
     /// [`crate::kernels::cross_entropy::finish`].
     pub fn score(&self, rec: &mut Recording, x: &Tensor, targets: &Tensor, state: &Tensor) {
-        self.score_by(rec, x, self.head(), targets, state);
+        self.score_by(rec, x, (self.head(), Factors::Exact), targets, state);
     }
 
-    /// As [`Transformer::score`] with another head.
+    /// As [`Transformer::score`] with another head, or roughly.
     pub fn score_by(
         &self,
         rec: &mut Recording,
         x: &Tensor,
-        head: &Weight,
+        (head, factors): (&Weight, Factors),
         targets: &Tensor,
         state: &Tensor,
     ) {
@@ -439,7 +442,16 @@ impl Transformer {
         for first in (0..head.rows).step_by(VOCABULARY_TILE) {
             let rows = first..head.rows.min(first + VOCABULARY_TILE);
             let logits = rec.temp(DType::F32, x.rows, rows.len());
-            matmul_rows(rec, &normed, head, rows, None, &logits, Into::Replace);
+            matmul_rows(
+                rec,
+                factors,
+                &normed,
+                head,
+                rows,
+                None,
+                &logits,
+                Into::Replace,
+            );
             cross_entropy(rec, &logits, targets, state, first, first == 0);
         }
     }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{Angles, Cache};
 use crate::engine::Tensor;
+use crate::kernels::matmul::Factors;
 use crate::model::adapter::Adapter;
 
 /// Where a pass finds keys and values.
@@ -59,6 +60,8 @@ pub struct Inputs<'a> {
     pub positions: &'a Tensor,
     pub attend: Attend<'a>,
     pub adapter: Option<&'a Adapter>,
+    /// How weights are multiplied with.
+    pub factors: Factors,
     /// Keys a row will see on average, for estimates of the work.
     pub expected_keys: usize,
 }

@@ -65,8 +65,8 @@ impl<'a> Writer<'a, '_> {
         let glances = needs_utility(s.allocate) && s.utility_sample < 1.0;
         let glances = glances.then(|| {
             let blocks = utility::blocks(&[], segment.len(), s.window, 1.0, s.seed).len();
-            let (model, ids) = (self.job.transformer, &segment.ids);
-            nearby(segment, s).first_layer(model, ids, blocks, s.utility_sample)
+            let of_model = (self.job.device, self.job.transformer);
+            nearby(segment, s).first_layer(of_model, &segment.ids, blocks, s.utility_sample)
         });
         let known = self
             .known
@@ -236,7 +236,7 @@ impl<'a> Writer<'a, '_> {
             return Ok((0, blocks(s.utility_sample)));
         };
         let nearby = nearby(segment, s);
-        let glance = traces.cost(job.transformer, nearby);
+        let glance = traces.cost((job.device, job.transformer), nearby);
         let spending = Spending::of(s.utility_sample, all.len(), glance);
         // Little is left to save in a short text.
         if spending.cost >= 1.0 {
@@ -264,7 +264,10 @@ impl<'a> Writer<'a, '_> {
     ) -> Result<Vec<Range<usize>>, WriteError> {
         let mut done = 0;
         let total = blocks.len() + count.min(blocks.len());
-        for together in blocks.chunks(look.together()) {
+        // Evenly, so that a short last block does not go alone.
+        let passes = blocks.len().div_ceil(look.together());
+        let pass = |i: usize| i * blocks.len() / passes..(i + 1) * blocks.len() / passes;
+        for together in (0..passes).map(|i| &blocks[pass(i)]) {
             let changes = look.at(together)?;
             let tokens = together.iter().cloned().flatten();
             for (token, change) in tokens.zip(changes) {

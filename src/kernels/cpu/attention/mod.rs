@@ -4,8 +4,11 @@
 //! values are read once for the group, and multiplied with tiles of keys. What a task knows of
 //! each row (its largest score, the sum of its shares, the shares times the values) is rescaled
 //! whenever a larger score appears, so scores are kept for one tile only. Where there are fewer
-//! rows than threads the keys are split between tasks and their results joined.
+//! rows than threads the keys are split between tasks and their results joined. Rough attention goes
+//! through the tile unit.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 pub mod back;
 #[cfg(target_arch = "x86_64")]
 mod direct;
@@ -36,6 +39,8 @@ pub struct Attention<'a> {
     /// Keys a query sees, itself included; 0 for all before it.
     pub window: u32,
     pub scale: f32,
+    /// Rounding shares and values to 8 bits of mantissa will do, where that is faster.
+    pub rough: bool,
 }
 
 impl Attention<'_> {
@@ -47,6 +52,10 @@ impl Attention<'_> {
             return;
         }
         match simd {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Amx if self.rough && self.q.rows * self.group() >= amx::LEAST_ROWS => {
+                amx::run(self, team, out)
+            }
             #[cfg(target_arch = "x86_64")]
             Simd::Avx512 | Simd::Vnni | Simd::Amx => tiled::run(self, team, out),
             _ => plain::run(self, team, out),

@@ -62,6 +62,8 @@ pub struct Matmul<'a> {
     pub bias: Option<&'a [f32]>,
     /// Add to what `out` holds.
     pub accumulate: bool,
+    /// Rounding both factors to 8 bits of mantissa will do, where that is faster.
+    pub rough: bool,
 }
 
 impl Matmul<'_> {
@@ -82,7 +84,9 @@ impl Matmul<'_> {
             }
             _ if out.rows > FEW_ROWS && out.cols <= narrow::MOST_COLS => self.narrow(team, out),
             #[cfg(target_arch = "x86_64")]
-            Simd::Amx if out.rows >= amx::LEAST_ROWS => amx::run(self, team, out),
+            Simd::Amx if out.rows >= amx::LEAST_ROWS => {
+                Self::run_tiles(slice::from_ref(self), team, slice::from_mut(out))
+            }
             #[cfg(target_arch = "x86_64")]
             Simd::Avx512 | Simd::Vnni | Simd::Amx => many::run(self, team, out),
             _ if out.rows <= FEW_ROWS => portable::few(self, team, simd, out),
@@ -105,9 +109,41 @@ impl Matmul<'_> {
                 return;
             }
         }
+        #[cfg(target_arch = "x86_64")]
+        if jobs
+            .iter()
+            .zip(&*outs)
+            .all(|(job, out)| job.suits_tiles(simd, out) && job.shares(&jobs[0]))
+        {
+            jobs.iter()
+                .zip(&*outs)
+                .for_each(|(job, out)| job.check(out));
+            return Self::run_tiles(jobs, team, outs);
+        }
         for (job, out) in jobs.iter().zip(outs) {
             job.run(team, simd, out);
         }
+    }
+
+    /// Products of the same rows, equally rough.
+    #[cfg(target_arch = "x86_64")]
+    fn run_tiles(jobs: &[Matmul<'_>], team: &Team, outs: &mut [MatMut<'_>]) {
+        match jobs.iter().all(|job| job.rough) {
+            true => amx::run::<1>(jobs, team, outs),
+            false => amx::run::<2>(jobs, team, outs),
+        }
+    }
+
+    /// Whether both multiply the same rows, equally roughly.
+    #[cfg(target_arch = "x86_64")]
+    fn shares(&self, other: &Matmul<'_>) -> bool {
+        same_x(self, other) && self.rough == other.rough
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn suits_tiles(&self, simd: Simd, out: &MatMut<'_>) -> bool {
+        let many = out.rows >= amx::LEAST_ROWS && out.cols > narrow::MOST_COLS;
+        simd == Simd::Amx && many && self.x.cols > 0
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -154,6 +190,13 @@ impl Matmul<'_> {
     fn bias_at(&self, n: usize) -> f32 {
         self.bias.map_or(0.0, |bias| bias[n])
     }
+}
+
+/// Whether two products have their left factor in common.
+#[cfg(target_arch = "x86_64")]
+fn same_x(a: &Matmul<'_>, b: &Matmul<'_>) -> bool {
+    let of = |job: &Matmul<'_>| (job.x.data.as_ptr(), job.x.rows, job.x.cols, job.x.stride);
+    of(a) == of(b)
 }
 
 /// Rows of a weight that make a task of some microseconds: enough bytes to be worth handing out,

@@ -45,7 +45,7 @@ pub fn run(job: &MatmulBack<'_>, team: &Team, dx: &mut MatMut<'_>) {
             let mut split = MatMut::new(split, row_tiles, strip, strip);
             team.rows(&mut split, 1, |i, strip| {
                 // SAFETY: chosen on AVX-512; `MatmulBack::run` checked the extent of `dy`.
-                unsafe { split_rows(&dy, i * 16, strip) }
+                unsafe { split_rows::<2>(&dy, i * 16, strip) }
             });
             let split: &[f32] = split.data_mut();
             team.run(row_parts * cols.div_ceil(col_grain), |task| {

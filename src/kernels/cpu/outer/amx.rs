@@ -77,7 +77,7 @@ unsafe fn split_columns(job: &Outer<'_>, span: &Range<usize>, col: usize, strip:
         // SAFETY: the rows and columns are there or masked out; two tiles by the chunk.
         unsafe {
             let rows = TILE_DEPTH.min(span.end - row);
-            split_pairs(from, dy.stride, rows, mask, tiles.as_mut_ptr());
+            split_pairs::<2>(from, dy.stride, rows, mask, tiles.as_mut_ptr());
         }
         for tile in tiles.chunks_exact_mut(TILE) {
             // SAFETY: 16 rows of 16 floats' worth by the chunk.
@@ -145,7 +145,7 @@ impl Block<'_> {
                 let mask = first(self.cols.end.saturating_sub(col).min(16));
                 let from = x.data.as_ptr().wrapping_add(row * x.stride + col);
                 // SAFETY: the rows and columns are there or masked out; two tiles by the chunk.
-                unsafe { split_pairs(from, x.stride, rows, mask, tiles.as_mut_ptr()) };
+                unsafe { split_pairs::<2>(from, x.stride, rows, mask, tiles.as_mut_ptr()) };
             }
         }
     }

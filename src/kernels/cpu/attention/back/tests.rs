@@ -234,6 +234,7 @@ fn check(case: &Case) {
         head_dim: case.head_dim,
         window: case.window,
         scale: case.scale,
+        rough: false,
     };
     let team = Team::new(case.threads);
     let tolerance = 4e-6 * (1.0 + f64::from(case.scale));

@@ -16,7 +16,7 @@ mod tests;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::Matmul;
+use super::{Matmul, same_x};
 use crate::engine::DType;
 use crate::engine::copies::Region;
 use crate::engine::cpu::Team;
@@ -63,11 +63,6 @@ pub fn run(jobs: &[Matmul<'_>], team: &Team, outs: &mut [MatMut<'_>]) -> bool {
         });
     });
     true
-}
-
-fn same_x(a: &Matmul<'_>, b: &Matmul<'_>) -> bool {
-    let of = |job: &Matmul<'_>| (job.x.data.as_ptr(), job.x.rows, job.x.cols, job.x.stride);
-    of(a) == of(b)
 }
 
 /// The rows of `x` in parts.

@@ -73,6 +73,7 @@ fn run(case: &Case, value: impl Fn(usize, f32) -> f32, copies: &Copies) -> Vec<(
         },
         bias: (case.flags & 1 != 0).then_some(&bias[..]),
         accumulate: case.flags & 2 != 0,
+        rough: false,
     };
     let mut out = before.clone();
     let mut target = MatMut::new(&mut out, m, cols, stride);
