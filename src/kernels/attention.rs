@@ -154,3 +154,47 @@ fn twin(team: &Team, mut call: CpuCall<'_>, rough: bool) {
     };
     job.run(team, Simd::best(), &mut call.mat_mut(4));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Device;
+    use crate::engine::cpu::CpuDevice;
+
+    /// Rough attention differs from the exact one where it is faster, and by little.
+    #[test]
+    fn rough_attention_is_near_the_exact_one() {
+        let device = Device::Cpu(CpuDevice::new(2));
+        let rows = 40;
+        let shape = AttentionShape {
+            heads: 4,
+            kv_heads: 2,
+            head_dim: 32,
+            window: None,
+            scale: 0.2,
+        };
+        let waves = |cols: usize, step: f32| -> Tensor {
+            let values: Vec<f32> = (0..rows * cols).map(|i| (i as f32 * step).sin()).collect();
+            let tensor = device.tensor(DType::F32, rows, cols, "waves").unwrap();
+            device.write(&tensor, &values).unwrap();
+            tensor
+        };
+        let (q, keys, values) = (waves(128, 0.37), waves(64, 0.53), waves(64, 0.71));
+        let positions: Vec<u32> = (0..rows as u32).collect();
+        let at = device
+            .tensor_of(DType::U32, &positions, "positions")
+            .unwrap();
+        let run = |factors| {
+            let out = device.tensor(DType::F32, rows, 128, "out").unwrap();
+            let mut rec = Recording::new();
+            attention(&mut rec, factors, &q, &keys, &values, &at, &out, shape, 20);
+            device.run_once(rec).unwrap();
+            device.read::<f32>(&out).unwrap()
+        };
+        let (exact, rough) = (run(Factors::Exact), run(Factors::Rough));
+        assert_eq!(exact != rough, Simd::best() == Simd::Amx);
+        let mut pairs = exact.iter().zip(&rough);
+        assert!(pairs.all(|(a, b)| (a - b).abs() < 8e-3));
+        assert!(exact.iter().any(|v| v.abs() > 0.1));
+    }
+}

@@ -254,7 +254,7 @@ fn beside_weights(
     });
     let row = ((12 * shape.hidden + 3 * shape.ffn) * size_of::<f32>()) as u64;
     // What a sampled utility keeps of each token: a row of two layers and at most one of the head. And
-    // glances take twice as many rows through a layer as a reading does.
+    // the rows of glances, at most twice as many as a reading's for windows of usual length.
     let glances = needs_utility(settings.allocate) && settings.utility_sample < 1.0;
     let traced = (3 * tokens * shape.hidden * size_of::<f32>()) as u64;
     let reading = reading + u64::from(glances) * (traced + reading);

@@ -112,7 +112,7 @@ pub unsafe fn split_pairs<const PARTS: usize>(
         let row = |i: usize| {
             if i < rows {
                 // SAFETY: the caller's; the mask keeps to the row.
-                unsafe { _mm512_maskz_loadu_ps(mask, from.add(i * stride)) }
+                unsafe { _mm512_maskz_loadu_ps(mask, from.wrapping_add(i * stride)) }
             } else {
                 _mm512_setzero_ps()
             }

@@ -275,7 +275,8 @@ impl Strip<'_> {
     }
 
     /// Turns the scores of some panels into shares, rounded, as tiles of 16 rows, and brings the state up
-    /// to date.
+    /// to date. The share of a key that a row does not see is 2^-125 of the largest, which is nothing beside it
+    /// and cheaper than a mask.
     ///
     /// # Safety
     /// The processor must have AVX-512 F and BF16.

@@ -78,7 +78,7 @@ fn check(case: Case) {
         rough: false,
     };
     let exact = Simd::supported().into_iter().map(|simd| (simd, false));
-    // Shares and values of 9 bits each.
+    // Shares and values of 8 bits each.
     for (simd, rough) in exact.chain([(Simd::best(), true)]) {
         let job = Attention { rough, ..job };
         let tolerance = match rough {

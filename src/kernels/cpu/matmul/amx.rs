@@ -18,8 +18,7 @@ use crate::kernels::cpu::unpack::{Unpack, unpack_row, with_format};
 /// Fewer rows than this do not repay the splitting.
 pub const LEAST_ROWS: usize = 24;
 
-/// Depth of a panel of two parts, which every block of a quantised row divides. Its 32 columns fill two
-/// thirds of a 48 KiB first-level cache.
+/// Depth of a panel of two parts, which every block of a quantised row divides.
 const DEPTH: usize = 256;
 /// The most of one part: up to this, sums are written once.
 const MOST_DEPTH: usize = 640;

@@ -74,7 +74,7 @@ impl Matmul<'_> {
             return;
         }
         match simd {
-            _ if self.x.cols == 0 => portable::few(self, team, simd, out),
+            _ if self.x.cols == 0 => self.bias_alone(out),
             #[cfg(target_arch = "x86_64")]
             _ if self.suits_packed(simd, out)
                 && packed::run(slice::from_ref(self), team, slice::from_mut(out)) => {}
@@ -122,6 +122,15 @@ impl Matmul<'_> {
         }
         for (job, out) in jobs.iter().zip(outs) {
             job.run(team, simd, out);
+        }
+    }
+
+    /// The sums of no products.
+    fn bias_alone(&self, out: &mut MatMut<'_>) {
+        for r in 0..out.rows {
+            for (n, out) in out.row_mut(r).iter_mut().enumerate() {
+                *out = self.bias_at(n) + if self.accumulate { *out } else { 0.0 };
+            }
         }
     }
 

@@ -117,7 +117,7 @@ fn check(simd: Simd, dtype: DType, shape: (usize, usize, usize), gap: usize, fla
         simd,
         &mut MatMut::new(&mut out, m, n, stride),
     );
-    // Two parts of `bf16` keep 17 bits of each factor, one keeps 9.
+    // Two parts of `bf16` keep 17 bits of each factor, one keeps 8.
     let tolerance = match (simd, job.rough) {
         (Simd::Amx, true) => 4e-3,
         (Simd::Amx, false) => 1.2e-5,
@@ -161,6 +161,16 @@ proptest! {
         let k = if dtype.is_plain() { k } else { k.next_multiple_of(dtype.block_len()) };
         for simd in Simd::supported() {
             check(simd, dtype, (m, n, k), gap, flags, seed);
+        }
+    }
+}
+
+#[test]
+fn no_depth_leaves_the_bias() {
+    for flags in 0..8 {
+        for simd in Simd::supported() {
+            check(simd, DType::F32, (10, 3, 0), 1, flags, 5);
+            check(simd, DType::F32, (40, 40, 0), 1, flags, 5);
         }
     }
 }
