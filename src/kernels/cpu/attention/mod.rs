@@ -5,11 +5,14 @@
 //! each row (its largest score, the sum of its shares, the shares times the values) is rescaled
 //! whenever a larger score appears, so scores are kept for one tile only. Where there are fewer
 //! rows than threads the keys are split between tasks and their results joined. Rough attention goes
-//! through the tile unit.
+//! through the tile unit. Without AVX-512 scores lie transposed, a row for each key (`columns`), as
+//! they do for the gradients with respect to queries.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
 pub mod back;
+mod blocked;
+mod columns;
 #[cfg(target_arch = "x86_64")]
 mod direct;
 mod plain;
@@ -24,6 +27,7 @@ use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut};
 
 use super::Simd;
+use super::product::COLS;
 
 /// One attention, as the launch function describes it.
 #[derive(Clone, Copy)]
@@ -58,7 +62,8 @@ impl Attention<'_> {
             }
             #[cfg(target_arch = "x86_64")]
             Simd::Avx512 | Simd::Vnni | Simd::Amx => tiled::run(self, team, out),
-            _ => plain::run(self, team, out),
+            _ if blocked::suits(self, team) => blocked::run(self, team, simd, out),
+            _ => plain::run(self, team, simd, out),
         }
     }
 
@@ -105,4 +110,37 @@ fn by_position(positions: &[u32]) -> Vec<u32> {
     let mut order: Vec<u32> = (0..positions.len() as u32).collect();
     order.sort_by_key(|&row| positions[row as usize]);
     order
+}
+
+/// Some columns of a matrix, to be laid out in scratch memory.
+struct Stage<'a> {
+    from: &'a Mat<'a, f32>,
+    columns: Range<usize>,
+    factor: f32,
+}
+
+impl Stage<'_> {
+    /// Row by row, with zeros up to whole vectors.
+    fn rows(&self, rows: Range<usize>, to: &mut [f32]) {
+        let width = self.columns.len().next_multiple_of(COLS);
+        for (row, to) in rows.zip(to.chunks_exact_mut(width)) {
+            let from = &self.from.row(row)[self.columns.clone()];
+            let (to, rest) = to.split_at_mut(from.len());
+            to.iter_mut()
+                .zip(from)
+                .for_each(|(to, v)| *to = v * self.factor);
+            rest.fill(0.0);
+        }
+    }
+
+    /// Column by column, each `pitch` after the one before, with zeros behind the last row.
+    fn transposed(&self, rows: Range<usize>, to: &mut [f32], pitch: usize) {
+        to.fill(0.0);
+        for (i, row) in rows.enumerate() {
+            let from = &self.from.row(row)[self.columns.clone()];
+            for (d, v) in from.iter().enumerate() {
+                to[d * pitch + i] = v * self.factor;
+            }
+        }
+    }
 }

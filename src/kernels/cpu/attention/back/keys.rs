@@ -6,10 +6,11 @@
 
 use std::ops::Range;
 
-use super::{BackKv, Stage};
+use super::BackKv;
 use crate::engine::cpu::Team;
 use crate::engine::view::{MatMut, Parts};
 use crate::kernels::cpu::Simd;
+use crate::kernels::cpu::attention::Stage;
 use crate::kernels::cpu::exp::exp;
 use crate::kernels::cpu::product::{COLS, Order, Product};
 use crate::kernels::cpu::rows::for_each_level;

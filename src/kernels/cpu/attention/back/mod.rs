@@ -12,7 +12,6 @@ use super::Attention;
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut};
 use crate::kernels::cpu::Simd;
-use crate::kernels::cpu::product::COLS;
 
 /// The gradient with respect to the queries.
 #[derive(Clone, Copy)]
@@ -85,38 +84,5 @@ impl BackKv<'_> {
             window => positions.partition_point(|&p| (p as usize) < keys.end - 1 + window as usize),
         };
         start..end.max(start)
-    }
-}
-
-/// Some columns of a matrix, to be laid out in scratch memory.
-struct Stage<'a> {
-    from: &'a Mat<'a, f32>,
-    columns: Range<usize>,
-    factor: f32,
-}
-
-impl Stage<'_> {
-    /// Row by row, with zeros up to whole vectors.
-    fn rows(&self, rows: Range<usize>, to: &mut [f32]) {
-        let width = self.columns.len().next_multiple_of(COLS);
-        for (row, to) in rows.zip(to.chunks_exact_mut(width)) {
-            let from = &self.from.row(row)[self.columns.clone()];
-            let (to, rest) = to.split_at_mut(from.len());
-            to.iter_mut()
-                .zip(from)
-                .for_each(|(to, v)| *to = v * self.factor);
-            rest.fill(0.0);
-        }
-    }
-
-    /// Column by column, each `pitch` after the one before, with zeros behind the last row.
-    fn transposed(&self, rows: Range<usize>, to: &mut [f32], pitch: usize) {
-        to.fill(0.0);
-        for (i, row) in rows.enumerate() {
-            let from = &self.from.row(row)[self.columns.clone()];
-            for (d, v) in from.iter().enumerate() {
-                to[d * pitch + i] = v * self.factor;
-            }
-        }
     }
 }
