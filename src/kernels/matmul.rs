@@ -13,7 +13,7 @@ kernel_params! {
 
 pub static MATMUL: Kernel = kernel("matmul", |team, call| twin(team, call, false));
 
-/// As [`MATMUL`], of factors that may be rounded to 8 bits of mantissa.
+/// As [`MATMUL`], of factors that may be rounded to 8 bits.
 pub static ROUGH_MATMUL: Kernel = kernel("rough matmul", |team, call| twin(team, call, true));
 
 const fn kernel(name: &'static str, cpu: fn(&Team, CpuCall<'_>)) -> Kernel {
@@ -56,7 +56,8 @@ pub enum Into {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Factors {
     Exact,
-    /// Rounded to 8 bits of mantissa where the executor is faster so.
+    /// Rounded to 8 bits, of a mantissa or of what 32 values together span, where the executor is faster
+    /// so.
     Rough,
 }
 
@@ -64,8 +65,12 @@ pub enum Factors {
 /// many (docs/performance.md, "Rough factors").
 pub fn rough_cost(device: &Device) -> f64 {
     match device {
-        Device::Cpu(_) if Simd::best() == Simd::Amx => 0.48,
-        _ => 1.0,
+        Device::Cpu(_) => match Simd::best() {
+            Simd::Amx => 0.48,
+            Simd::Avx2 => 0.5,
+            _ => 1.0,
+        },
+        Device::Gpu(_) => 1.0,
     }
 }
 
@@ -152,15 +157,17 @@ mod tests {
     /// bits of products run one by one.
     #[test]
     fn products_that_run_as_one_are_those_of_each() {
-        check_together(1, Factors::Exact);
-        let exact = check_together(40, Factors::Exact);
-        let rough = check_together(40, Factors::Rough);
-        assert_eq!(exact != rough, Simd::best() == Simd::Amx);
+        check_together(1, Factors::Exact, DType::F32);
+        check_together(40, Factors::Rough, DType::Q5_K);
+        let exact = check_together(40, Factors::Exact, DType::F32);
+        let rough = check_together(40, Factors::Rough, DType::F32);
+        let rounds = rough_cost(&Device::Cpu(CpuDevice::new(1))) < 1.0;
+        assert_eq!(exact != rough, rounds);
     }
 
-    fn check_together(rows: usize, factors: Factors) -> [Vec<f32>; 5] {
+    fn check_together(rows: usize, factors: Factors, third: DType) -> [Vec<f32>; 5] {
         let device = Device::Cpu(CpuDevice::new(2));
-        let (hidden, kinds) = (256, [DType::Q4_1, DType::Q6_K, DType::F32]);
+        let (hidden, kinds) = (256, [DType::Q4_1, DType::Q6_K, third]);
         let values: Vec<f32> = (0..rows * hidden)
             .map(|i| (i as f32 * 0.37).sin())
             .collect();

@@ -153,7 +153,7 @@ mod wide {
 /// Tiles of 6 x 16 in AVX2's 16 registers.
 #[cfg(target_arch = "x86_64")]
 mod narrow {
-    use std::arch::x86_64::*;
+    use crate::kernels::cpu::tile::{Target, products_avx2, store_avx2};
 
     tiles!(6 x 16, 1 2 3 4 5 6);
 
@@ -168,34 +168,17 @@ mod narrow {
         c_stride: usize,
         keep: bool,
     ) {
-        let mut sums = [[_mm256_setzero_ps(); 2]; M];
         // SAFETY: the caller's.
         unsafe {
-            for i in 0..depth {
-                let b = b.add(i * b_stride);
-                let b = [_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8))];
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let at = if BY_DEPTH {
-                        i * a_stride + r
-                    } else {
-                        r * a_stride + i
-                    };
-                    let a = _mm256_set1_ps(*a.add(at));
-                    sums[0] = _mm256_fmadd_ps(a, b[0], sums[0]);
-                    sums[1] = _mm256_fmadd_ps(a, b[1], sums[1]);
-                }
-            }
-            for (r, sums) in sums.iter().enumerate() {
-                for (v, &sum) in sums.iter().enumerate() {
-                    let c = c.add(r * c_stride + 8 * v);
-                    let sum = if keep {
-                        _mm256_add_ps(sum, _mm256_loadu_ps(c))
-                    } else {
-                        sum
-                    };
-                    _mm256_storeu_ps(c, sum);
-                }
-            }
+            let sums = products_avx2::<M, BY_DEPTH>(depth, a, a_stride, b, b_stride);
+            let target = Target {
+                c,
+                stride: c_stride,
+                cols: 16,
+                keep,
+                bias: std::ptr::null(),
+            };
+            store_avx2(&sums, target);
         }
     }
 }

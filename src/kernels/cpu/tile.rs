@@ -1,13 +1,12 @@
-//! The register-blocked multiplication of AVX-512: a tile of `M` rows by `V` vectors.
+//! The register-blocked multiplication of each level of vectors: a tile of some rows by two vectors.
 
-use std::arch::x86_64::*;
+mod narrow;
+mod wide;
 
-use super::unpack::first;
+use crate::engine::DType;
 
-/// Rows of a full tile.
-pub const TILE_ROWS: usize = 12;
-/// Columns of a full tile: two vectors.
-pub const TILE_COLS: usize = 32;
+pub use narrow::{Avx2, products as products_avx2, store as store_avx2};
+pub use wide::{Avx512, TILE_COLS, TILE_ROWS, tile, transpose_16, transposed};
 
 /// Where a tile's result goes and what it starts from.
 #[derive(Clone, Copy)]
@@ -15,7 +14,7 @@ pub struct Target {
     pub c: *mut f32,
     /// Floats from one row of `c` to the next.
     pub stride: usize,
-    /// Columns written, at most `TILE_COLS`.
+    /// Columns written, at most those of a tile.
     pub cols: usize,
     /// Add to what `c` holds instead of replacing it.
     pub keep: bool,
@@ -23,124 +22,48 @@ pub struct Target {
     pub bias: *const f32,
 }
 
-/// `c = a * b` for up to `TILE_ROWS` rows: `a` holds `k` values in each of its rows, `b` holds
-/// `TILE_COLS` values in each of its `k` rows, of which the first `target.cols` are used.
-///
-/// # Safety
-/// All of that memory must be there, with `TILE_COLS` readable values in each row of `b`, and the
-/// processor must have AVX-512 F.
-pub unsafe fn tile(
-    rows: usize,
-    k: usize,
-    a: *const f32,
-    a_stride: usize,
-    b: *const f32,
-    b_stride: usize,
-    target: Target,
-) {
-    macro_rules! by_rows {
-        ($($n:literal)*) => {
-            match rows {
-                // SAFETY: the caller's.
-                $($n => unsafe { fixed::<$n>(k, a, a_stride, b, b_stride, target) },)*
-                _ => unreachable!("a tile has 1 to 12 rows"),
-            }
-        };
-    }
-    by_rows!(1 2 3 4 5 6 7 8 9 10 11 12)
-}
+/// A level of vectors that multiplies many rows by weights.
+pub trait Level {
+    /// Floats of a vector.
+    const LANES: usize;
+    /// Rows of a full tile.
+    const ROWS: usize;
+    /// Columns of a full tile.
+    const COLS: usize = 2 * Self::LANES;
+    /// The most depth of a panel: one of two vectors fills half to two thirds of the first-level cache.
+    /// A multiple of the lanes and of every short block of quantised weights.
+    const DEPTH: usize;
+    /// Rows that pass all panels of a task before the next ones do.
+    const TOGETHER: usize;
+    /// Rows by which a task's weights must be multiplied to take as long as they take to expand: as
+    /// they lie, and transposed.
+    const EXPANSION: [usize; 2];
 
-#[target_feature(enable = "avx512f,fma")]
-unsafe fn fixed<const M: usize>(
-    k: usize,
-    a: *const f32,
-    a_stride: usize,
-    b: *const f32,
-    b_stride: usize,
-    target: Target,
-) {
-    let mut sums = [[_mm512_setzero_ps(); 2]; M];
-    // SAFETY: the caller's.
-    unsafe {
-        for i in 0..k {
-            let b = b.add(i * b_stride);
-            let b = [_mm512_loadu_ps(b), _mm512_loadu_ps(b.add(16))];
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let a = _mm512_set1_ps(*a.add(r * a_stride + i));
-                sums[0] = _mm512_fmadd_ps(a, b[0], sums[0]);
-                sums[1] = _mm512_fmadd_ps(a, b[1], sums[1]);
-            }
-        }
-        for v in 0..2 {
-            let mask = first(target.cols.saturating_sub(16 * v).min(16));
-            if mask == 0 {
-                break;
-            }
-            let bias = if target.bias.is_null() {
-                _mm512_setzero_ps()
-            } else {
-                _mm512_maskz_loadu_ps(mask, target.bias.add(16 * v))
-            };
-            for (r, sums) in sums.iter().enumerate() {
-                let c = target.c.add(r * target.stride + 16 * v);
-                let mut sum = _mm512_add_ps(sums[v], bias);
-                if target.keep {
-                    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, c));
-                }
-                _mm512_mask_storeu_ps(c, mask, sum);
-            }
-        }
-    }
-}
+    /// Expands as many weights as `out` has room for, which are whole blocks.
+    ///
+    /// # Safety
+    /// The processor must have this level.
+    unsafe fn expand(dtype: DType, weights: &[u8], out: &mut [f32]);
 
-/// Transposes 16 rows of 16 values: `out[i * out_stride + j] = src[j * src_stride + i]`.
-///
-/// # Safety
-/// Both blocks must be there, and the processor must have AVX-512 F.
-#[target_feature(enable = "avx512f")]
-pub unsafe fn transpose_16(src: *const f32, src_stride: usize, out: *mut f32, out_stride: usize) {
-    let mut rows = [_mm512_setzero_ps(); 16];
-    for (i, row) in rows.iter_mut().enumerate() {
-        // SAFETY: the caller's.
-        *row = unsafe { _mm512_loadu_ps(src.add(i * src_stride)) };
-    }
-    for (i, row) in transposed(rows).into_iter().enumerate() {
-        // SAFETY: the caller's.
-        unsafe { _mm512_storeu_ps(out.add(i * out_stride), row) };
-    }
-}
+    /// Transposes `LANES` rows of as many values: `out[i * out_stride + j] = src[j * src_stride + i]`.
+    ///
+    /// # Safety
+    /// Both blocks must be there, and the processor must have this level.
+    unsafe fn transpose(src: *const f32, src_stride: usize, out: *mut f32, out_stride: usize);
 
-/// The columns of 16 rows.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub fn transposed(r: [__m512; 16]) -> [__m512; 16] {
-    let zero = _mm512_setzero_ps();
-    // Pairs, then fours within each 128-bit lane.
-    let mut t = [zero; 16];
-    for i in (0..16).step_by(2) {
-        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-    let pair = |a: __m512, b: __m512| (_mm512_castps_pd(a), _mm512_castps_pd(b));
-    let mut u = [zero; 16];
-    for i in (0..16).step_by(4) {
-        for h in 0..2 {
-            let (a, b) = pair(t[i + h], t[i + 2 + h]);
-            u[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-            u[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-        }
-    }
-    // `u[4 g + c]` has column `4 l + c` of rows `4 g..` in lane `l`: move the lanes.
-    let mut out = [zero; 16];
-    for c in 0..4 {
-        let low = _mm512_shuffle_f32x4::<0x88>(u[c], u[4 + c]);
-        let high = _mm512_shuffle_f32x4::<0xdd>(u[c], u[4 + c]);
-        let low2 = _mm512_shuffle_f32x4::<0x88>(u[8 + c], u[12 + c]);
-        let high2 = _mm512_shuffle_f32x4::<0xdd>(u[8 + c], u[12 + c]);
-        out[c] = _mm512_shuffle_f32x4::<0x88>(low, low2);
-        out[8 + c] = _mm512_shuffle_f32x4::<0xdd>(low, low2);
-        out[4 + c] = _mm512_shuffle_f32x4::<0x88>(high, high2);
-        out[12 + c] = _mm512_shuffle_f32x4::<0xdd>(high, high2);
-    }
-    out
+    /// `c = a * b` for up to `ROWS` rows: `a` holds `k` values in each of its rows, `b` holds `COLS`
+    /// values in each of its `k` rows, of which the first `target.cols` are used.
+    ///
+    /// # Safety
+    /// All of that memory must be there, with `COLS` readable values in each row of `b`, and the
+    /// processor must have this level.
+    unsafe fn tile(
+        rows: usize,
+        k: usize,
+        a: *const f32,
+        a_stride: usize,
+        b: *const f32,
+        b_stride: usize,
+        target: Target,
+    );
 }

@@ -1,39 +1,33 @@
-//! Many rows with AVX-512: panels of the weight, expanded and transposed, multiplied in tiles.
+//! Many rows: panels of the weight, expanded and transposed, multiplied in tiles.
 
 use std::ops::Range;
 
 use super::Matmul;
-use crate::engine::DType;
+use super::cut::{Cut, run_cuts};
 use crate::engine::cpu::Team;
 use crate::engine::view::{MatMut, Parts};
 use crate::kernels::cpu::scratch::with_scratch;
-use crate::kernels::cpu::tile::{TILE_COLS, TILE_ROWS, Target, tile, transpose_16};
-use crate::kernels::cpu::unpack::{Unpack, unpack_row, with_format};
-
-/// Depth of a panel: 256 rows of 32 columns fill two thirds of a 48 KiB first-level cache, and
-/// every block of a quantised row divides it.
-const DEPTH: usize = 256;
+use crate::kernels::cpu::tile::{Level, Target};
 
 /// Columns that a task may have.
 pub const WIDTHS: [usize; 4] = [128, 96, 64, 32];
 
-pub fn run(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>) {
-    // Expanding a weight costs about as much as multiplying it with 16 rows.
-    let (row_grain, col_grain) = grains(out.rows, out.cols, team.threads(), TILE_ROWS, 16, &WIDTHS);
-    let row_parts = out.rows.div_ceil(row_grain);
-    let (rows, cols) = (out.rows, out.cols);
-    let parts = out.parts();
-    team.run(row_parts * cols.div_ceil(col_grain), |task| {
-        let (row, col) = (task % row_parts * row_grain, task / row_parts * col_grain);
+/// # Safety
+/// `Matmul::run` must have checked every extent, and the processor have the level.
+pub unsafe fn run<L: Level>(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>) {
+    let (threads, expansion) = (team.threads(), L::EXPANSION[1]);
+    let grain = grains(out.rows, out.cols, threads, L::ROWS, expansion, &WIDTHS);
+    let cut = Cut::new(out, grain);
+    let out = out.parts();
+    run_cuts(team, &[cut], |_, rows, cols| {
         let block = Block {
             job,
-            out: parts,
-            rows: row..rows.min(row + row_grain),
-            cols: col..cols.min(col + col_grain),
+            out,
+            rows,
+            cols,
         };
-        // SAFETY: `Matmul::run` checked every extent and chose this path on AVX-512; each task has
-        // its own block of the output.
-        unsafe { with_format!(job.weight.dtype, U => block.run::<U>()) }
+        // SAFETY: the caller's; each task has its own block of the output.
+        unsafe { block.run::<L>() }
     });
 }
 
@@ -63,6 +57,14 @@ pub fn grains(
     best.1
 }
 
+/// Depth of panels, so that `len` is cut into equal ones of whole blocks.
+pub fn depth<L: Level>(len: usize, block_len: usize) -> usize {
+    let block = block_len.max(32);
+    let most = L::DEPTH / block * block;
+    let pieces = len.div_ceil(most).max(1);
+    len.div_ceil(pieces).max(1).next_multiple_of(block)
+}
+
 /// One task: some rows and columns of the output.
 struct Block<'a> {
     job: &'a Matmul<'a>,
@@ -74,97 +76,95 @@ struct Block<'a> {
 impl Block<'_> {
     /// # Safety
     /// As the function `run` says.
-    unsafe fn run<U: Unpack>(&self) {
-        let panels = self.cols.len().div_ceil(TILE_COLS);
-        let packed_len = panels * TILE_COLS * DEPTH;
-        with_scratch(packed_len + 16 * DEPTH, |scratch| {
-            let (packed, dense) = scratch.split_at_mut(packed_len);
-            for start in (0..self.job.x.cols).step_by(DEPTH) {
-                let depth = DEPTH.min(self.job.x.cols - start);
-                for panel in 0..panels {
-                    let packed = &mut packed[panel * TILE_COLS * DEPTH..][..TILE_COLS * DEPTH];
+    unsafe fn run<L: Level>(&self) {
+        let most = depth::<L>(self.job.x.cols, self.job.weight.dtype.block_len());
+        let panels = self.cols.len().div_ceil(L::COLS);
+        let panel = L::COLS * most;
+        with_scratch(panels * panel + L::LANES * most, |scratch| {
+            let (packed, dense) = scratch.split_at_mut(panels * panel);
+            for start in (0..self.job.x.cols).step_by(most) {
+                let depth = start..self.job.x.cols.min(start + most);
+                let firsts = || self.cols.clone().step_by(L::COLS);
+                for (packed, col) in packed.chunks_exact_mut(panel).zip(firsts()) {
                     // SAFETY: the caller's.
-                    unsafe {
-                        self.pack::<U>(panel, start, depth, packed, dense);
-                        self.multiply(panel, start, depth, packed);
+                    unsafe { self.pack::<L>(col, &depth, packed, dense) };
+                }
+                for row in self.rows.clone().step_by(L::TOGETHER) {
+                    let rows = row..self.rows.end.min(row.saturating_add(L::TOGETHER));
+                    for (packed, col) in packed.chunks_exact(panel).zip(firsts()) {
+                        // SAFETY: the caller's.
+                        unsafe { self.multiply::<L>(rows.clone(), col, &depth, packed) };
                     }
                 }
             }
         });
     }
 
-    /// Expands the panel's weights and lays them out by depth: `packed[k * TILE_COLS + n]`.
+    /// Expands the panel's weights and lays them out by depth: `packed[k * COLS + n]`.
     ///
     /// # Safety
     /// As the function `run` says.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
-    unsafe fn pack<U: Unpack>(
+    unsafe fn pack<L: Level>(
         &self,
-        panel: usize,
-        start: usize,
-        depth: usize,
+        col: usize,
+        depth: &Range<usize>,
         packed: &mut [f32],
         dense: &mut [f32],
     ) {
         let weight = &self.job.weight;
-        let first = self.cols.start + panel * TILE_COLS;
+        let stride = dense.len() / L::LANES;
+        let byte = |k: usize| weight.dtype.row_bytes(k).unwrap_or(0);
+        let bytes = byte(depth.start)..byte(depth.end);
         for half in 0..2 {
-            for i in 0..16 {
-                let dense = &mut dense[i * DEPTH..][..depth];
-                let n = first + 16 * half + i;
+            for i in 0..L::LANES {
+                let dense = &mut dense[i * stride..][..depth.len()];
+                let n = col + L::LANES * half + i;
                 if n < self.cols.end {
-                    // SAFETY: `start` is a whole number of blocks, and the row goes on for `depth`.
-                    unsafe {
-                        let from = weight.row(n).as_ptr().add(start / U::LEN * U::BYTES);
-                        unpack_row::<U>(from, dense);
-                    }
+                    // SAFETY: the caller's.
+                    unsafe { L::expand(weight.dtype, &weight.row(n)[bytes.clone()], dense) };
                 } else {
                     dense.fill(0.0);
                 }
             }
-            for k in (0..depth).step_by(16) {
-                let to = &mut packed[k * TILE_COLS + 16 * half..];
-                assert!(to.len() >= 15 * TILE_COLS + 16);
-                // SAFETY: 16 rows of `DEPTH` in `dense`, and room by the assertion.
-                unsafe { transpose_16(dense.as_ptr().add(k), DEPTH, to.as_mut_ptr(), TILE_COLS) };
+            for k in (0..depth.len()).step_by(L::LANES) {
+                let to = &mut packed[k * L::COLS + L::LANES * half..];
+                assert!(to.len() >= (L::LANES - 1) * L::COLS + L::LANES);
+                // SAFETY: rows of `stride` in `dense`, a multiple of the lanes, and room by the
+                // assertion.
+                unsafe { L::transpose(dense.as_ptr().add(k), stride, to.as_mut_ptr(), L::COLS) };
             }
         }
     }
 
     /// # Safety
     /// As the function `run` says.
-    unsafe fn multiply(&self, panel: usize, start: usize, depth: usize, packed: &[f32]) {
+    unsafe fn multiply<L: Level>(
+        &self,
+        rows: Range<usize>,
+        col: usize,
+        depth: &Range<usize>,
+        packed: &[f32],
+    ) {
         let job = self.job;
-        let col = self.cols.start + panel * TILE_COLS;
-        let cols = TILE_COLS.min(self.cols.end - col);
         let bias = match job.bias {
-            Some(bias) if start == 0 => bias[col..].as_ptr(),
+            Some(bias) if depth.start == 0 => bias[col..].as_ptr(),
             _ => std::ptr::null(),
         };
-        let mut row = self.rows.start;
-        while row < self.rows.end {
-            let rows = TILE_ROWS.min(self.rows.end - row);
+        let (stride, b) = (job.x.stride, packed.as_ptr());
+        for row in rows.clone().step_by(L::ROWS) {
             // SAFETY: this task's own block of the output, whole rows of `x`.
             unsafe {
                 let target = Target {
                     c: self.out.at(row, col),
                     stride: self.out.stride(),
-                    cols,
-                    keep: start > 0 || job.accumulate,
+                    cols: L::COLS.min(self.cols.end - col),
+                    keep: depth.start > 0 || job.accumulate,
                     bias,
                 };
-                let a = job.x.data.as_ptr().add(row * job.x.stride + start);
-                tile(
-                    rows,
-                    depth,
-                    a,
-                    job.x.stride,
-                    packed.as_ptr(),
-                    TILE_COLS,
-                    target,
-                );
+                let a = job.x.data.as_ptr().add(row * stride + depth.start);
+                let count = L::ROWS.min(rows.end - row);
+                L::tile(count, depth.len(), a, stride, b, L::COLS, target);
             }
-            row += rows;
         }
     }
 }

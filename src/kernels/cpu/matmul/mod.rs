@@ -3,12 +3,17 @@
 //! Few rows (decoding) are bound by reading the weight: with 8-bit dot products from a copy laid out
 //! for them (`packed`), or each of its rows is expanded in registers and multiplied with every row of
 //! `x` on the way. Many rows are bound by arithmetic: a panel of
-//! the weight is expanded into a buffer that stays in the cache and multiplied in tiles.
+//! the weight is expanded into a buffer that stays in the cache and multiplied in tiles, or, of rough
+//! factors, its levels are multiplied as they are (`bytes`).
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod bytes;
+#[cfg(target_arch = "x86_64")]
+mod cut;
 #[cfg(target_arch = "x86_64")]
 mod few;
 #[cfg(target_arch = "x86_64")]
@@ -25,10 +30,15 @@ use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut, Rows};
 
 use super::scratch::with_scratch;
+#[cfg(target_arch = "x86_64")]
+use super::tile::{Avx2, Avx512};
 use super::{Simd, narrow};
 use crate::kernels::quant::dequantize_row;
 #[cfg(target_arch = "x86_64")]
-pub(super) use many::grains;
+pub(super) use {
+    avx2::expand as expand_avx2,
+    many::{depth, grains},
+};
 
 /// Evaluates `$call` with the constant `$known` in place of a type of quantised weights, so that each
 /// has its own code.
@@ -62,7 +72,7 @@ pub struct Matmul<'a> {
     pub bias: Option<&'a [f32]>,
     /// Add to what `out` holds.
     pub accumulate: bool,
-    /// Rounding both factors to 8 bits of mantissa will do, where that is faster.
+    /// Rounding both factors to 8 bits will do, where that is faster.
     pub rough: bool,
 }
 
@@ -82,43 +92,49 @@ impl Matmul<'_> {
             Simd::Avx512 | Simd::Vnni | Simd::Amx if out.rows <= FEW_ROWS => {
                 few::run(self, team, out)
             }
-            _ if out.rows > FEW_ROWS && out.cols <= narrow::MOST_COLS => self.narrow(team, out),
+            _ if out.rows > FEW_ROWS && narrow::suits(simd, out.cols) => self.narrow(team, out),
             #[cfg(target_arch = "x86_64")]
             Simd::Amx if out.rows >= amx::LEAST_ROWS => {
                 Self::run_tiles(slice::from_ref(self), team, slice::from_mut(out))
             }
             #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 | Simd::Vnni | Simd::Amx => many::run(self, team, out),
+            // SAFETY: the extents are checked; the level says what the processor has.
+            Simd::Avx512 | Simd::Vnni | Simd::Amx => unsafe {
+                many::run::<Avx512>(self, team, out)
+            },
+            #[cfg(target_arch = "x86_64")]
+            _ if self.suits_bytes(simd, out) => {
+                bytes::run(slice::from_ref(self), team, slice::from_mut(out))
+            }
             _ if out.rows <= FEW_ROWS => portable::few(self, team, simd, out),
-            _ => portable::many(self, team, simd, out),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Simd::Avx2 => unsafe { many::run::<Avx2>(self, team, out) },
+            _ => portable::many(self, team, out),
         }
     }
 
     /// Multiplications that do not depend on each other, as one job where that pays.
     pub fn run_all(jobs: &[Matmul<'_>], team: &Team, simd: Simd, outs: &mut [MatMut<'_>]) {
         #[cfg(target_arch = "x86_64")]
-        if jobs
-            .iter()
-            .zip(&*outs)
-            .all(|(job, out)| job.suits_packed(simd, out))
         {
-            jobs.iter()
-                .zip(&*outs)
-                .for_each(|(job, out)| job.check(out));
-            if packed::run(jobs, team, outs) {
+            let pairs = || jobs.iter().zip(&*outs);
+            let shared = jobs.iter().all(|job| job.shares(&jobs[0]));
+            let packed = pairs().all(|(job, out)| job.suits_packed(simd, out));
+            let tiles = shared && pairs().all(|(job, out)| job.suits_tiles(simd, out));
+            let bytes = shared && pairs().all(|(job, out)| job.suits_bytes(simd, out));
+            if packed || tiles || bytes {
+                pairs().for_each(|(job, out)| job.check(out));
+            }
+            if packed && packed::run(jobs, team, outs) {
                 return;
             }
-        }
-        #[cfg(target_arch = "x86_64")]
-        if jobs
-            .iter()
-            .zip(&*outs)
-            .all(|(job, out)| job.suits_tiles(simd, out) && job.shares(&jobs[0]))
-        {
-            jobs.iter()
-                .zip(&*outs)
-                .for_each(|(job, out)| job.check(out));
-            return Self::run_tiles(jobs, team, outs);
+            if tiles {
+                return Self::run_tiles(jobs, team, outs);
+            }
+            if bytes {
+                return bytes::run(jobs, team, outs);
+            }
         }
         for (job, out) in jobs.iter().zip(outs) {
             job.run(team, simd, out);
@@ -153,6 +169,12 @@ impl Matmul<'_> {
     fn suits_tiles(&self, simd: Simd, out: &MatMut<'_>) -> bool {
         let many = out.rows >= amx::LEAST_ROWS && out.cols > narrow::MOST_COLS;
         simd == Simd::Amx && many && self.x.cols > 0
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn suits_bytes(&self, simd: Simd, out: &MatMut<'_>) -> bool {
+        let many = out.rows > FEW_ROWS && !narrow::suits(simd, out.cols) && self.x.cols > 0;
+        simd == Simd::Avx2 && self.rough && many && bytes::suits(self.weight.dtype)
     }
 
     #[cfg(target_arch = "x86_64")]

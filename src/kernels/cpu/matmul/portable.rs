@@ -1,4 +1,4 @@
-//! Paths for processors without AVX-512.
+//! Paths for processors without AVX-512, few rows, or without AVX2, many.
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
@@ -94,7 +94,7 @@ fn lanes(a: &[f32], b: &[f32], fma: impl Fn(f32, f32, f32) -> f32) -> f32 {
 }
 
 /// Many rows: a panel of the weight is expanded and given to the `gemm` crate.
-pub fn many(job: &Matmul<'_>, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
+pub fn many(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>) {
     const PANEL: usize = 64;
     let (x, weight) = (&job.x, &job.weight);
     let rows = out.rows;
@@ -108,7 +108,7 @@ pub fn many(job: &Matmul<'_>, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
                     .clone()
                     .zip(dense.chunks_exact_mut(weight.cols.max(1)))
                 {
-                    expand(simd, weight.dtype, weight.row(n), dense);
+                    dequantize_row(weight.dtype, weight.row(n), dense);
                 }
                 for r in 0..rows {
                     // SAFETY: each column belongs to one range.

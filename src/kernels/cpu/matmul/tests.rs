@@ -117,9 +117,11 @@ fn check(simd: Simd, dtype: DType, shape: (usize, usize, usize), gap: usize, fla
         simd,
         &mut MatMut::new(&mut out, m, n, stride),
     );
-    // Two parts of `bf16` keep 17 bits of each factor, one keeps 8.
+    // Two parts of `bf16` keep 17 bits of each factor, one keeps 8. Bytes share a scale, seven bits of
+    // a weight a range.
     let tolerance = match (simd, job.rough) {
-        (Simd::Amx, true) => 4e-3,
+        (Simd::Avx2, true) if matches!(dtype, DType::Q8_0 | DType::Q6_K) => 1e-2,
+        (Simd::Avx2 | Simd::Amx, true) => 4e-3,
         (Simd::Amx, false) => 1.2e-5,
         _ => 2e-6,
     };
@@ -150,7 +152,7 @@ proptest! {
 
     #[test]
     fn every_path_agrees_with_the_plain_loops(
-        m in prop_oneof![0usize..10, 10usize..70],
+        m in prop_oneof![3 => 0usize..10, 6 => 10usize..70, 1 => 90usize..220],
         n in 0usize..150,
         k in 0usize..700,
         gap in 0usize..20,

@@ -19,6 +19,8 @@ use crate::engine::view::{Mat, MatMut, Rows};
 
 use super::scratch::with_scratch;
 #[cfg(target_arch = "x86_64")]
+use super::tile::{Avx2, Avx512};
+#[cfg(target_arch = "x86_64")]
 use super::unpack::{Unpack, unpack_row};
 use super::{Simd, narrow};
 use crate::kernels::quant::dequantize_row;
@@ -49,11 +51,15 @@ impl MatmulBack<'_> {
         }
         match simd {
             _ if dy.cols == 0 => portable::run(self, team, dx),
-            _ if dx.cols <= narrow::MOST_COLS => self.narrow(team, dx),
+            _ if narrow::suits(simd, dx.cols) => self.narrow(team, dx),
             #[cfg(target_arch = "x86_64")]
             Simd::Amx if dx.rows >= amx::LEAST_ROWS => amx::run(self, team, dx),
             #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 | Simd::Vnni | Simd::Amx => many::run(self, team, dx),
+            // SAFETY: the extents are checked; the level says what the processor has.
+            Simd::Avx512 | Simd::Vnni | Simd::Amx => unsafe { many::run::<Avx512>(self, team, dx) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Simd::Avx2 => unsafe { many::run::<Avx2>(self, team, dx) },
             _ => portable::run(self, team, dx),
         }
     }

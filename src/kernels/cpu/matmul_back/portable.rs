@@ -1,5 +1,4 @@
-//! For processors without AVX-512: panels of the weight are expanded and given to the `gemm`
-//! crate.
+//! For processors without AVX2: panels of the weight are expanded and given to the `gemm` crate.
 
 use super::MatmulBack;
 use crate::engine::cpu::Team;

@@ -87,7 +87,7 @@ proptest! {
 
     #[test]
     fn every_path_agrees_with_the_plain_loops(
-        rows in prop_oneof![0usize..10, 10usize..70],
+        rows in prop_oneof![3 => 0usize..10, 6 => 10usize..70, 1 => 90usize..220],
         n in 0usize..600,
         k in 0usize..300,
         gap in 0usize..20,
