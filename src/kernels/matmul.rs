@@ -67,7 +67,7 @@ pub fn rough_cost(device: &Device) -> f64 {
     match device {
         Device::Cpu(_) => match Simd::best() {
             Simd::Amx => 0.48,
-            Simd::Avx2 => 0.5,
+            Simd::Avx2 => 0.6,
             _ => 1.0,
         },
         Device::Gpu(_) => 1.0,

@@ -135,8 +135,7 @@ unsafe fn add<const M: usize>(
 ///
 /// # Safety
 /// The target must be there, and the processor have AVX2.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
+#[inline(always)]
 pub unsafe fn store<const M: usize>(sums: &[[__m256; 2]; M], target: Target) {
     // SAFETY: the caller's.
     unsafe {
@@ -201,11 +200,16 @@ unsafe fn store_whole<const M: usize>(sums: &[[__m256; 2]; M], target: Target) {
 }
 
 /// A mask of the first `n <= 8` lanes.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn first(n: usize) -> __m256i {
-    let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lanes)
+///
+/// # Safety
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn first(n: usize) -> __m256i {
+    // SAFETY: the caller's.
+    unsafe {
+        let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lanes)
+    }
 }
 
 /// Transposes 8 rows of 8 values: `out[i * out_stride + j] = src[j * src_stride + i]`.
