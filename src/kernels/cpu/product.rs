@@ -153,7 +153,7 @@ mod wide {
 /// Tiles of 6 x 16 in AVX2's 16 registers.
 #[cfg(target_arch = "x86_64")]
 mod narrow {
-    use crate::kernels::cpu::tile::{Target, products_avx2, store_avx2};
+    use crate::kernels::cpu::tile::{Operands, Target, products_avx2, store_avx2};
 
     tiles!(6 x 16, 1 2 3 4 5 6);
 
@@ -170,7 +170,13 @@ mod narrow {
     ) {
         // SAFETY: the caller's.
         unsafe {
-            let sums = products_avx2::<M, BY_DEPTH>(depth, a, a_stride, b, b_stride);
+            let sums = products_avx2::<M, BY_DEPTH>(Operands {
+                k: depth,
+                a,
+                a_stride,
+                b,
+                b_stride,
+            });
             let target = Target {
                 c,
                 stride: c_stride,

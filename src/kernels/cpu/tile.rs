@@ -6,7 +6,19 @@ mod wide;
 use crate::engine::DType;
 
 pub use narrow::{Avx2, products as products_avx2, store as store_avx2};
-pub use wide::{Avx512, TILE_COLS, TILE_ROWS, tile, transpose_16, transposed};
+pub use wide::{Avx512, TILE_COLS, TILE_ROWS, transposed};
+
+/// What a tile multiplies: `k` values in each row of `a`, and a tile's columns in each of the `k` rows of
+/// `b`.
+#[derive(Clone, Copy)]
+pub struct Operands {
+    pub k: usize,
+    pub a: *const f32,
+    /// Floats from one row to the next.
+    pub a_stride: usize,
+    pub b: *const f32,
+    pub b_stride: usize,
+}
 
 /// Where a tile's result goes and what it starts from.
 #[derive(Clone, Copy)]
@@ -51,19 +63,10 @@ pub trait Level {
     /// Both blocks must be there, and the processor must have this level.
     unsafe fn transpose(src: *const f32, src_stride: usize, out: *mut f32, out_stride: usize);
 
-    /// `c = a * b` for up to `ROWS` rows: `a` holds `k` values in each of its rows, `b` holds `COLS`
-    /// values in each of its `k` rows, of which the first `target.cols` are used.
+    /// `c = a * b` for up to `ROWS` rows, of whose `COLS` columns the first `target.cols` are used.
     ///
     /// # Safety
     /// All of that memory must be there, with `COLS` readable values in each row of `b`, and the
     /// processor must have this level.
-    unsafe fn tile(
-        rows: usize,
-        k: usize,
-        a: *const f32,
-        a_stride: usize,
-        b: *const f32,
-        b_stride: usize,
-        target: Target,
-    );
+    unsafe fn tile(rows: usize, operands: Operands, target: Target);
 }

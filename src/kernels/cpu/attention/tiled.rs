@@ -8,7 +8,7 @@ use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut, Parts};
 use crate::kernels::cpu::exp::exp_512;
 use crate::kernels::cpu::scratch::{take, with_scratch};
-use crate::kernels::cpu::tile::{TILE_COLS, TILE_ROWS, Target, tile, transpose_16};
+use crate::kernels::cpu::tile::{Avx512, Level, Operands, TILE_COLS, TILE_ROWS, Target};
 use crate::kernels::cpu::unpack::first;
 
 /// Stacked query rows of a task.
@@ -227,7 +227,7 @@ impl Block<'_> {
                         // SAFETY: 16 whole rows of 16 in the cache, and room by the slice.
                         unsafe {
                             let src = cache.data.as_ptr().add(from * cache.stride + column);
-                            transpose_16(src, cache.stride, to.as_mut_ptr(), TILE_COLS);
+                            Avx512::transpose(src, cache.stride, to.as_mut_ptr(), TILE_COLS);
                         }
                         continue;
                     }
@@ -379,9 +379,14 @@ unsafe fn multiply(
                     keep,
                     bias: std::ptr::null(),
                 };
-                let a = a.as_ptr().add(row * a_stride);
-                let rows = TILE_ROWS.min(rows - row);
-                tile(rows, depth, a, a_stride, b.as_ptr(), TILE_COLS, target);
+                let operands = Operands {
+                    k: depth,
+                    a: a.as_ptr().add(row * a_stride),
+                    a_stride,
+                    b: b.as_ptr(),
+                    b_stride: TILE_COLS,
+                };
+                Avx512::tile(TILE_ROWS.min(rows - row), operands, target);
             }
         }
     }

@@ -37,11 +37,6 @@ const WIDTHS: [usize; 4] = [128, 96, 64, 32];
 /// Laying a weight out costs about as much as multiplying it with this many rows.
 const EXPANSION: usize = 40;
 
-/// Whether weights of a type have levels.
-pub fn suits(dtype: DType) -> bool {
-    !dtype.is_plain()
-}
-
 /// Multiplies the same rows with several quantised weights. `Matmul::run` must have checked every
 /// extent and found AVX2.
 pub fn run(jobs: &[Matmul<'_>], team: &Team, outs: &mut [MatMut<'_>]) {
@@ -159,7 +154,7 @@ impl Block<'_> {
         let panel = DEPTH * PANEL_WORDS;
         let panels = self.cols.len().div_ceil(COLS);
         let blocks = self.job.x.cols / LEN;
-        with_scratch(panels * panel + 2 * 64, |mut scratch| {
+        with_scratch(panels * panel + LEN / 4 * COLS, |mut scratch| {
             let packed = take(&mut scratch, panels * panel);
             for start in (0..blocks).step_by(DEPTH) {
                 let depth = start..blocks.min(start + DEPTH);

@@ -7,7 +7,7 @@ use super::cut::{Cut, run_cuts};
 use crate::engine::cpu::Team;
 use crate::engine::view::{MatMut, Parts};
 use crate::kernels::cpu::scratch::with_scratch;
-use crate::kernels::cpu::tile::{Level, Target};
+use crate::kernels::cpu::tile::{Level, Operands, Target};
 
 /// Columns that a task may have.
 pub const WIDTHS: [usize; 4] = [128, 96, 64, 32];
@@ -150,7 +150,7 @@ impl Block<'_> {
             Some(bias) if depth.start == 0 => bias[col..].as_ptr(),
             _ => std::ptr::null(),
         };
-        let (stride, b) = (job.x.stride, packed.as_ptr());
+        let stride = job.x.stride;
         for row in rows.clone().step_by(L::ROWS) {
             // SAFETY: this task's own block of the output, whole rows of `x`.
             unsafe {
@@ -163,7 +163,14 @@ impl Block<'_> {
                 };
                 let a = job.x.data.as_ptr().add(row * stride + depth.start);
                 let count = L::ROWS.min(rows.end - row);
-                L::tile(count, depth.len(), a, stride, b, L::COLS, target);
+                let operands = Operands {
+                    k: depth.len(),
+                    a,
+                    a_stride: stride,
+                    b: packed.as_ptr(),
+                    b_stride: L::COLS,
+                };
+                L::tile(count, operands, target);
             }
         }
     }

@@ -174,7 +174,7 @@ impl Matmul<'_> {
     #[cfg(target_arch = "x86_64")]
     fn suits_bytes(&self, simd: Simd, out: &MatMut<'_>) -> bool {
         let many = out.rows > FEW_ROWS && !narrow::suits(simd, out.cols) && self.x.cols > 0;
-        simd == Simd::Avx2 && self.rough && many && bytes::suits(self.weight.dtype)
+        simd == Simd::Avx2 && self.rough && many && !self.weight.dtype.is_plain()
     }
 
     #[cfg(target_arch = "x86_64")]

@@ -7,7 +7,7 @@ use crate::engine::cpu::Team;
 use crate::engine::view::{MatMut, Parts};
 use crate::kernels::cpu::matmul::{depth, grains};
 use crate::kernels::cpu::scratch::with_scratch;
-use crate::kernels::cpu::tile::{Level, Target};
+use crate::kernels::cpu::tile::{Level, Operands, Target};
 
 /// Columns expanded at once: the longest block.
 const STRIPE: usize = 256;
@@ -118,8 +118,14 @@ impl Block<'_> {
                     keep: depth.start > 0 || self.job.accumulate,
                     bias: std::ptr::null(),
                 };
-                let b = packed.as_ptr();
-                L::tile(count, depth.len(), a, dy.stride, b, L::COLS, target);
+                let operands = Operands {
+                    k: depth.len(),
+                    a,
+                    a_stride: dy.stride,
+                    b: packed.as_ptr(),
+                    b_stride: L::COLS,
+                };
+                L::tile(count, operands, target);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Level, Target};
+use super::{Level, Operands, Target};
 use crate::engine::DType;
 use crate::kernels::cpu::matmul::expand_avx2;
 
@@ -28,20 +28,12 @@ impl Level for Avx2 {
         unsafe { transpose_8(src, src_stride, out, out_stride) }
     }
 
-    unsafe fn tile(
-        rows: usize,
-        k: usize,
-        a: *const f32,
-        a_stride: usize,
-        b: *const f32,
-        b_stride: usize,
-        target: Target,
-    ) {
+    unsafe fn tile(rows: usize, operands: Operands, target: Target) {
         macro_rules! by_rows {
             ($($n:literal)*) => {
                 match rows {
                     // SAFETY: the caller's.
-                    $($n => unsafe { fixed::<$n>(k, a, a_stride, b, b_stride, target) },)*
+                    $($n => unsafe { fixed::<$n>(operands, target) },)*
                     _ => unreachable!("a tile has 1 to 6 rows"),
                 }
             };
@@ -51,21 +43,14 @@ impl Level for Avx2 {
 }
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn fixed<const M: usize>(
-    k: usize,
-    a: *const f32,
-    a_stride: usize,
-    b: *const f32,
-    b_stride: usize,
-    target: Target,
-) {
+unsafe fn fixed<const M: usize>(operands: Operands, target: Target) {
     // What the sums are added to, while they are made.
     for r in 0..M {
         let c = target.c.wrapping_add(r * target.stride);
         _mm_prefetch::<_MM_HINT_T0>(c.cast());
     }
     // SAFETY: the caller's.
-    let sums = unsafe { products::<M, false>(k, a, a_stride, b, b_stride) };
+    let sums = unsafe { products::<M, false>(operands) };
     // SAFETY: the caller's.
     unsafe { store(&sums, target) }
 }
@@ -77,20 +62,17 @@ unsafe fn fixed<const M: usize>(
 /// All of that must be there, and the processor have AVX2 and FMA.
 #[inline(always)]
 pub unsafe fn products<const M: usize, const BY_DEPTH: bool>(
-    k: usize,
-    a: *const f32,
-    a_stride: usize,
-    b: *const f32,
-    b_stride: usize,
+    operands: Operands,
 ) -> [[__m256; 2]; M] {
     /// Steps after which the pointers move: what is left for them is an offset.
     const UNROLLED: usize = 4;
     let (row, step) = if BY_DEPTH {
-        (1, a_stride)
+        (1, operands.a_stride)
     } else {
-        (a_stride, 1)
+        (operands.a_stride, 1)
     };
-    let (mut a, mut b) = (a, b);
+    let Operands { k, b_stride, .. } = operands;
+    let (mut a, mut b) = (operands.a, operands.b);
     // SAFETY: the caller's.
     unsafe {
         let mut sums = [[_mm256_setzero_ps(); 2]; M];

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Level, Target};
+use super::{Level, Operands, Target};
 use crate::engine::DType;
 use crate::kernels::cpu::unpack::{first, unpack_row, with_format};
 
@@ -31,56 +31,29 @@ impl Level for Avx512 {
         unsafe { transpose_16(src, src_stride, out, out_stride) }
     }
 
-    unsafe fn tile(
-        rows: usize,
-        k: usize,
-        a: *const f32,
-        a_stride: usize,
-        b: *const f32,
-        b_stride: usize,
-        target: Target,
-    ) {
-        // SAFETY: the caller's.
-        unsafe { tile(rows, k, a, a_stride, b, b_stride, target) }
+    unsafe fn tile(rows: usize, operands: Operands, target: Target) {
+        macro_rules! by_rows {
+            ($($n:literal)*) => {
+                match rows {
+                    // SAFETY: the caller's.
+                    $($n => unsafe { fixed::<$n>(operands, target) },)*
+                    _ => unreachable!("a tile has 1 to 12 rows"),
+                }
+            };
+        }
+        by_rows!(1 2 3 4 5 6 7 8 9 10 11 12)
     }
-}
-
-/// `c = a * b` for up to `TILE_ROWS` rows: `a` holds `k` values in each of its rows, `b` holds
-/// `TILE_COLS` values in each of its `k` rows, of which the first `target.cols` are used.
-///
-/// # Safety
-/// All of that memory must be there, with `TILE_COLS` readable values in each row of `b`, and the
-/// processor must have AVX-512 F.
-pub unsafe fn tile(
-    rows: usize,
-    k: usize,
-    a: *const f32,
-    a_stride: usize,
-    b: *const f32,
-    b_stride: usize,
-    target: Target,
-) {
-    macro_rules! by_rows {
-        ($($n:literal)*) => {
-            match rows {
-                // SAFETY: the caller's.
-                $($n => unsafe { fixed::<$n>(k, a, a_stride, b, b_stride, target) },)*
-                _ => unreachable!("a tile has 1 to 12 rows"),
-            }
-        };
-    }
-    by_rows!(1 2 3 4 5 6 7 8 9 10 11 12)
 }
 
 #[target_feature(enable = "avx512f,fma")]
-unsafe fn fixed<const M: usize>(
-    k: usize,
-    a: *const f32,
-    a_stride: usize,
-    b: *const f32,
-    b_stride: usize,
-    target: Target,
-) {
+unsafe fn fixed<const M: usize>(operands: Operands, target: Target) {
+    let Operands {
+        k,
+        a,
+        a_stride,
+        b,
+        b_stride,
+    } = operands;
     let mut sums = [[_mm512_setzero_ps(); 2]; M];
     // SAFETY: the caller's.
     unsafe {
@@ -120,7 +93,7 @@ unsafe fn fixed<const M: usize>(
 /// # Safety
 /// Both blocks must be there, and the processor must have AVX-512 F.
 #[target_feature(enable = "avx512f")]
-pub unsafe fn transpose_16(src: *const f32, src_stride: usize, out: *mut f32, out_stride: usize) {
+unsafe fn transpose_16(src: *const f32, src_stride: usize, out: *mut f32, out_stride: usize) {
     let mut rows = [_mm512_setzero_ps(); 16];
     for (i, row) in rows.iter_mut().enumerate() {
         // SAFETY: the caller's.
