@@ -12,6 +12,7 @@ use super::DType;
 use super::copies::{Copies, Slot, Source};
 use super::device::{Program, RunOptions};
 use super::error::{EngineError, Result, mib};
+use super::joining::{joining, weight_in_time};
 use super::plan::Plan;
 use super::recording::{Access, Dispatch, Op, Recording};
 use super::system::{LARGE_BYTES, memory_available, memory_in_all};
@@ -326,14 +327,13 @@ impl CpuDevice {
                     let started = options.profile.map(|_| Instant::now());
                     self.launch(program, dispatch, &others);
                     if let (Some(profile), Some(started)) = (options.profile, started) {
-                        // Launches that ran as one share its time by the bytes they move.
                         let secs = started.elapsed().as_secs_f64();
                         let all = || std::iter::once(dispatch).chain(others.iter().copied());
-                        let bytes = all().map(|d| d.bytes).sum::<u64>().max(1);
+                        let whole: f64 = all().map(weight_in_time).sum();
                         for dispatch in all() {
                             let share = match others.len() {
                                 0 => 1.0,
-                                _ => dispatch.bytes as f64 / bytes as f64,
+                                _ => weight_in_time(dispatch) / whole,
                             };
                             profile.add(part, dispatch, secs * share);
                         }
@@ -345,19 +345,37 @@ impl CpuDevice {
     }
 
     fn launch(&self, program: &Program, dispatch: &Dispatch, others: &[&Dispatch]) {
-        let mut call = self.call(program, dispatch);
-        call.others = others.iter().map(|d| self.call(program, d)).collect();
+        let mut call = self.call(program, dispatch, None);
+        call.others = others
+            .iter()
+            .map(|other| self.call(program, other, Some(dispatch)))
+            .collect();
         (dispatch.kernel.cpu)(&self.team, call);
     }
 
-    fn call<'a>(&'a self, program: &'a Program, dispatch: &'a Dispatch) -> CpuCall<'a> {
+    /// A launch as its twin sees it, without what the one that it joins writes.
+    fn call<'a>(
+        &'a self,
+        program: &'a Program,
+        dispatch: &'a Dispatch,
+        joined: Option<&Dispatch>,
+    ) -> CpuCall<'a> {
+        let follows = joined.filter(|first| dispatch.follows(first));
+        let written = |name| {
+            follows.is_some_and(|first| {
+                let mut bindings = first.kernel.bindings.iter();
+                bindings.any(|own| own.name == name && own.access != Access::Read)
+            })
+        };
         let views = dispatch.views.iter().zip(dispatch.kernel.bindings);
         let views = views
             .map(|(view, binding)| {
-                view.as_ref().map(|tensor| {
+                let view = view.as_ref().filter(|_| !written(binding.name));
+                view.map(|tensor| {
                     // SAFETY: `run` holds the executor's lock, which `open` makes sure is the
-                    // memory's; the recording has checked that a written view shares its place with no other view of this launch, and
-                    // `joining` that it shares its memory with none of a launch that joins it.
+                    // memory's; the recording has checked that a written view shares its place with no
+                    // other view of this launch, and `joining` that it shares its memory with none of a
+                    // launch that joins it, but for what is left out here.
                     unsafe { self.open(program, tensor, binding.access) }
                 })
             })
@@ -477,36 +495,8 @@ fn cpu_buffer(buffer: &Buffer) -> &Arc<CpuBuffer> {
     }
 }
 
-/// Launches that follow `first` and can run together with it.
-fn joining<'a>(program: &Program, first: &'a Dispatch, ops: &'a [Op]) -> Vec<&'a Dispatch> {
-    const MOST: usize = 3;
-    let mut all = Vec::new();
-    if !first.kernel.cpu_joins {
-        return all;
-    }
-    for op in ops.iter().take(MOST) {
-        let Op::Dispatch(dispatch) = op else { break };
-        let mut before = std::iter::once(first).chain(all.iter().copied());
-        let same = std::ptr::eq(dispatch.kernel, first.kernel);
-        if !same || before.any(|other| depends(program, dispatch, other)) {
-            break;
-        }
-        all.push(dispatch);
-    }
-    all
-}
-
-/// Whether one of two launches writes memory that the other touches.
-fn depends(program: &Program, a: &Dispatch, b: &Dispatch) -> bool {
-    let touches = |dispatch: &Dispatch, written: &Tensor| {
-        let buffer = buffer_of(program, written);
-        let mut views = dispatch.views.iter().flatten();
-        views.any(|view| Arc::ptr_eq(buffer_of(program, view), buffer))
-    };
-    a.written().any(|written| touches(b, written)) || b.written().any(|written| touches(a, written))
-}
-
-fn buffer_of<'a>(program: &'a Program, tensor: &'a Tensor) -> &'a Arc<CpuBuffer> {
+/// Where a tensor of a program lies.
+pub(super) fn buffer_of<'a>(program: &'a Program, tensor: &'a Tensor) -> &'a Arc<CpuBuffer> {
     match &tensor.place {
         Place::Buffer(buffer) => cpu_buffer(buffer),
         Place::Temp(id) => cpu_buffer(program.slot(*id)),

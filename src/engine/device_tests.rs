@@ -1,7 +1,7 @@
 //! The CPU executor through the face both executors share.
 
 use super::*;
-use crate::engine::recording::test_kernel::COUNT;
+use crate::engine::recording::test_kernel::{AFTER, BEFORE, COUNT};
 
 fn cpu() -> Device {
     Device::Cpu(cpu::CpuDevice::new(2))
@@ -112,4 +112,37 @@ fn memory_of_another_executor_is_refused() {
     let mut rec = Recording::new();
     rec.dispatch(&COUNT, vec![Some(counter)], [0u32; 0], 0, 0);
     other.run_once(rec).expect("a run");
+}
+
+/// What the second of two kernels leaves: 1 where the first took it along, 2 where it ran itself.
+fn after(params: [u32; 2], same_views: bool, marked: bool) -> f32 {
+    let device = cpu();
+    let tensor = |what| device.tensor(DType::F32, 1, 1, what).expect("memory");
+    let (both, other, between) = (tensor("both"), tensor("other"), tensor("between"));
+    let result = tensor("result");
+    let mut rec = Recording::new();
+    // As in a model: dead after the first, of a size that suits what the second writes.
+    let (own, written) = (rec.temp(DType::F32, 1, 1), rec.temp(DType::F32, 1, 1));
+    rec.copy(&both, &own);
+    let bound = |views: [&Tensor; 3]| views.map(|view| Some(view.clone())).to_vec();
+    let views = bound([&own, &both, &between]);
+    rec.dispatch(&BEFORE, views, [params[0]], 0, 0);
+    if marked {
+        rec.mark("a part");
+    }
+    let first = if same_views { &both } else { &other };
+    let views = bound([first, &between, &written]);
+    rec.dispatch(&AFTER, views, [params[1]], 0, 0);
+    rec.copy(&written, &result);
+    let program = device.prepare(rec, &mut Arena::new()).expect("a plan");
+    device.run(&program, &RunOptions::default()).expect("a run");
+    device.read::<f32>(&result).expect("bytes")[0]
+}
+
+#[test]
+fn a_launch_takes_the_next_along_where_both_agree() {
+    assert_eq!(after([1, 1], true, false), 1.0);
+    assert_eq!(after([1, 1], true, true), 2.0);
+    assert_eq!(after([0, 1], true, false), 2.0);
+    assert_eq!(after([1, 1], false, false), 2.0);
 }

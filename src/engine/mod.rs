@@ -6,6 +6,7 @@ mod device;
 mod dtype;
 mod error;
 pub mod gpu;
+mod joining;
 mod plan;
 mod profile;
 mod recording;
@@ -21,7 +22,7 @@ pub use error::{EngineError, Result, mib};
 pub use gpu::Tier;
 pub use plan::Plan;
 pub use profile::{Entry, Profile};
-pub use recording::{Access, Binding, Dispatch, Kernel, Op, Recording};
+pub use recording::{Access, Binding, Dispatch, Joins, Kernel, Op, Recording};
 pub use team::Team;
 pub use tensor::{Buffer, Place, Shard, TempId, Tensor, Weight};
 

@@ -67,7 +67,11 @@ fn lifetimes(recording: &Recording) -> Vec<Option<(usize, usize)>> {
     let mut touch = |tensor: &Tensor, index: usize| {
         if let Place::Temp(id) = tensor.place {
             let entry = &mut lifetimes[id.0 as usize];
-            *entry = Some(entry.map_or((index, index), |(first, _)| (first, index)));
+            *entry = Some(
+                entry.map_or((index, index), |(first, last): (usize, usize)| {
+                    (first.min(index), last.max(index))
+                }),
+            );
         }
     };
     for (index, op) in recording.ops.iter().enumerate() {
@@ -78,6 +82,14 @@ fn lifetimes(recording: &Recording) -> Vec<Option<(usize, usize)>> {
                     .iter()
                     .flatten()
                     .for_each(|view| touch(view, index));
+                // Where two run as one, what the second writes must not lie where the first reads.
+                let before = index.checked_sub(1).map(|before| &recording.ops[before]);
+                if let Some(Op::Dispatch(before)) = before
+                    && dispatch.follows(before)
+                {
+                    let views = dispatch.views.iter().flatten();
+                    views.for_each(|view| touch(view, index - 1));
+                }
             }
             Op::Copy { src, dst } => {
                 touch(src, index);

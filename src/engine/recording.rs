@@ -26,6 +26,17 @@ pub struct Binding {
     pub access: Access,
 }
 
+/// Launches that follow one of a kernel and can run together with it.
+#[derive(Clone, Copy)]
+pub enum Joins {
+    Nothing,
+    /// Those of the same kernel, where they do not depend on each other.
+    Alike,
+    /// One of another kernel with the same parameters and the same views by the same names. It may
+    /// read what the first writes: such a view is absent from its call.
+    Then(&'static Kernel),
+}
+
 /// A kernel: one operation, known to both executors.
 ///
 /// The uniform block its shader reads is laid out as `base: vec4<u32>` (first workgroup of this
@@ -37,9 +48,9 @@ pub struct Kernel {
     pub params: &'static [(&'static str, usize)],
     /// The CPU twin.
     pub cpu: fn(&Team, CpuCall<'_>),
-    /// Whether the twin takes several launches at once that do not depend on each other: the first
-    /// call then carries the others (see [`CpuCall::take_others`]).
-    pub cpu_joins: bool,
+    /// Which launches the twin takes together with this one: its call then carries the others (see
+    /// [`CpuCall::take_others`]).
+    pub cpu_joins: Joins,
     /// Chooses the shader variant and its grid for one dispatch.
     pub gpu: fn(&Dispatch, &Tier) -> Variant,
     /// Every shader variant the kernel can choose, for validation.
@@ -73,6 +84,21 @@ impl Dispatch {
     pub fn written(&self) -> impl Iterator<Item = &Tensor> {
         let bound = self.kernel.bindings.iter().zip(&self.views);
         bound.filter_map(|(binding, view)| view.as_ref().filter(|_| binding.access != Access::Read))
+    }
+
+    /// Whether the CPU executor may run it together with the one right before it, as `Joins::Then` says.
+    pub(super) fn follows(&self, before: &Dispatch) -> bool {
+        let follower = match before.kernel.cpu_joins {
+            Joins::Then(kernel) => std::ptr::eq(kernel, self.kernel),
+            _ => false,
+        };
+        follower && before.params == self.params
+    }
+
+    /// The view bound by a name.
+    pub(super) fn named(&self, name: &str) -> Option<&Tensor> {
+        let mut bound = self.kernel.bindings.iter().zip(&self.views);
+        bound.find(|(binding, _)| binding.name == name)?.1.as_ref()
     }
 
     /// The kernel's own parameters.
@@ -267,8 +293,48 @@ pub(crate) mod test_kernel {
         }],
         params: &[],
         cpu: |_, mut call| call.mat_mut(0).row_mut(0)[0] += 1.0,
-        cpu_joins: false,
+        cpu_joins: Joins::Nothing,
         gpu: |_, _| Variant::portable("count", [1; 3]),
+        variants: Vec::new,
+    };
+
+    const fn binding(name: &'static str, access: Access) -> Binding {
+        Binding { name, access }
+    }
+
+    /// Writes 1, also into what a launch of `AFTER` that it takes along would write.
+    pub static BEFORE: Kernel = Kernel {
+        name: "before",
+        bindings: &[
+            binding("own", Access::Read),
+            binding("both", Access::Read),
+            binding("between", Access::Write),
+        ],
+        params: &[],
+        cpu: |_, mut call| {
+            call.mat_mut(2).row_mut(0)[0] = 1.0;
+            for mut other in call.take_others() {
+                assert!(other.take(1).is_none(), "what the first writes is its own");
+                other.mat_mut(2).row_mut(0)[0] = 1.0;
+            }
+        },
+        cpu_joins: Joins::Then(&AFTER),
+        gpu: |_, _| Variant::portable("before", [1; 3]),
+        variants: Vec::new,
+    };
+
+    /// Writes 2.
+    pub static AFTER: Kernel = Kernel {
+        name: "after",
+        bindings: &[
+            binding("both", Access::Read),
+            binding("between", Access::Read),
+            binding("result", Access::Write),
+        ],
+        params: &[],
+        cpu: |_, mut call| call.mat_mut(2).row_mut(0)[0] = 2.0,
+        cpu_joins: Joins::Nothing,
+        gpu: |_, _| Variant::portable("after", [1; 3]),
         variants: Vec::new,
     };
 }

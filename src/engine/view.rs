@@ -83,6 +83,17 @@ impl<'a> MatMut<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.data.add(r * self.stride), self.cols) }
     }
 
+    /// The same elements to be read.
+    pub fn as_mat(&self) -> Mat<'_> {
+        Mat {
+            // SAFETY: pointer and length come from the slice given to `new`, which `self` borrows.
+            data: unsafe { std::slice::from_raw_parts(self.data, self.len) },
+            rows: self.rows,
+            cols: self.cols,
+            stride: self.stride,
+        }
+    }
+
     /// The whole memory under the view, gaps included.
     pub fn data_mut(&mut self) -> &mut [f32] {
         // SAFETY: pointer and length come from the slice given to `new`.

@@ -5,7 +5,7 @@
 //! to `p` where `window` is 0). Query head `h` reads key head `h / (heads / kv_heads)`.
 
 use crate::engine::cpu::{CpuCall, Team};
-use crate::engine::{Access, Binding, DType, Kernel, Recording, Tensor};
+use crate::engine::{Access, Binding, DType, Joins, Kernel, Recording, Tensor};
 use crate::kernel_params;
 use crate::kernels::attention_gpu;
 use crate::kernels::cpu::{self, Simd};
@@ -53,7 +53,7 @@ const fn kernel(name: &'static str, cpu: fn(&Team, CpuCall<'_>)) -> Kernel {
         ],
         params: AttentionParams::FIELDS,
         cpu,
-        cpu_joins: false,
+        cpu_joins: Joins::Nothing,
         gpu: attention_gpu::choose,
         variants: attention_gpu::variants,
     }

@@ -11,11 +11,12 @@
 //!
 //! `attention_back_q` alone serves a step on a frozen cache: its rows may lie anywhere in the
 //! document. It leaves in `stats` what `attention_back_kv` needs of each row to know its shares
-//! without another look at all keys. Neither adds to what another task writes, so that the same
+//! without another look at all keys. On the processor the two run as one where the second comes right after the
+//! first, and make scores and shares once. Neither adds to what another task writes, so that the same
 //! inputs give the same bits.
 
 use crate::engine::cpu::{CpuCall, Team};
-use crate::engine::{Access, Binding, DType, Kernel, Recording, Tensor};
+use crate::engine::{Access, Binding, DType, Joins, Kernel, Recording, Tensor};
 use crate::kernels::attention::{AttentionParams, AttentionShape};
 use crate::kernels::attention_back_gpu as gpu;
 use crate::kernels::cpu::{self, Simd};
@@ -42,7 +43,7 @@ pub static ATTENTION_BACK_Q: Kernel = Kernel {
     ],
     params: AttentionParams::FIELDS,
     cpu: twin_q,
-    cpu_joins: false,
+    cpu_joins: Joins::Then(&ATTENTION_BACK_KV),
     gpu: gpu::choose_q,
     variants: gpu::variants_q,
 };
@@ -61,7 +62,7 @@ pub static ATTENTION_BACK_KV: Kernel = Kernel {
     ],
     params: AttentionParams::FIELDS,
     cpu: twin_kv,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: gpu::choose_kv,
     variants: gpu::variants_kv,
 };
@@ -176,7 +177,18 @@ fn twin_q(team: &Team, mut call: CpuCall<'_>) {
         d_out: call.mat(5),
     };
     let (mut stats, mut dq) = (call.mat_mut(6), call.mat_mut(7));
-    back.run(team, Simd::best(), &mut stats, &mut dq);
+    match call.take_others().first_mut() {
+        Some(kv) => {
+            let to = cpu::attention::back::Targets {
+                stats: &mut stats,
+                dq: &mut dq,
+                dk: &mut kv.mat_mut(6),
+                dv: &mut kv.mat_mut(7),
+            };
+            back.run_with_kv(team, Simd::best(), to);
+        }
+        None => back.run(team, Simd::best(), &mut stats, &mut dq),
+    }
 }
 
 fn twin_kv(team: &Team, mut call: CpuCall<'_>) {

@@ -6,7 +6,7 @@
 
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::Variant;
-use crate::engine::{Access, Binding, DType, Dispatch, Kernel, Recording, Tensor, Tier};
+use crate::engine::{Access, Binding, DType, Dispatch, Joins, Kernel, Recording, Tensor, Tier};
 use crate::kernel_params;
 use crate::kernels::cpu::{Simd, rows};
 use crate::kernels::norm::grain;
@@ -37,7 +37,7 @@ pub static CROSS_ENTROPY: Kernel = Kernel {
     ],
     params: CrossEntropyParams::FIELDS,
     cpu: twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         Variant::portable("cross_entropy", [1, dispatch.view(0).rows as u32, 1])
     },

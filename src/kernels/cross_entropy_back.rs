@@ -3,7 +3,7 @@
 
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::Variant;
-use crate::engine::{Access, Binding, DType, Dispatch, Kernel, Recording, Tensor, Tier};
+use crate::engine::{Access, Binding, DType, Dispatch, Joins, Kernel, Recording, Tensor, Tier};
 use crate::kernels::cpu::{Simd, pieces, rows_back};
 use crate::kernels::cross_entropy::STATE_COLS;
 
@@ -29,7 +29,7 @@ pub static CROSS_ENTROPY_BACK: Kernel = Kernel {
     ],
     params: &[],
     cpu: twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let logits = dispatch.view(0);
         let groups = [logits.cols.div_ceil(256) as u32, logits.rows as u32, 1];

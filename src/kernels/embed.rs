@@ -2,7 +2,9 @@
 
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::Variant;
-use crate::engine::{Access, Binding, DType, Dispatch, Kernel, Recording, Tensor, Tier, Weight};
+use crate::engine::{
+    Access, Binding, DType, Dispatch, Joins, Kernel, Recording, Tensor, Tier, Weight,
+};
 use crate::kernel_params;
 use crate::kernels::quant::dequantize_row;
 use crate::kernels::{weight_def, weight_variants};
@@ -29,7 +31,7 @@ pub static EMBED: Kernel = Kernel {
     ],
     params: EmbedParams::FIELDS,
     cpu: twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let (weight, out) = (dispatch.view(1), dispatch.view(2));
         let groups = [out.cols.div_ceil(256) as u32, out.rows as u32, 1];

@@ -2,7 +2,7 @@
 
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::Variant;
-use crate::engine::{Access, Binding, Dispatch, Kernel, Recording, Tensor, Tier};
+use crate::engine::{Access, Binding, Dispatch, Joins, Kernel, Recording, Tensor, Tier};
 use crate::kernel_params;
 use crate::kernels::cpu::{Simd, rows};
 use crate::kernels::norm::grain;
@@ -34,7 +34,7 @@ pub static GATED: Kernel = Kernel {
     ],
     params: GatedParams::FIELDS,
     cpu: twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let gate = dispatch.view(0);
         Variant::portable(
@@ -64,7 +64,7 @@ pub static GATED_INTO: Kernel = Kernel {
     ],
     params: GatedParams::FIELDS,
     cpu: twin_into,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let out = dispatch.view(2);
         let groups = [out.cols.div_ceil(256) as u32, out.rows as u32, 1];

@@ -3,7 +3,7 @@
 
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::Variant;
-use crate::engine::{Access, Binding, Dispatch, Kernel, Recording, Tensor, Tier};
+use crate::engine::{Access, Binding, Dispatch, Joins, Kernel, Recording, Tensor, Tier};
 use crate::kernels::cpu::{Simd, pieces, rows_back};
 use crate::kernels::gated::{Activation, GatedParams};
 
@@ -33,7 +33,7 @@ pub static GATED_BACK: Kernel = Kernel {
     ],
     params: GatedParams::FIELDS,
     cpu: twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let gate = dispatch.view(0);
         let groups = [gate.cols.div_ceil(256) as u32, gate.rows as u32, 1];

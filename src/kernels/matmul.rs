@@ -2,7 +2,7 @@
 //! few.
 
 use crate::engine::cpu::{CpuCall, Team};
-use crate::engine::{Access, Binding, Device, Kernel, Recording, Tensor, Weight};
+use crate::engine::{Access, Binding, Device, Joins, Kernel, Recording, Tensor, Weight};
 use crate::kernel_params;
 use crate::kernels::cpu::{self, Simd};
 use crate::kernels::matmul_gpu;
@@ -39,7 +39,7 @@ const fn kernel(name: &'static str, cpu: fn(&Team, CpuCall<'_>)) -> Kernel {
         ],
         params: MatmulParams::FIELDS,
         cpu,
-        cpu_joins: true,
+        cpu_joins: Joins::Alike,
         gpu: matmul_gpu::choose,
         variants: matmul_gpu::variants,
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::matmul::Into;
 use crate::engine::cpu::{CpuCall, Team};
-use crate::engine::{Access, Binding, Kernel, Recording, Tensor, Weight};
+use crate::engine::{Access, Binding, Joins, Kernel, Recording, Tensor, Weight};
 use crate::kernel_params;
 use crate::kernels::cpu::{self, Simd};
 use crate::kernels::matmul_gpu;
@@ -33,7 +33,7 @@ pub static MATMUL_BACK: Kernel = Kernel {
     ],
     params: MatmulBackParams::FIELDS,
     cpu: twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: matmul_gpu::choose_back,
     variants: matmul_gpu::variants_back,
 };

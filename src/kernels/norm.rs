@@ -2,7 +2,7 @@
 
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::{Needs, Variant};
-use crate::engine::{Access, Binding, DType, Kernel, Recording, Tensor};
+use crate::engine::{Access, Binding, DType, Joins, Kernel, Recording, Tensor};
 use crate::kernel_params;
 use crate::kernels::cpu::{Simd, rows};
 
@@ -30,7 +30,7 @@ pub static RMS_NORM: Kernel = Kernel {
     ],
     params: NormParams::FIELDS,
     cpu: |team, call| twin(team, call, false),
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch, tier| variant(false, tier.subgroups, dispatch.view(0).rows as u32),
     variants: || vec![variant(false, false, 1), variant(false, true, 1)],
 };
@@ -41,7 +41,7 @@ pub static RMS_NORM_ADD: Kernel = Kernel {
     bindings: RMS_NORM.bindings,
     params: NormParams::FIELDS,
     cpu: |team, call| twin(team, call, true),
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch, tier| variant(true, tier.subgroups, dispatch.view(0).rows as u32),
     variants: || vec![variant(true, false, 1), variant(true, true, 1)],
 };

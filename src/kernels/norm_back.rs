@@ -5,7 +5,7 @@
 
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::{Needs, Variant};
-use crate::engine::{Access, Binding, DType, Kernel, Recording, Tensor};
+use crate::engine::{Access, Binding, DType, Joins, Kernel, Recording, Tensor};
 use crate::kernels::cpu::{Simd, rows_back};
 use crate::kernels::matmul::Into;
 use crate::kernels::norm::{NormParams, grain};
@@ -33,7 +33,7 @@ pub static RMS_NORM_BACK: Kernel = Kernel {
     ],
     params: NormParams::FIELDS,
     cpu: |team, call| twin(team, call, Into::Replace),
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch, tier| variant(Into::Replace, tier.subgroups, dispatch.view(0).rows as u32),
     variants: || [false, true].map(|s| variant(Into::Replace, s, 1)).into(),
 };
@@ -44,7 +44,7 @@ pub static RMS_NORM_BACK_ADD: Kernel = Kernel {
     bindings: RMS_NORM_BACK.bindings,
     params: NormParams::FIELDS,
     cpu: |team, call| twin(team, call, Into::Add),
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch, tier| variant(Into::Add, tier.subgroups, dispatch.view(0).rows as u32),
     variants: || [false, true].map(|s| variant(Into::Add, s, 1)).into(),
 };

@@ -8,7 +8,7 @@
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::Variant;
 use crate::engine::view::Mat;
-use crate::engine::{Access, Binding, DType, Dispatch, Kernel, Recording, Tensor, Tier};
+use crate::engine::{Access, Binding, DType, Dispatch, Joins, Kernel, Recording, Tensor, Tier};
 use crate::kernel_params;
 use crate::kernels::cpu::rows_back::{self, AdamwFactors};
 use crate::kernels::cpu::{Simd, pieces};
@@ -73,7 +73,7 @@ pub static ADD: Kernel = Kernel {
     bindings: &[update("sum"), read("x")],
     params: &[],
     cpu: add_twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch: &Dispatch, _: &Tier| each_element("add", dispatch),
     variants: || vec![Variant::portable("add", [1; 3])],
 };
@@ -83,7 +83,7 @@ pub static SCALE: Kernel = Kernel {
     bindings: &[update("x")],
     params: ScaleParams::FIELDS,
     cpu: scale_twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch: &Dispatch, _: &Tier| each_element("scale", dispatch),
     variants: || vec![Variant::portable("scale", [1; 3])],
 };
@@ -94,7 +94,7 @@ pub static SUM_SQUARES: Kernel = Kernel {
     bindings: &[read("x"), update("out")],
     params: &[],
     cpu: squares_twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         Variant::portable("sum_squares", [dispatch.view(1).cols as u32, 1, 1]).flag("SQUARES")
     },
@@ -107,7 +107,7 @@ pub static SUM: Kernel = Kernel {
     bindings: SUM_SQUARES.bindings,
     params: &[],
     cpu: sum_twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |_: &Dispatch, _: &Tier| Variant::portable("sum_squares", [1; 3]),
     variants: || vec![Variant::portable("sum_squares", [1; 3])],
 };
@@ -124,7 +124,7 @@ pub static ADAMW: Kernel = Kernel {
     ],
     params: &[],
     cpu: adamw_twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch: &Dispatch, _: &Tier| each_element("adamw", dispatch),
     variants: || vec![Variant::portable("adamw", [1; 3])],
 };
@@ -134,7 +134,7 @@ pub static SGD: Kernel = Kernel {
     bindings: &[update("param"), read("grad"), read("norm2"), read("hyper")],
     params: &[],
     cpu: sgd_twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch: &Dispatch, _: &Tier| each_element("sgd", dispatch),
     variants: || vec![Variant::portable("sgd", [1; 3])],
 };

@@ -3,7 +3,7 @@
 use super::matmul::Into;
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::Variant;
-use crate::engine::{Access, Binding, Dispatch, Kernel, Recording, Tensor, Tier};
+use crate::engine::{Access, Binding, Dispatch, Joins, Kernel, Recording, Tensor, Tier};
 use crate::kernel_params;
 use crate::kernels::cpu::{self, Simd};
 use crate::kernels::matmul_gpu::{SUBGROUPS, grid, loads_vectors};
@@ -30,7 +30,7 @@ pub static OUTER: Kernel = Kernel {
     ],
     params: OuterParams::FIELDS,
     cpu: twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: choose,
     variants,
 };

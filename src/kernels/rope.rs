@@ -7,7 +7,7 @@
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::Variant;
 use crate::engine::view::MatMut;
-use crate::engine::{Access, Binding, DType, Dispatch, Kernel, Recording, Tensor, Tier};
+use crate::engine::{Access, Binding, DType, Dispatch, Joins, Kernel, Recording, Tensor, Tier};
 use crate::kernel_params;
 use crate::kernels::cpu::{Simd, rows};
 use crate::kernels::norm::grain;
@@ -48,7 +48,7 @@ pub static ROPE: Kernel = Kernel {
     ],
     params: RopeParams::FIELDS,
     cpu: rope_twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let params: RopeParams = dispatch.params();
         Variant::portable("rope", [params.heads, dispatch.view(0).rows as u32, 1])
@@ -75,7 +75,7 @@ pub static SCATTER_ROWS: Kernel = Kernel {
     ],
     params: &[],
     cpu: scatter_twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let x = dispatch.view(0);
         Variant::portable(

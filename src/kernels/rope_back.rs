@@ -5,7 +5,7 @@
 
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::Variant;
-use crate::engine::{Access, Binding, DType, Dispatch, Kernel, Recording, Tensor, Tier};
+use crate::engine::{Access, Binding, DType, Dispatch, Joins, Kernel, Recording, Tensor, Tier};
 use crate::kernel_params;
 use crate::kernels::cpu::{Simd, rows_back};
 use crate::kernels::norm::grain;
@@ -50,7 +50,7 @@ pub static ROPE_BACK: Kernel = Kernel {
     ],
     params: RopeBackParams::FIELDS,
     cpu: twin,
-    cpu_joins: false,
+    cpu_joins: Joins::Nothing,
     gpu: |dispatch: &Dispatch, _: &Tier| {
         let params: RopeBackParams = dispatch.params();
         Variant::portable("rope_back", [params.heads, dispatch.view(4).rows as u32, 1])

@@ -255,59 +255,21 @@ impl Transformer {
         }
         let at = inputs.positions;
         let angles = inputs.attend.angles().of(index);
-        let shape = self.attention_shape(index);
         let d_rotated = rec.temp(DType::F32, rows, q_width);
-        let q = &tape.rotated;
-        let mut stats = Vec::with_capacity(tape.parts.len());
-        for part in &tape.parts {
-            let (cols, shape) = (part.query_cols(shape), part.shape(shape));
-            let sums = rec.temp(DType::F32, rows, 2 * shape.heads);
-            attention_back_q(
-                rec,
-                &q.col_range(cols.clone()),
-                &part.keys,
-                &part.values,
-                at,
-                &tape.attended.col_range(cols.clone()),
-                &d_attended.col_range(cols.clone()),
-                &sums,
-                &d_rotated.col_range(cols),
-                shape,
-                inputs.expected_keys,
-            );
-            stats.push(sums);
-        }
+        let of_keys = self.attended_back(rec, place, tape, &d_attended, &d_rotated);
         let dq = rec.temp(DType::F32, rows, q_width);
         let (norm, rope) = (layer.q_norm.as_ref(), self.rope_shape(c.heads));
         rope_back(rec, &tape.q, norm, angles, at, &d_rotated, &dq, rope);
         let dh = rec.temp(DType::F32, rows, c.hidden);
         let (h, into) = (&tape.normed, below.then_some(Into::Replace));
         self.project_back(rec, place, Projection::Q, h, &dq, &dh, into, lora);
-        if let (Attend::Rows(_), Some(k)) = (inputs.attend, &tape.k) {
-            let width = c.kv_heads * c.head_dim;
-            let d_keys = rec.temp(DType::F32, rows, width);
-            let dv = rec.temp(DType::F32, rows, width);
-            for (part, stats) in tape.parts.iter().zip(&stats) {
-                let (from, to) = (part.query_cols(shape), part.key_cols(c.head_dim));
-                attention_back_kv(
-                    rec,
-                    &q.col_range(from.clone()),
-                    &part.keys,
-                    &part.values,
-                    at,
-                    &d_attended.col_range(from),
-                    stats,
-                    &d_keys.col_range(to.clone()),
-                    &dv.col_range(to),
-                    part.shape(shape),
-                );
-            }
-            let dk = rec.temp(DType::F32, rows, width);
+        if let (Some([d_keys, dv]), Some(k)) = (&of_keys, &tape.k) {
+            let dk = rec.temp(DType::F32, rows, c.kv_heads * c.head_dim);
             let (norm, rope) = (layer.k_norm.as_ref(), self.rope_shape(c.kv_heads));
-            rope_back(rec, k, norm, angles, at, &d_keys, &dk, rope);
+            rope_back(rec, k, norm, angles, at, d_keys, &dk, rope);
             let into = below.then_some(Into::Add);
             self.project_back(rec, place, Projection::K, h, &dk, &dh, into, lora);
-            self.project_back(rec, place, Projection::V, h, &dv, &dh, into, lora);
+            self.project_back(rec, place, Projection::V, h, dv, &dh, into, lora);
         }
         if below {
             rms_norm_back(
@@ -320,6 +282,58 @@ impl Transformer {
                 Into::Add,
             );
         }
+    }
+
+    /// The gradient of turned queries, and those of turned keys and of values where they are not frozen.
+    fn attended_back(
+        &self,
+        rec: &mut Recording,
+        (inputs, index): (&Inputs<'_>, usize),
+        tape: &AttentionTape,
+        d_attended: &Tensor,
+        d_rotated: &Tensor,
+    ) -> Option<[Tensor; 2]> {
+        let (c, rows) = (&self.config, d_attended.rows);
+        let (shape, at, q) = (self.attention_shape(index), inputs.positions, &tape.rotated);
+        let kept = matches!(inputs.attend, Attend::Rows(_)) && tape.k.is_some();
+        let of_keys =
+            kept.then(|| [(); 2].map(|()| rec.temp(DType::F32, rows, c.kv_heads * c.head_dim)));
+        for part in &tape.parts {
+            let (from, to) = (part.query_cols(shape), part.key_cols(c.head_dim));
+            let [q, out, d_out] =
+                [q, &tape.attended, d_attended].map(|t| t.col_range(from.clone()));
+            let shape = part.shape(shape);
+            let stats = rec.temp(DType::F32, rows, 2 * shape.heads);
+            attention_back_q(
+                rec,
+                &q,
+                &part.keys,
+                &part.values,
+                at,
+                &out,
+                &d_out,
+                &stats,
+                &d_rotated.col_range(from),
+                shape,
+                inputs.expected_keys,
+            );
+            // Right after the other: the processor takes both as one.
+            if let Some([d_keys, dv]) = &of_keys {
+                attention_back_kv(
+                    rec,
+                    &q,
+                    &part.keys,
+                    &part.values,
+                    at,
+                    &d_out,
+                    &stats,
+                    &d_keys.col_range(to.clone()),
+                    &dv.col_range(to),
+                    shape,
+                );
+            }
+        }
+        of_keys
     }
 
     /// The gradient of what a block projected, before the norm that may follow.

@@ -15,7 +15,7 @@ use crate::kernels::cpu::scratch::take;
 const LOWEST: f32 = -3.0e38;
 
 /// Shares of less than this to the power of e are zero: products of numbers below the normal ones are slow.
-const SMALLEST: f32 = -87.0;
+pub const SMALLEST: f32 = -87.0;
 
 /// Stacked queries of a task.
 const STACK: usize = 96;
@@ -139,6 +139,24 @@ pub struct Part {
     pub whole: bool,
 }
 
+/// Makes scores of keys that a column does not see the lowest.
+#[inline(always)]
+pub fn hide_unseen(part: &Part, scores: &mut [f32], state: &Columns<'_>) {
+    if part.whole {
+        return;
+    }
+    let at = part.column..part.column + COLS;
+    let (starts, ends) = (&state.starts[at.clone()], &state.ends[at.clone()]);
+    let rows = scores.chunks_exact_mut(part.columns);
+    for (key, row) in part.tile.clone().zip(rows) {
+        let key = key as u32;
+        for ((score, start), end) in row[at.clone()].iter_mut().zip(starts).zip(ends) {
+            let seen = (*start <= key) & (key < *end);
+            *score = if seen { *score } else { LOWEST };
+        }
+    }
+}
+
 /// Turns scores into shares of what is summed so far and brings the state up to date. `then` may
 /// change the shares of each key, which begin at an index of the scores, once they are counted.
 #[inline(always)]
@@ -148,20 +166,9 @@ pub fn shares(
     state: &mut Columns<'_>,
     then: impl Fn(usize, &mut [f32; COLS]),
 ) {
+    hide_unseen(part, scores, state);
     let at = part.column..part.column + COLS;
     let rows = || (0..part.tile.len()).map(|i| i * part.columns + part.column);
-    if !part.whole {
-        let starts = &state.starts[at.clone()];
-        let ends = &state.ends[at.clone()];
-        for (key, row) in rows().enumerate() {
-            let key = (part.tile.start + key) as u32;
-            let row = &mut scores[row..row + COLS];
-            for ((score, start), end) in row.iter_mut().zip(starts).zip(ends) {
-                let seen = (*start <= key) & (key < *end);
-                *score = if seen { *score } else { LOWEST };
-            }
-        }
-    }
     let before: [f32; COLS] = std::array::from_fn(|i| state.largest[at.start + i]);
     let mut most = before;
     for row in rows() {

@@ -1,10 +1,12 @@
-//! Gradients of attention on the processor, by tiles of rows and keys, so that no more than a tile
-//! of scores is ever kept. Whoever sums a gradient does so alone.
+//! Gradients of attention on the processor, by tiles of rows and keys. Whoever sums a gradient does so
+//! alone. Those with respect to queries, or to keys and values, keep no more than a tile of scores; all
+//! together (`together`) keep those of some rows and multiply less.
 
 mod keys;
 mod queries;
 #[cfg(test)]
 mod tests;
+mod together;
 
 use std::ops::Range;
 
@@ -12,6 +14,7 @@ use super::Attention;
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut};
 use crate::kernels::cpu::Simd;
+use together::Division;
 
 /// The gradient with respect to the queries.
 #[derive(Clone, Copy)]
@@ -31,9 +34,58 @@ pub struct BackKv<'a> {
     pub stats: Mat<'a, f32>,
 }
 
+/// Where all gradients go.
+pub struct Targets<'a, 'b> {
+    pub stats: &'a mut MatMut<'b>,
+    pub dq: &'a mut MatMut<'b>,
+    pub dk: &'a mut MatMut<'b>,
+    pub dv: &'a mut MatMut<'b>,
+}
+
+fn check_kv(job: &Attention<'_>, dk: &MatMut<'_>, dv: &MatMut<'_>) {
+    assert!(
+        job.positions.is_sorted(),
+        "the gradients of keys and values need rising positions"
+    );
+    for gradient in [dk, dv] {
+        assert_eq!(
+            (gradient.rows, gradient.cols),
+            (job.keys.rows, job.keys.cols)
+        );
+    }
+}
+
 impl BackQ<'_> {
     /// Writes `stats` and `dq` with the best code of `simd`.
     pub fn run(&self, team: &Team, simd: Simd, stats: &mut MatMut<'_>, dq: &mut MatMut<'_>) {
+        self.check(stats, dq);
+        if dq.rows == 0 || dq.cols == 0 {
+            return;
+        }
+        queries::run(self, team, simd, stats, dq);
+    }
+
+    /// As that and [`BackKv::run`] with the same `stats`.
+    pub fn run_with_kv(&self, team: &Team, simd: Simd, to: Targets<'_, '_>) {
+        let forward = self.forward;
+        self.check(to.stats, to.dq);
+        check_kv(&forward, to.dk, to.dv);
+        let empty = to.dq.rows == 0 || to.dq.cols == 0;
+        let division = (!empty).then(|| Division::of(&forward, team));
+        if let Some(division) = division.flatten() {
+            return together::run(self, &division, team, simd, to);
+        }
+        self.run(team, simd, to.stats, to.dq);
+        let (d_out, stats) = (self.d_out, to.stats.as_mat());
+        BackKv {
+            forward,
+            d_out,
+            stats,
+        }
+        .run(team, simd, to.dk, to.dv);
+    }
+
+    fn check(&self, stats: &MatMut<'_>, dq: &MatMut<'_>) {
         let job = &self.forward;
         job.check();
         for (rows, cols) in [
@@ -44,10 +96,6 @@ impl BackQ<'_> {
             assert_eq!((rows, cols), (job.q.rows, job.q.cols));
         }
         assert_eq!((stats.rows, stats.cols), (job.q.rows, 2 * job.heads));
-        if dq.rows == 0 || dq.cols == 0 {
-            return;
-        }
-        queries::run(self, team, simd, stats, dq);
     }
 }
 
@@ -56,13 +104,7 @@ impl BackKv<'_> {
     pub fn run(&self, team: &Team, simd: Simd, dk: &mut MatMut<'_>, dv: &mut MatMut<'_>) {
         let job = &self.forward;
         job.check();
-        assert!(
-            job.positions.is_sorted(),
-            "the gradients of keys and values need rising positions"
-        );
-        for (rows, cols) in [(dk.rows, dk.cols), (dv.rows, dv.cols)] {
-            assert_eq!((rows, cols), (job.keys.rows, job.keys.cols));
-        }
+        check_kv(job, dk, dv);
         assert_eq!((self.d_out.rows, self.d_out.cols), (job.q.rows, job.q.cols));
         assert_eq!(
             (self.stats.rows, self.stats.cols),

@@ -263,6 +263,32 @@ fn check(case: &Case) {
         .run(&team, simd, &mut dk.mat_mut(), &mut dv.mat_mut());
         near("dk", &dk, &want.dk, tolerance, &note);
         near("dv", &dv, &want.dv, tolerance, &note);
+        let mut table = |rows, cols, gap| Table::random(&mut random, rows, cols, gap);
+        let (mut stats, mut dq) = (table(rows, 2 * heads, 2), table(rows, width, 3));
+        let (mut dk, mut dv) = (
+            table(case.cache, kv_width, 1),
+            table(case.cache, kv_width, 4),
+        );
+        let to = Targets {
+            stats: &mut stats.mat_mut(),
+            dq: &mut dq.mat_mut(),
+            dk: &mut dk.mat_mut(),
+            dv: &mut dv.mat_mut(),
+        };
+        BackQ {
+            forward,
+            out: out.mat(),
+            d_out: d_out.mat(),
+        }
+        .run_with_kv(&team, simd, to);
+        for (what, found, want) in [
+            ("stats together", stats, &want.stats),
+            ("dq together", dq, &want.dq),
+            ("dk together", dk, &want.dk),
+            ("dv together", dv, &want.dv),
+        ] {
+            near(what, &found, want, tolerance, &note);
+        }
     }
 }
 
