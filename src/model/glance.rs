@@ -128,8 +128,8 @@ impl Nearby {
     /// Where glances at the `blocks` blocks of a text begin. Beginning later is cheaper. Of SmolLM2's 30
     /// layers, the upper 13 see tokens' changes about as well as the upper 20 and better than
     /// the upper 11, but there is a text that changes in lower layers, too (docs/results.md). So
-    /// glances begin low where `part` of the cost of reading all anew pays for that, and for
-    /// the one block that is read anew in any case.
+    /// glances begin low where `part` of the cost of reading all exactly pays for that, and for
+    /// the one block that is read anew in any case, roughly.
     pub fn first_layer(
         self,
         of_model: (&Device, &Transformer),
@@ -140,7 +140,8 @@ impl Nearby {
         let layers = of_model.1.config.layers;
         let (low, high) = (layers / 3, layers * 4 / 7);
         let (blocks, own) = (blocks as f64, vocabulary_of(ids).len());
-        match self.cost(of_model, low, own) * blocks + 1.0 <= part * blocks {
+        let one = rough_cost(of_model.0);
+        match self.cost(of_model, low, own) * blocks + one <= part * blocks {
             true => low,
             false => high,
         }

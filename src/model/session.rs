@@ -7,7 +7,7 @@ use crate::engine::{
     Tensor, mib,
 };
 use crate::kernels::cross_entropy::{STATE_COLS, finish};
-use crate::kernels::matmul::Factors;
+use crate::kernels::matmul::{Factors, rough_cost};
 use crate::model::adapter::Adapter;
 use crate::model::error::ModelError;
 use crate::model::glance::Traces;
@@ -71,6 +71,7 @@ pub struct Session<'m> {
     passes: HashMap<(usize, Output), Pass>,
     adapter: Option<Adapter>,
     traces: Option<Traces>,
+    factors: Factors,
     options: SessionOptions<'m>,
     /// Tokens in the cache.
     len: usize,
@@ -101,9 +102,25 @@ impl<'m> Session<'m> {
             passes: HashMap::new(),
             adapter: None,
             traces: None,
+            factors: Factors::Exact,
             options,
             len: 0,
         })
+    }
+
+    /// What reading many rows roughly costs of reading them exactly.
+    pub fn rough_cost(device: &Device) -> f64 {
+        rough_cost(device)
+    }
+
+    /// Multiplies roughly where that is faster.
+    pub fn roughly(self) -> Self {
+        let factors = Factors::Rough;
+        Session {
+            factors,
+            passes: HashMap::new(),
+            ..self
+        }
     }
 
     /// Tokens read so far.
@@ -174,7 +191,7 @@ impl<'m> Session<'m> {
             positions,
             attend: Attend::Cache(&self.cache),
             adapter: self.adapter.as_ref(),
-            factors: Factors::Exact,
+            factors: self.factors,
             expected_keys: if rows == 1 { half } else { rows.max(half) },
         }
     }

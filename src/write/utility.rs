@@ -54,21 +54,21 @@ pub struct Spending {
     pub glanced: f64,
     /// How many of these are read anew: at least one, which tells what a glance is worth.
     pub read: usize,
-    /// What that costs of reading all anew.
+    /// What that costs of reading all exactly.
     pub cost: f64,
 }
 
 impl Spending {
-    /// For `blocks` of which a glance costs `glance` of reading one anew.
-    pub fn of(part: f64, blocks: usize, glance: f64) -> Spending {
+    /// For `blocks` of which a glance costs `glance` of reading one exactly, and reading one anew `read`.
+    pub fn of(part: f64, blocks: usize, glance: f64, read: f64) -> Spending {
         let budget = part * blocks as f64;
         let glanced = (part / glance).min(1.0);
         let left = budget - glanced * blocks as f64 * glance;
-        let read = (left.floor().max(1.0) as usize).min(blocks);
+        let count = ((left / read).floor().max(1.0) as usize).min(blocks);
         Spending {
             glanced,
-            read,
-            cost: glanced * glance + read as f64 / blocks.max(1) as f64,
+            read: count,
+            cost: glanced * glance + count as f64 * read / blocks.max(1) as f64,
         }
     }
 }
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn glances_come_first_and_one_block_is_always_read() {
         let spent = |part, blocks| {
-            let s = Spending::of(part, blocks, 0.2);
+            let s = Spending::of(part, blocks, 0.2, 1.0);
             (s.glanced, s.read)
         };
         assert_eq!(spent(0.25, 100), (1.0, 5));
@@ -152,9 +152,12 @@ mod tests {
         assert_eq!(spent(0.1, 100), (0.5, 1));
         assert_eq!(spent(0.25, 4), (1.0, 1));
         assert_eq!(spent(0.25, 0), (1.0, 0));
-        assert_eq!(Spending::of(0.9, 10, 2.0).read, 1);
-        assert!(Spending::of(0.25, 1, 0.2).cost > 1.0);
-        assert!((Spending::of(0.25, 100, 0.2).cost - 0.25).abs() < 1e-9);
+        assert_eq!(Spending::of(0.9, 10, 2.0, 1.0).read, 1);
+        assert!(Spending::of(0.25, 1, 0.2, 1.0).cost > 1.0);
+        assert!((Spending::of(0.25, 100, 0.2, 1.0).cost - 0.25).abs() < 1e-9);
+        // Cheaper readings are more.
+        assert_eq!(Spending::of(0.25, 100, 0.2, 0.5).read, 10);
+        assert!((Spending::of(0.25, 100, 0.2, 0.5).cost - 0.25).abs() < 1e-9);
     }
 
     #[test]

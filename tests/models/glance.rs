@@ -29,11 +29,21 @@ fn check(device: &Device, name: &str) {
         let expected = changes[key].as_array().expect("changes");
         let expected: Vec<f64> = expected.iter().filter_map(Value::as_f64).collect();
         // Of a text long enough that the one block that is read anew costs little.
-        let first = |blocks| nearby.first_layer((device, &model), &ids, blocks, part);
-        assert_eq!(first(1000), layer);
-        assert_eq!(first(1), layers * 4 / 7);
+        let first = |blocks, part| nearby.first_layer((device, &model), &ids, blocks, part);
+        assert_eq!(first(1000, part), layer);
+        assert_eq!(first(1, 0.25), layers * 4 / 7);
         check_from(device, (name, &model), nearby, layer, &expected);
     }
+    let (open, body) = ids.split_at(lead);
+    let read = |session: Session<'_>| -> Vec<f64> {
+        let mut session = session;
+        let scores = session.score_local_block(open, body, window, window);
+        let scores = scores.expect("scores");
+        scores.iter().map(|score| score.logprob).collect()
+    };
+    let options = SessionOptions::default();
+    let session = || Session::new(device, &model, lead + 2 * window, options).expect("memory");
+    check_rough(name, &read(session().roughly()), &read(session()));
 }
 
 fn check_from(

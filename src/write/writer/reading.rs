@@ -202,6 +202,10 @@ impl<'a> Writer<'a, '_> {
         local.surprisal[..same].copy_from_slice(&whole.surprisal[..same]);
         let (mut done, anew) =
             self.blocks_to_read(segment, chunks, (whole, options), &mut local)?;
+        // Beside glances, which are estimates, more readings tell more than exact ones.
+        if done > 0 {
+            session = session.roughly();
+        }
         let total = done + anew.len();
         for block in anew {
             let scores = session.score_local_block(lead, body, s.window, block.start)?;
@@ -237,7 +241,8 @@ impl<'a> Writer<'a, '_> {
         };
         let nearby = nearby(segment, s);
         let glance = traces.cost((job.device, job.transformer), nearby);
-        let spending = Spending::of(s.utility_sample, all.len(), glance);
+        let read = Session::rough_cost(job.device);
+        let spending = Spending::of(s.utility_sample, all.len(), glance, read);
         // Little is left to save in a short text.
         if spending.cost >= 1.0 {
             return Ok((0, all));
