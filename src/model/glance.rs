@@ -101,7 +101,7 @@ impl Traces {
         self.layer
     }
 
-    /// What a glance at a block costs of reading it anew.
+    /// What a glance at a block costs of reading it exactly.
     pub fn cost(&self, of_model: (&Device, &Transformer), nearby: Nearby) -> f64 {
         nearby.cost(of_model, self.layer, self.head.rows)
     }
@@ -140,24 +140,38 @@ impl Nearby {
         let layers = of_model.1.config.layers;
         let (low, high) = (layers / 3, layers * 4 / 7);
         let (blocks, own) = (blocks as f64, vocabulary_of(ids).len());
-        let one = rough_cost(of_model.0);
+        let one = self.rough_reading(of_model);
         match self.cost(of_model, low, own) * blocks + one <= part * blocks {
             true => low,
             false => high,
         }
     }
 
-    /// What a glance from `layer` on costs of reading a block anew: the ratio of their multiplications
+    /// What a glance from `layer` on costs of reading a block exactly: the ratio of their multiplications
     /// by weights, and of the times that these take. A text has `own` of the vocabulary's tokens.
     fn cost(self, (device, model): (&Device, &Transformer), layer: usize, own: usize) -> f64 {
-        let per_layer = model.layer_products() as f64;
         let (layers, head) = (model.config.layers, model.head());
-        let (window, anew) = (self.window as f64, (self.lead + 2 * self.window) as f64);
-        let upper = (layers - layer) as f64 * per_layer;
+        let upper = ((layers - layer) * model.layer_products()) as f64;
         let own = (own * head.cols) as f64;
-        let whole = (head.rows * head.cols) as f64;
-        let glance = rough_cost(device) * window * (upper + 2.0 * own);
-        glance / (anew * layers as f64 * per_layer + window * whole)
+        let glance = rough_cost(device) * self.window as f64 * (upper + 2.0 * own);
+        let [inner, outer] = self.products(model);
+        glance / (inner + outer)
+    }
+
+    /// What reading a block anew with rough factors costs of reading it exactly. Its scores are exact.
+    pub fn rough_reading(self, (device, model): (&Device, &Transformer)) -> f64 {
+        let [inner, outer] = self.products(model);
+        (rough_cost(device) * inner + outer) / (inner + outer)
+    }
+
+    /// Multiplications by weights that reading a block takes, in the layers and for its scores.
+    fn products(self, model: &Transformer) -> [f64; 2] {
+        let (layers, head) = (model.config.layers, model.head());
+        let rows = self.lead + 2 * self.window;
+        [
+            (rows * layers * model.layer_products()) as f64,
+            (self.window * head.rows * head.cols) as f64,
+        ]
     }
 
     /// Rows of a cache for one block.

@@ -7,7 +7,7 @@ use crate::engine::{
     Tensor, mib,
 };
 use crate::kernels::cross_entropy::{STATE_COLS, finish};
-use crate::kernels::matmul::{Factors, rough_cost};
+use crate::kernels::matmul::Factors;
 use crate::model::adapter::Adapter;
 use crate::model::error::ModelError;
 use crate::model::glance::Traces;
@@ -108,12 +108,7 @@ impl<'m> Session<'m> {
         })
     }
 
-    /// What reading many rows roughly costs of reading them exactly.
-    pub fn rough_cost(device: &Device) -> f64 {
-        rough_cost(device)
-    }
-
-    /// Multiplies roughly where that is faster.
+    /// Multiplies roughly in its layers, where that is faster.
     pub fn roughly(self) -> Self {
         let factors = Factors::Rough;
         Session {

@@ -54,7 +54,7 @@ pub struct Spending {
     pub glanced: f64,
     /// How many of these are read anew: at least one, which tells what a glance is worth.
     pub read: usize,
-    /// What that costs of reading all exactly.
+    /// What that costs of reading all exactly: as near to the part as whole blocks come.
     pub cost: f64,
 }
 
@@ -64,7 +64,7 @@ impl Spending {
         let budget = part * blocks as f64;
         let glanced = (part / glance).min(1.0);
         let left = budget - glanced * blocks as f64 * glance;
-        let count = ((left / read).floor().max(1.0) as usize).min(blocks);
+        let count = ((left / read).round().max(1.0) as usize).min(blocks);
         Spending {
             glanced,
             read: count,
@@ -158,6 +158,10 @@ mod tests {
         // Cheaper readings are more.
         assert_eq!(Spending::of(0.25, 100, 0.2, 0.5).read, 10);
         assert!((Spending::of(0.25, 100, 0.2, 0.5).cost - 0.25).abs() < 1e-9);
+        assert_eq!(Spending::of(0.25, 18, 0.18, 0.65).read, 2);
+        // Nothing is left to glance at.
+        assert_eq!(Spending::of(0.9, 100, 0.15, 0.5).read, 100);
+        assert_eq!(Spending::of(0.25, 1, 0.1, 0.65).read, 1);
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     }
     // SAFETY: `Line` is 16 floats without padding, and the vector holds at least `len` of them.
     let floats = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), len) };
+    // What a test reads before it is written shows.
+    #[cfg(test)]
+    floats.fill(f32::NAN);
     let result = work(floats);
     KEPT.with_borrow_mut(|kept| kept.push(lines));
     result

@@ -47,6 +47,25 @@ pub(super) struct ReadWhole {
     traces: Option<Traces>,
 }
 
+/// What is known before blocks are read anew.
+struct Found {
+    /// Blocks that were glanced at.
+    glanced: usize,
+    anew: Vec<Range<usize>>,
+    /// Rough factors will do for them.
+    roughly: bool,
+}
+
+impl Found {
+    fn exactly(anew: Vec<Range<usize>>) -> Found {
+        Found {
+            glanced: 0,
+            anew,
+            roughly: false,
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Timed<T> {
     value: T,
@@ -200,10 +219,9 @@ impl<'a> Writer<'a, '_> {
         let mut local = Local::nothing(body.len());
         let same = sight(s.window).min(body.len());
         local.surprisal[..same].copy_from_slice(&whole.surprisal[..same]);
-        let (mut done, anew) =
-            self.blocks_to_read(segment, chunks, (whole, options), &mut local)?;
-        // Beside glances, which are estimates, more readings tell more than exact ones.
-        if done > 0 {
+        let found = self.blocks_to_read(segment, chunks, (whole, options), &mut local)?;
+        let (mut done, anew) = (found.glanced, found.anew);
+        if found.roughly {
             session = session.roughly();
         }
         let total = done + anew.len();
@@ -223,40 +241,47 @@ impl<'a> Writer<'a, '_> {
         })
     }
 
-    /// How many blocks were glanced at, and those that are to be read anew.
+    /// Glances at blocks where that is worth it, and says which are to be read anew.
     fn blocks_to_read(
         &mut self,
         segment: &Segment,
         chunks: &[Chunk],
         (whole, options): (&ReadWhole, SessionOptions<'a>),
         local: &mut Local,
-    ) -> Result<(usize, Vec<Range<usize>>), WriteError> {
+    ) -> Result<Found, WriteError> {
         let (job, s) = (self.job, self.job.settings);
         let blocks = |part| utility::blocks(chunks, segment.len(), s.window, part, s.seed);
         let all = blocks(1.0);
         // An earlier run of other settings may have left traces.
         let traces = whole.traces.as_ref().filter(|_| s.utility_sample < 1.0);
         let Some(traces) = traces.filter(|_| !all.is_empty()) else {
-            return Ok((0, blocks(s.utility_sample)));
+            return Ok(Found::exactly(blocks(s.utility_sample)));
         };
-        let nearby = nearby(segment, s);
-        let glance = traces.cost((job.device, job.transformer), nearby);
-        let read = Session::rough_cost(job.device);
+        let (nearby, model) = (nearby(segment, s), (job.device, job.transformer));
+        let (glance, read) = (traces.cost(model, nearby), nearby.rough_reading(model));
         let spending = Spending::of(s.utility_sample, all.len(), glance, read);
-        // Little is left to save in a short text.
-        if spending.cost >= 1.0 {
-            return Ok((0, all));
+        // Little is left to save in a short text, and nothing to glance at where all are read anew.
+        if spending.cost >= 1.0 || spending.read == all.len() {
+            return Ok(Found {
+                roughly: read <= s.utility_sample,
+                ..Found::exactly(all)
+            });
         }
         let glanced = blocks(spending.glanced);
-        let (model, read) = ((job.device, job.transformer), (traces, &whole.cache));
+        let read = (traces, &whole.cache);
         let look = Glances::new(model, read, (nearby, glanced.len()), options.run())?;
         let Some(mut look) = look else {
-            return Ok((0, blocks(s.utility_sample)));
+            return Ok(Found::exactly(blocks(s.utility_sample)));
         };
         let anew = self.glance(&mut look, &glanced, spending.read, local)?;
         let held = Cache::bytes(&job.model.config, segment.ids.len()) + traces.bytes();
         self.note_peak(held + look.bytes());
-        Ok((glanced.len(), anew))
+        // Beside glances, which are estimates, more readings tell more than exact ones.
+        Ok(Found {
+            glanced: glanced.len(),
+            anew,
+            roughly: true,
+        })
     }
 
     /// Glances at blocks, and the `count` of them that are worth reading anew.

@@ -1,8 +1,8 @@
 //! Scores that lie transposed: a row for each key, a column for each query.
 //!
 //! So keys are multiplied where they lie, what a query knows (its largest score, the sum of its
-//! shares) is a vector's lane, and no sum crosses lanes. What is summed is rescaled when a larger
-//! score appears.
+//! shares) is a vector's lane, and no sum crosses lanes. With `shares` what is summed is rescaled when a
+//! larger score appears.
 
 use std::ops::Range;
 

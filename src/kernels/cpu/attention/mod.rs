@@ -6,7 +6,7 @@
 //! whenever a larger score appears, so scores are kept for one tile only. Where there are fewer
 //! rows than threads the keys are split between tasks and their results joined. Rough attention goes
 //! through the tile unit. Without AVX-512 scores lie transposed, a row for each key (`columns`), as
-//! they do for the gradients with respect to queries.
+//! they do for the gradients (`back`).
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

@@ -2,6 +2,7 @@
 //! alone. Those with respect to queries, or to keys and values, keep no more than a tile of scores; all
 //! together (`together`) keep those of some rows and multiply less.
 
+mod division;
 mod keys;
 mod queries;
 #[cfg(test)]
@@ -14,7 +15,7 @@ use super::Attention;
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut};
 use crate::kernels::cpu::Simd;
-use together::Division;
+use division::Division;
 
 /// The gradient with respect to the queries.
 #[derive(Clone, Copy)]

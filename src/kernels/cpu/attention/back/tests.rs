@@ -17,6 +17,8 @@ struct Case {
     threads: usize,
     scale: f32,
     seed: u64,
+    /// Whether all gradients are made at once, where that is to be held.
+    together: Option<bool>,
 }
 
 /// A matrix with gaps that hold NaN, so that reading one shows.
@@ -237,6 +239,13 @@ fn check(case: &Case) {
         rough: false,
     };
     let team = Team::new(case.threads);
+    if let Some(together) = case.together {
+        assert_eq!(
+            Division::of(&forward, &team).is_some(),
+            together,
+            "{case:?}"
+        );
+    }
     let tolerance = 4e-6 * (1.0 + f64::from(case.scale));
     for simd in Simd::supported() {
         let note = format!("{simd:?} {case:?}");
@@ -305,6 +314,7 @@ fn formulas_agree_with_finite_differences() {
         threads: 1,
         scale: 0.9,
         seed: 7,
+        together: None,
     };
     let mut random = Random(case.seed);
     let mut table = |rows, cols| Table::random(&mut random, rows, cols, 0).wide();
@@ -379,13 +389,24 @@ proptest! {
         scale in prop_oneof![Just(0.125f32), Just(2.0f32)],
         seed: u64,
     ) {
-        check(&Case { positions, cache, kv_heads, group, head_dim, window, threads, scale, seed });
+        let together = None;
+        check(&Case {
+            positions, cache, kv_heads, group, head_dim, window, threads, scale, seed, together,
+        });
     }
 }
 
 #[test]
 fn long_sequences_and_wide_heads_agree() {
-    for (rows, group, head_dim) in [(300, 1, 64), (150, 4, 256), (1, 9, 80), (1, 1, 1)] {
+    let shapes = [
+        (300, 1, 64),
+        (150, 4, 256),
+        (60, 9, 80),
+        (64, 5, 48),
+        (1, 9, 80),
+        (1, 1, 1),
+    ];
+    for (rows, group, head_dim) in shapes {
         check(&Case {
             positions: (700..700 + rows).collect(),
             cache: 1000,
@@ -396,6 +417,8 @@ fn long_sequences_and_wide_heads_agree() {
             threads: 3,
             scale: 0.1,
             seed: 1,
+            // One row has no work for three threads.
+            together: Some(rows > 1),
         });
     }
 }

@@ -7,14 +7,13 @@
 
 use std::ops::Range;
 
+use super::division::{Division, add_parts, seen, sums_len, width};
 use super::{BackQ, Targets};
 use crate::engine::cpu::Team;
-use crate::engine::view::{Mat, MatMut, Parts};
+use crate::engine::view::{MatMut, Parts};
 use crate::kernels::cpu::Simd;
-use crate::kernels::cpu::attention::columns::{
-    Columns, Part, SMALLEST, Stack, hide_unseen, positions_each,
-};
-use crate::kernels::cpu::attention::{Attention, Stage, by_position};
+use crate::kernels::cpu::attention::Stage;
+use crate::kernels::cpu::attention::columns::{Columns, Part, SMALLEST, Stack, hide_unseen};
 use crate::kernels::cpu::exp::exp;
 use crate::kernels::cpu::product::{COLS, Order, Product};
 use crate::kernels::cpu::rows::for_each_level;
@@ -22,61 +21,6 @@ use crate::kernels::cpu::scratch::{take, with_scratch};
 
 /// Keys of a tile.
 const KEYS: usize = 128;
-/// Parts' sums take no more floats than these, unless one part alone does.
-const MOST_SUMS: usize = 16 << 20;
-
-/// How the rows are divided.
-pub struct Division {
-    order: Vec<u32>,
-    /// Rows that are stacked.
-    each: usize,
-    parts: Vec<Range<usize>>,
-}
-
-impl Division {
-    /// `None` where threads would be left without a task.
-    pub fn of(job: &Attention<'_>, team: &Team) -> Option<Division> {
-        let each = positions_each(job, team.threads());
-        let (heads, threads) = (job.kv_heads, team.threads());
-        let even = |count: &usize| (count * heads).is_multiple_of(threads);
-        let least = (4 * threads).div_ceil(heads);
-        let count = (least..least + threads).find(even).unwrap_or(least);
-        let room = MOST_SUMS / sums_len(job).saturating_mul(heads).max(1);
-        let count = count.min(room).min(job.q.rows / each).max(1);
-        (count * heads >= threads).then(|| Division {
-            order: by_position(job.positions),
-            each,
-            parts: parts(job, each, count),
-        })
-    }
-}
-
-/// Cuts the rows into `count` parts, or fewer, that see as many keys each.
-fn parts(job: &Attention<'_>, each: usize, count: usize) -> Vec<Range<usize>> {
-    let rows = job.q.rows;
-    let seen = |row| job.visible(row).len();
-    let total: usize = (0..rows).map(seen).sum();
-    let (mut parts, mut start, mut before) = (Vec::with_capacity(count), 0, 0);
-    for row in 0..rows {
-        before += seen(row);
-        let full = before * count >= total * (parts.len() + 1);
-        if row + 1 == rows || full && (row + 1 - start).is_multiple_of(each) {
-            parts.push(start..row + 1);
-            start = row + 1;
-        }
-    }
-    parts
-}
-
-/// Floats of one task's sums: for each key those of its gradient and of its value's.
-fn sums_len(job: &Attention<'_>) -> usize {
-    2 * job.keys.rows * width(job)
-}
-
-fn width(job: &Attention<'_>) -> usize {
-    job.head_dim.next_multiple_of(COLS)
-}
-
 /// Rows must be in the order of their positions.
 pub fn run(back: &BackQ<'_>, division: &Division, team: &Team, simd: Simd, to: Targets<'_, '_>) {
     let job = &back.forward;
@@ -98,38 +42,6 @@ pub fn run(back: &BackQ<'_>, division: &Division, team: &Team, simd: Simd, to: T
         });
         add_parts(job, division, team, sums.as_mat(), (to.dk, to.dv));
     });
-}
-
-/// Adds up what the parts summed, a key at a time.
-fn add_parts(
-    job: &Attention<'_>,
-    division: &Division,
-    team: &Team,
-    sums: Mat<'_>,
-    (dk, dv): (&mut MatMut<'_>, &mut MatMut<'_>),
-) {
-    let (dim, width, keys) = (job.head_dim, width(job), job.keys.rows);
-    let (dk, dv) = (dk.parts(), dv.parts());
-    let seen: Vec<Range<usize>> = division.parts.iter().map(|rows| seen(job, rows)).collect();
-    team.ranges(keys, KEYS, |range| {
-        for (key, head) in range.flat_map(|key| (0..job.kv_heads).map(move |head| (key, head))) {
-            let columns = head * dim..(head + 1) * dim;
-            for (to, first) in [(dk, 0), (dv, keys)] {
-                // SAFETY: each key belongs to one range.
-                let to = unsafe { to.cols_mut(key, columns.clone()) };
-                to.fill(0.0);
-                for (part, _) in seen.iter().enumerate().filter(|(_, s)| s.contains(&key)) {
-                    let sums = &sums.row(part * job.kv_heads + head)[(first + key) * width..];
-                    to.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum);
-                }
-            }
-        }
-    });
-}
-
-/// Keys that any of some rows sees: positions rise.
-fn seen(job: &Attention<'_>, rows: &Range<usize>) -> Range<usize> {
-    job.visible(rows.start).start..job.visible(rows.end - 1).end
 }
 
 /// One task.
