@@ -2,8 +2,8 @@
 
 use inscribe::engine::gpu::{Choice, GpuDevice, OpenOptions, Precision, Variant, list_adapters};
 use inscribe::engine::{
-    Access, Arena, Binding, CancelToken, DType, Device, EngineError, Kernel, Profile, Recording,
-    RunOptions, Tensor,
+    Access, Arena, Binding, CancelToken, DType, Device, EngineError, Joins, Kernel, Profile,
+    Recording, RunOptions, Tensor,
 };
 use inscribe::kernels::gated::{Activation, gated};
 use inscribe::kernels::matmul::{Into, matmul};
@@ -337,7 +337,7 @@ fn a_shader_that_fails_is_an_error_that_names_it() {
         }],
         params: &[],
         cpu: |_, _| {},
-        cpu_joins: false,
+        cpu_joins: Joins::Nothing,
         // Four bindings where the kernel declares one.
         gpu: |_, _| Variant::portable("gated", [1; 3]),
         variants: || vec![Variant::portable("gated", [1; 3])],
