@@ -4,6 +4,7 @@
 use super::golden::{Golden, MODELS};
 use super::{TOLERANCE, assert_logprobs, cpu, gpu, gpu_with, load};
 use inscribe::engine::Device;
+use inscribe::kernels::matmul::rough_cost;
 use inscribe::model::glance::{Glances, Nearby, Traces};
 use inscribe::model::session::{Session, SessionOptions};
 use inscribe::model::transformer::Transformer;
@@ -34,16 +35,26 @@ fn check(device: &Device, name: &str) {
         assert_eq!(first(1, 0.25), layers * 4 / 7);
         check_from(device, (name, &model), nearby, layer, &expected);
     }
+    let [roughly, exactly] = readings(device, &model, &ids, nearby);
+    check_rough(name, &roughly, &exactly);
+}
+
+/// What a text's tokens get where nothing distant is seen, roughly and exactly.
+fn readings(
+    device: &Device,
+    model: &Transformer,
+    ids: &[u32],
+    Nearby { lead, window }: Nearby,
+) -> [Vec<f64>; 2] {
     let (open, body) = ids.split_at(lead);
-    let read = |session: Session<'_>| -> Vec<f64> {
-        let mut session = session;
+    [true, false].map(|rough| {
+        let options = SessionOptions::default();
+        let session = Session::new(device, model, lead + 2 * window, options).expect("memory");
+        let mut session = if rough { session.roughly() } else { session };
         let scores = session.score_local_block(open, body, window, window);
         let scores = scores.expect("scores");
         scores.iter().map(|score| score.logprob).collect()
-    };
-    let options = SessionOptions::default();
-    let session = || Session::new(device, &model, lead + 2 * window, options).expect("memory");
-    check_rough(name, &read(session().roughly()), &read(session()));
+    })
 }
 
 fn check_from(
@@ -120,6 +131,18 @@ fn glances_on_the_cpu() {
         .iter()
         .filter(|name| **name != "llama-mixed.gguf")
         .for_each(|name| check(&cpu(), name));
+}
+
+/// Quantised weights are what every kind of rough product takes.
+#[test]
+fn rough_readings_round_where_that_is_faster() {
+    let device = cpu();
+    let name = "llama-mixed.gguf";
+    let model = load(&device, name);
+    let nearby = Nearby { lead: 2, window: 8 };
+    let [roughly, exactly] = readings(&device, &model, &Golden::load(name).ids, nearby);
+    assert_eq!(roughly != exactly, rough_cost(&device) < 1.0);
+    check_rough(name, &roughly, &exactly);
 }
 
 #[test]

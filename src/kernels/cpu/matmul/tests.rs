@@ -177,6 +177,18 @@ fn no_depth_leaves_the_bias() {
     }
 }
 
+/// Deep ones are summed in pieces: 49 blocks, the last piece shorter.
+#[test]
+fn pieces_of_any_depth_are_summed() {
+    for dtype in [DType::F32, DType::Q4_1, DType::Q5_0, DType::Q8_0] {
+        for simd in Simd::supported() {
+            for flags in [1, 5, 7] {
+                check(simd, dtype, (25, 37, 1568), 3, flags, 7);
+            }
+        }
+    }
+}
+
 #[test]
 fn every_type_in_every_path() {
     for dtype in DType::WEIGHTS {

@@ -12,9 +12,11 @@ mod together;
 use std::ops::Range;
 
 use super::Attention;
+use super::columns::{Columns, Stack};
 use crate::engine::cpu::Team;
-use crate::engine::view::{Mat, MatMut};
+use crate::engine::view::{Mat, MatMut, Parts};
 use crate::kernels::cpu::Simd;
+use crate::kernels::cpu::product::COLS;
 use division::Division;
 
 /// The gradient with respect to the queries.
@@ -127,5 +129,36 @@ impl BackKv<'_> {
             window => positions.partition_point(|&p| (p as usize) < keys.end - 1 + window as usize),
         };
         start..end.max(start)
+    }
+}
+
+/// Writes what some stacked rows know once they have seen all keys: `stats`, and the gradients with
+/// respect to their queries from the sums of exponentials, a row for each column.
+///
+/// # Safety
+/// The stack's rows and heads of `stats` and `dq` are the caller's own.
+unsafe fn finish(
+    stack: &Stack<'_>,
+    state: &Columns<'_>,
+    delta: &[f32],
+    sums: &[f32],
+    stats: Parts<'_>,
+    dq: Parts<'_>,
+) {
+    let dim = stack.job.head_dim;
+    let rows = sums.chunks_exact(dim.next_multiple_of(COLS));
+    for (column, sums) in rows.enumerate().take(stack.len()) {
+        let (row, head) = stack.place(column);
+        // SAFETY: the caller's.
+        let (stats, dq) = unsafe {
+            (
+                stats.cols_mut(row, 2 * head..2 * head + 2),
+                dq.cols_mut(row, head * dim..(head + 1) * dim),
+            )
+        };
+        let total = state.total[column];
+        stats.copy_from_slice(&[state.largest[column] + total.ln(), delta[column]]);
+        let factor = stack.job.scale / total;
+        dq.iter_mut().zip(sums).for_each(|(to, v)| *to = v * factor);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::BackQ;
+use super::{BackQ, finish};
 use crate::engine::cpu::Team;
 use crate::engine::view::{MatMut, Parts};
 use crate::kernels::cpu::Simd;
@@ -92,7 +92,7 @@ impl Block<'_> {
                 }
             }
             // SAFETY: the caller's.
-            unsafe { self.finish(&state, &scratch, width, stats, dq) };
+            unsafe { finish(stack, &state, scratch.delta, scratch.sums, stats, dq) };
         });
     }
 
@@ -182,33 +182,6 @@ impl Block<'_> {
             keep: true,
         }
         .run(self.simd);
-    }
-
-    /// # Safety
-    /// As `run` says.
-    unsafe fn finish(
-        &self,
-        state: &Columns<'_>,
-        scratch: &Scratch<'_>,
-        width: usize,
-        stats: Parts<'_>,
-        dq: Parts<'_>,
-    ) {
-        let dim = self.back.forward.head_dim;
-        for (column, sums) in scratch.sums.chunks_exact(width).enumerate() {
-            let (row, head) = self.stack.place(column);
-            // SAFETY: the caller's.
-            let (stats, dq) = unsafe {
-                (
-                    stats.cols_mut(row, 2 * head..2 * head + 2),
-                    dq.cols_mut(row, head * dim..(head + 1) * dim),
-                )
-            };
-            let total = state.total[column];
-            stats.copy_from_slice(&[state.largest[column] + total.ln(), scratch.delta[column]]);
-            let factor = self.back.forward.scale / total;
-            dq.iter_mut().zip(sums).for_each(|(to, v)| *to = v * factor);
-        }
     }
 }
 

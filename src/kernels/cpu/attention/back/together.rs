@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::division::{Division, add_parts, seen, sums_len, width};
-use super::{BackQ, Targets};
+use super::{BackQ, Targets, finish};
 use crate::engine::cpu::Team;
 use crate::engine::view::{MatMut, Parts};
 use crate::kernels::cpu::Simd;
@@ -21,6 +21,7 @@ use crate::kernels::cpu::scratch::{take, with_scratch};
 
 /// Keys of a tile.
 const KEYS: usize = 128;
+
 /// Rows must be in the order of their positions.
 pub fn run(back: &BackQ<'_>, division: &Division, team: &Team, simd: Simd, to: Targets<'_, '_>) {
     let job = &back.forward;
@@ -155,7 +156,7 @@ impl Block<'_> {
                 let mut state = Columns::new(&stack, columns, state);
                 self.stack(&stack, &mut scratch, &mut state, &mut sums);
                 // SAFETY: the caller's.
-                unsafe { self.finish(&stack, &state, &scratch, stats, dq) };
+                unsafe { finish(&stack, &state, scratch.delta, scratch.dq, stats, dq) };
             }
         });
     }
@@ -345,34 +346,6 @@ impl Block<'_> {
             keep: true,
         }
         .run(self.simd);
-    }
-
-    /// # Safety
-    /// As `run` says.
-    unsafe fn finish(
-        &self,
-        stack: &Stack<'_>,
-        state: &Columns<'_>,
-        scratch: &Scratch<'_>,
-        stats: Parts<'_>,
-        dq: Parts<'_>,
-    ) {
-        let job = &self.back.forward;
-        let rows = scratch.dq.chunks_exact(width(job)).take(stack.len());
-        for (column, sums) in rows.enumerate() {
-            let (row, head) = stack.place(column);
-            // SAFETY: the caller's.
-            let (stats, dq) = unsafe {
-                (
-                    stats.cols_mut(row, 2 * head..2 * head + 2),
-                    dq.cols_mut(row, head * job.head_dim..(head + 1) * job.head_dim),
-                )
-            };
-            let total = state.total[column];
-            stats.copy_from_slice(&[state.largest[column] + total.ln(), scratch.delta[column]]);
-            let factor = job.scale / total;
-            dq.iter_mut().zip(sums).for_each(|(to, v)| *to = v * factor);
-        }
     }
 }
 

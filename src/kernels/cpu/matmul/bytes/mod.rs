@@ -5,6 +5,10 @@
 //! `least` times the sum of the bytes. The products of bytes are summed in 16 bits for as long as
 //! they fit.
 
+#[cfg(test)]
+mod tests;
+mod tile;
+
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -16,8 +20,9 @@ use crate::engine::DType;
 use crate::engine::cpu::Team;
 use crate::engine::view::{MatMut, Parts};
 use crate::kernels::cpu::scratch::{take, with_scratch};
-use crate::kernels::cpu::tile::{Avx2, Level, Target, store_avx2};
+use crate::kernels::cpu::tile::{Avx2, Level, Target};
 use crate::kernels::quant::{scales_of, zero_of};
+use tile::tile;
 
 /// Values with a scale of their own.
 const LEN: usize = 32;
@@ -28,8 +33,8 @@ const ROWS: usize = 3;
 const COLS: usize = 16;
 /// Words of a block of a panel: for each four values the levels of all columns, then scales and leasts.
 const PANEL_WORDS: usize = (LEN / 4 + 2) * COLS;
-/// Blocks of a panel, which then takes 10 KiB of the first-level cache.
-const DEPTH: usize = 16;
+/// Most blocks of a panel, which then takes 15 KiB of the first-level cache.
+const DEPTH: usize = 24;
 /// Rows that pass all panels of a task before the next ones do.
 const TOGETHER: usize = 96;
 /// Columns that a task may have.
@@ -151,13 +156,15 @@ impl Block<'_> {
     /// # Safety
     /// As the function `run` says.
     unsafe fn run(&self) {
-        let panel = DEPTH * PANEL_WORDS;
-        let panels = self.cols.len().div_ceil(COLS);
         let blocks = self.job.x.cols / LEN;
+        // Pieces of equal depth.
+        let depth = blocks.div_ceil(blocks.div_ceil(DEPTH));
+        let panel = depth * PANEL_WORDS;
+        let panels = self.cols.len().div_ceil(COLS);
         with_scratch(panels * panel + LEN / 4 * COLS, |mut scratch| {
             let packed = take(&mut scratch, panels * panel);
-            for start in (0..blocks).step_by(DEPTH) {
-                let depth = start..blocks.min(start + DEPTH);
+            for start in (0..blocks).step_by(depth) {
+                let depth = start..blocks.min(start + depth);
                 for (packed, col) in packed
                     .chunks_exact_mut(panel)
                     .zip(self.cols.clone().step_by(COLS))
@@ -241,10 +248,11 @@ impl Block<'_> {
                 };
                 let (blocks, a, b) = (depth.len(), (a, self.strip), packed.as_ptr());
                 match (count, self.run) {
-                    (ROWS, 8) => tile::<ROWS, true>(blocks, self.run, a, b, target),
-                    (ROWS, _) => tile::<ROWS, false>(blocks, self.run, a, b, target),
-                    (2, _) => tile::<2, false>(blocks, self.run, a, b, target),
-                    _ => tile::<1, false>(blocks, self.run, a, b, target),
+                    (ROWS, 8) => tile::<ROWS, 8>(blocks, a, b, target),
+                    (ROWS, 4) => tile::<ROWS, 4>(blocks, a, b, target),
+                    (ROWS, _) => tile::<ROWS, 1>(blocks, a, b, target),
+                    (2, _) => tile::<2, 1>(blocks, a, b, target),
+                    _ => tile::<1, 1>(blocks, a, b, target),
                 }
             }
         }
@@ -290,212 +298,5 @@ unsafe fn lay_out(dtype: DType, block: &[u8], j: usize, to: &mut [f32]) -> (f32,
         let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
         _mm256_storeu_si256(to, _mm256_permutevar8x32_epi32(bytes, order));
         (range / 127.0, least)
-    }
-}
-
-/// The products of `M` rows, `a_stride` words apart, with a panel; sums of levels are widened after
-/// every `run` of eight steps, or after all where `ONCE`.
-///
-/// # Safety
-/// The rows and the panel must have that many blocks, the target be the caller's own; the processor
-/// must have AVX2 and FMA.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn tile<const M: usize, const ONCE: bool>(
-    blocks: usize,
-    run: usize,
-    (a, a_stride): (*const f32, usize),
-    b: *const f32,
-    target: Target,
-) {
-    // Unrolled, the steps would keep in memory what is read once.
-    let run = std::hint::black_box(run);
-    let ones = _mm256_set1_epi16(1);
-    let mut sums = [[_mm256_setzero_ps(); 2]; M];
-    for block in 0..blocks {
-        // SAFETY: the caller's. Pairs of products stay below 2^15: levels below 128, bytes at most
-        // 127, and of levels below 16 eight pairs, of those below 32 four.
-        unsafe {
-            let (a, b) = (a.add(block * WORDS), b.add(block * PANEL_WORDS));
-            let mut wide = [[_mm256_setzero_si256(); 2]; M];
-            for first in (0..8).step_by(if ONCE { 8 } else { run }) {
-                let short = short_sums::<M>(run, a.add(first), a_stride, b.add(first * COLS));
-                for (wide, short) in wide.as_flattened_mut().iter_mut().zip(short.as_flattened()) {
-                    *wide = _mm256_add_epi32(*wide, _mm256_madd_epi16(*short, ones));
-                }
-            }
-            let factors = b.add(LEN / 4 * COLS);
-            for v in 0..2 {
-                let scale = _mm256_loadu_ps(factors.add(8 * v));
-                let least = _mm256_loadu_ps(factors.add(COLS + 8 * v));
-                for r in 0..M {
-                    let x = a.add(r * a_stride + LEN / 4);
-                    let scale = _mm256_mul_ps(scale, _mm256_broadcast_ss(&*x));
-                    let sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(wide[r][v]), scale, sums[r][v]);
-                    sums[r][v] = _mm256_fmadd_ps(least, _mm256_broadcast_ss(&*x.add(1)), sum);
-                }
-            }
-        }
-    }
-    // SAFETY: the caller's.
-    unsafe { store_avx2(&sums, target) }
-}
-
-/// Sums of pairs of products over `steps` steps.
-///
-/// # Safety
-/// As for [`tile`].
-#[inline(always)]
-unsafe fn short_sums<const M: usize>(
-    steps: usize,
-    a: *const f32,
-    a_stride: usize,
-    b: *const f32,
-) -> [[__m256i; 2]; M] {
-    // SAFETY: the caller's.
-    unsafe {
-        let mut short = [[_mm256_setzero_si256(); 2]; M];
-        for step in 0..steps {
-            let w = b.add(step * COLS).cast::<__m256i>();
-            let w = [_mm256_loadu_si256(w), _mm256_loadu_si256(w.add(1))];
-            for (r, short) in short.iter_mut().enumerate() {
-                let x = a.add(r * a_stride + step).cast::<i32>().read();
-                let x = _mm256_set1_epi32(x);
-                short[0] = _mm256_add_epi16(short[0], _mm256_maddubs_epi16(w[0], x));
-                short[1] = _mm256_add_epi16(short[1], _mm256_maddubs_epi16(w[1], x));
-            }
-        }
-        short
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::view::{Mat, Rows};
-    use crate::kernels::cpu::Simd;
-    use crate::kernels::cpu::matmul::tests::{Random, random_weight};
-    use crate::kernels::quant::dequantize_row;
-
-    const ROWS_OF_X: usize = 10;
-
-    fn job<'a>(
-        dtype: DType,
-        x: &'a [f32],
-        weight: &'a [u8],
-        outs: usize,
-        cols: usize,
-    ) -> Matmul<'a> {
-        Matmul {
-            x: Mat {
-                data: x,
-                rows: x.len() / cols,
-                cols,
-                stride: cols,
-            },
-            weight: Rows {
-                dtype,
-                data: weight,
-                rows: outs,
-                cols,
-                row_bytes: dtype.row_bytes(cols).expect("whole blocks"),
-                copy: None,
-            },
-            bias: None,
-            accumulate: false,
-            rough: true,
-        }
-    }
-
-    /// Products of rows that hold `values` here and there.
-    fn multiply(dtype: DType, values: [f32; 3]) -> Vec<f32> {
-        let (cols, outs) = (256, 20);
-        let mut x = Random(5).floats(ROWS_OF_X * cols);
-        for (row, value) in [1, 4, 9].into_iter().zip(values) {
-            x[row * cols + 70] = value;
-        }
-        let weight = random_weight(dtype, outs, cols, 3);
-        let job = job(dtype, &x, &weight, outs, cols);
-        let mut out = vec![0.0; ROWS_OF_X * outs];
-        let mut view = MatMut::new(&mut out, ROWS_OF_X, outs, outs);
-        job.run(&Team::new(2), Simd::Avx2, &mut view);
-        out
-    }
-
-    #[test]
-    fn what_is_not_finite_comes_out_as_not_a_number() {
-        if !Simd::supported().contains(&Simd::Avx2) {
-            return;
-        }
-        for dtype in [DType::Q4_1, DType::Q5_0, DType::Q8_0, DType::Q6_K] {
-            let out = multiply(dtype, [f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
-            for (row, out) in out.chunks_exact(20).enumerate() {
-                let nan = [1, 4, 9].contains(&row);
-                assert!(out.iter().all(|v| v.is_nan() == nan), "{dtype} {row}");
-            }
-        }
-    }
-
-    /// The highest levels times the largest bytes, of either sign: what 16 bits must hold.
-    #[test]
-    fn the_largest_sums_fit() {
-        if !Simd::supported().contains(&Simd::Avx2) {
-            return;
-        }
-        for (dtype, heads, level) in [
-            (DType::Q4_0, 2, 0xff),
-            (DType::Q4_1, 4, 0xff),
-            (DType::Q5_1, 4, 0xff),
-            (DType::Q8_0, 2, 0x7f),
-        ] {
-            let cols = 2 * LEN;
-            let mut weight = vec![level; dtype.row_bytes(cols).expect("whole blocks")];
-            for block in weight.chunks_exact_mut(dtype.block_bytes()) {
-                // A scale of one and, where there is one, a minimum of zero.
-                block[..heads].fill(0);
-                block[1] = 0x3c;
-                if dtype == DType::Q8_0 {
-                    // One weight far below makes the others' levels the highest.
-                    block[2] = 0x80;
-                }
-            }
-            let mut dense = vec![0f32; cols];
-            dequantize_row(dtype, &weight, &mut dense);
-            for value in [3.0, -3.0] {
-                let x = vec![value; 9 * cols];
-                let job = job(dtype, &x, &weight, 1, cols);
-                let mut out = vec![0.0; 9];
-                let outs = &mut [MatMut::new(&mut out, 9, 1, 1)];
-                run(&[job], &Team::new(1), outs);
-                let want = value * dense.iter().sum::<f32>();
-                for got in out {
-                    let apart = (got - want).abs();
-                    assert!(
-                        apart < 1e-2 * want.abs(),
-                        "{dtype} {value}: {got} not {want}"
-                    );
-                }
-            }
-        }
-    }
-
-    /// A block whose values are all but zero has no inverse of its scale.
-    #[test]
-    fn the_smallest_numbers_are_no_trouble() {
-        if !Simd::supported().contains(&Simd::Avx2) {
-            return;
-        }
-        let mut row = vec![0f32; LEN];
-        for value in [0.0, f32::MIN_POSITIVE, 1e-40, -1e-38] {
-            row[3] = value;
-            let mut to = vec![7f32; WORDS];
-            // SAFETY: the processor has AVX2.
-            unsafe { split_row(&row, &mut to) };
-            assert!(to[LEN / 4].abs() < 1e-38 && to[LEN / 4 + 1].abs() < 2e-38);
-        }
-        assert!(
-            multiply(DType::Q4_1, [1e-39; 3])
-                .iter()
-                .all(|v| v.is_finite())
-        );
     }
 }
