@@ -25,6 +25,8 @@ fn prefs() -> Prefs {
     };
     prefs.settings.budget = STEPS;
     prefs.settings.evaluate = false;
+    // The other tests see what an exact one shows.
+    prefs.settings.utility_sample = 0.25;
     prefs
 }
 
