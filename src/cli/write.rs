@@ -403,8 +403,9 @@ fn report(args: &Args, done: &Done) {
         format::bytes(done.peak_bytes)
     );
     outln!(
-        "ask it:   inscribe ask --memory {} \"...\"",
-        shown(&args.out)
+        "ask it:   inscribe ask --memory {}{} \"...\"",
+        shown(&args.out),
+        model_option(&args.model)
     );
     let page = args.out.with_extension("html");
     let page = Path::new(page.file_name().unwrap_or_default());
@@ -413,6 +414,15 @@ fn report(args: &Args, done: &Done) {
         shown(&args.out),
         shown(page)
     );
+}
+
+/// What `ask` has to be told of a model: those that are kept here it finds by itself.
+fn model_option(model: &str) -> String {
+    let path = Path::new(model);
+    match path.exists() {
+        true => format!(" --model {}", shown(path)),
+        false => String::new(),
+    }
 }
 
 fn shown(path: &Path) -> String {

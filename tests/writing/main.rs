@@ -160,7 +160,10 @@ fn every_method_writes_a_memory_that_answers() {
         let (model, out) = (tiny(model), desk.place(method));
         let _ = std::fs::remove_dir_all(&out);
         let args = desk.write(&out, &model, &["--method", method, "--budget", "37"]);
-        succeeds(&args);
+        // The call that it suggests needs the model, which is not among those kept.
+        let told = succeeds(&args);
+        let suggested = format!("ask --memory {out} --model {model} ");
+        assert!(told.contains(&suggested), "{told}");
         let events = events(&out);
         assert_eq!(steps(&events), (1..=37).collect::<Vec<_>>(), "{method}");
         assert!(adapters(&out).len() > 1, "{method}: not in parts");
