@@ -76,7 +76,7 @@ fn headings(record: &RunRecord, shown: Steps) -> Vec<(&'static str, Kind)> {
         ("heading", Kind::Text),
         ("utility", Kind::Number),
         ("", Kind::Bar),
-        ("hinders | helps", Kind::Bar),
+        ("- | +", Kind::Bar),
         ("steps", Kind::Number),
         ("", Kind::Bar),
     ]);

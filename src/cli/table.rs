@@ -66,8 +66,8 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The table in lines no wider than the terminal, as far as its figures allow: texts are cut
-    /// first, then bars are left out.
+    /// The table in lines no wider than the terminal, as far as its figures allow: texts that no row has are
+    /// left out, others cut, then bars are left out.
     pub fn lines(&self, look: &Look) -> Vec<String> {
         let widths = self.widths(look);
         let mut lines = vec![self.heading(look, &widths)];
@@ -103,7 +103,10 @@ impl Table {
                     Some(Cell::Text(text)) => Some(measure_text_width(text)),
                     _ => None,
                 });
-                cells.max().unwrap_or(0).max(measure_text_width(name))
+                match (kind, cells.max().unwrap_or(0)) {
+                    (Kind::Text, 0) if !self.rows.is_empty() => 0,
+                    (_, widest) => widest.max(measure_text_width(name)),
+                }
             }
         };
         let mut widths: Vec<usize> = self.columns.iter().enumerate().map(natural).collect();
@@ -115,7 +118,8 @@ impl Table {
                 .collect::<Vec<_>>()
         };
         let (texts, bars) = (of_kind(Kind::Text), of_kind(Kind::Bar));
-        let gaps = BETWEEN * self.columns.len().saturating_sub(1);
+        let shown = bars.len() + widths.iter().filter(|&&width| width > 0).count();
+        let gaps = BETWEEN * shown.saturating_sub(1);
         let room = look.columns.saturating_sub(gaps);
         let used = |widths: &[usize]| widths.iter().sum::<usize>();
         // Long texts give way until bars are easy to read, and all until they can be read at all.
@@ -248,6 +252,24 @@ mod tests {
                 assert!(unicode || plain.iter().all(|line| line.is_ascii()));
             }
         }
+    }
+
+    #[test]
+    fn a_text_that_no_row_has_takes_no_room() {
+        let mut table = Table::new([
+            ("chunk", Kind::Number),
+            ("heading", Kind::Text),
+            ("utility", Kind::Bar),
+        ]);
+        table.row([
+            "1".to_owned().into(),
+            String::new().into(),
+            Cell::Bar(1.0, look::UTILITY),
+        ]);
+        let lines = table.lines(&look(21, true));
+        let plain = |line: &String| console::strip_ansi_codes(line).into_owned();
+        assert_eq!(plain(&lines[0]), "chunk  utility");
+        assert!(plain(&lines[1]).ends_with(&"█".repeat(14)), "{lines:?}");
     }
 
     #[test]

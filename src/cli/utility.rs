@@ -32,7 +32,8 @@ Examples:
 ///
 /// Reads the document twice: as a whole, and in blocks that see only the nearest tokens. A
 /// chunk's utility is the mean difference of its tokens' log-probabilities, and says how many
-/// gradient steps the chunk would get. Nothing is written.
+/// gradient steps the chunk would get. Under `- | +` a bar to the right says that distant context
+/// helps, one to the left that it hinders. Nothing is written.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Args {

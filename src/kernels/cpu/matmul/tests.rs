@@ -187,6 +187,12 @@ fn pieces_of_any_depth_are_summed() {
             }
         }
     }
+    // A piece may begin within a block.
+    for dtype in [DType::Q4_K, DType::Q5_K, DType::Q6_K] {
+        for simd in Simd::supported() {
+            check(simd, dtype, (25, 37, 2048), 3, 7, 7);
+        }
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ use tile::tile;
 const LEN: usize = 32;
 /// Words of a block of `x`: its bytes, the scale, and the scaled sum of the bytes.
 const WORDS: usize = LEN / 4 + 2;
-/// Rows and columns of a tile: its sums, those of bytes and the factors fill 15 registers of 16.
+/// Rows and columns of a tile: its sums, those of bytes and the factors fill the 16 registers.
 const ROWS: usize = 3;
 const COLS: usize = 16;
 /// Words of a block of a panel: for each four values the levels of all columns, then scales and leasts.

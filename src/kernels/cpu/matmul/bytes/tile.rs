@@ -52,8 +52,8 @@ pub unsafe fn tile<const M: usize, const RUN: usize>(
     unsafe { store_avx2(&sums, target) }
 }
 
-/// Sums of pairs of products over `RUN` steps. They stay below 2^15: bytes are at most 127, and of
-/// levels below 16 there are eight pairs, of those below 32 four, of others one.
+/// Sums of pairs of products over `RUN` steps. They stay below 2^15: bytes are at most 127 (128 in rows that
+/// are no numbers), and of levels below 16 there are eight pairs, of those below 32 four, of others one.
 ///
 /// # Safety
 /// As for [`tile`].
