@@ -287,8 +287,8 @@ def make_tiny(name: str) -> None:
 
 SMOLLM2_RANK = 16
 SMOLLM2_LR = 1e-3
-SMOLLM2_TOKENS = 256
-SMOLLM2_SPANS = [range(20, 36), range(128, 160), range(239, 255)]
+SMOLLM2_TOKENS = 144
+SMOLLM2_SPANS = [range(20, 28), range(64, 80), range(127, 143)]
 SMOLLM2_PREFIX_LR = 0.3
 SMOLLM2_PREFIX_SEED = 9
 ENTRIES = 4

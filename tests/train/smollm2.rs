@@ -92,8 +92,20 @@ fn assert_close(what: &str, found: &[f32], golden: &Value) -> f64 {
     off
 }
 
+fn load(device: &Device) -> Transformer {
+    let never = AtomicBool::new(false);
+    let mut silent = |_: &PullEvent<'_>| {};
+    let puller = Puller::from_env().expect("a cache folder");
+    let path = puller.known(default_model(), &mut Watch::new(&never, &mut silent));
+    let path = path.expect("the default model, from the cache or the network");
+    let file = WeightFile::open(&path).expect("a model");
+    let config = file.config().expect("a config");
+    Transformer::load(device, &file, config, &mut |_| Ok(())).expect("weights")
+}
+
 struct Case {
     device: Device,
+    model: Transformer,
     golden: Value,
 }
 
@@ -101,6 +113,7 @@ impl Case {
     fn new(device: Device) -> Case {
         let golden = serde_json::from_str(include_str!("../golden/train/smollm2.json"));
         Case {
+            model: load(&device),
             device,
             golden: golden.expect("JSON"),
         }
@@ -115,31 +128,19 @@ impl Case {
         self.golden[key].as_f64().expect("a number") as f32
     }
 
-    fn load(&self) -> Transformer {
-        let never = AtomicBool::new(false);
-        let mut silent = |_: &PullEvent<'_>| {};
-        let puller = Puller::from_env().expect("a cache folder");
-        let path = puller.known(default_model(), &mut Watch::new(&never, &mut silent));
-        let path = path.expect("the default model, from the cache or the network");
-        let file = WeightFile::open(&path).expect("a model");
-        let config = file.config().expect("a config");
-        Transformer::load(&self.device, &file, config, &mut |_| Ok(())).expect("weights")
-    }
-
-    fn lora(&self, model: &ModelConfig) -> Lora {
+    fn lora(&self) -> Lora {
         let config = LoraConfig {
             rank: self.number("rank") as usize,
             alpha: self.number("alpha"),
             targets: vec![Projection::Q, Projection::O],
         };
-        seeded(model, config)
+        seeded(&self.model.config, config)
     }
 
     /// Gradients, then the first `steps` of the ten steps' losses.
     fn check(
         &self,
         kind: &str,
-        model: &Transformer,
         lora: &Lora,
         trainer: &mut Trainer<'_>,
         batch: &Batch,
@@ -147,12 +148,18 @@ impl Case {
     ) {
         let golden = &self.golden[kind];
         let (loss, grads) = learn(trainer, batch);
-        let layout = lora.layout(&model.config);
+        let layout = lora.layout(&self.model.config);
         let grads = Lora::unpack(lora.config.clone(), &layout, &grads);
         let rank = lora.config.rank;
         let mut worst = 0.0f64;
         for m in &grads.matrices {
-            let b = reorder(&model.config, m.projection, rank, &m.b, Order::FromModel);
+            let b = reorder(
+                &self.model.config,
+                m.projection,
+                rank,
+                &m.b,
+                Order::FromModel,
+            );
             for (side, found) in [("A", &m.a), ("B", &b)] {
                 let name = format!("{}.{}.{side}", m.layer, m.projection.name());
                 let off = assert_close(&format!("{kind}: {name}"), found, &golden["grads"][&name]);
@@ -195,30 +202,27 @@ impl Case {
     }
 
     fn whole_sequence(&self, steps: usize) {
-        let model = self.load();
-        let lora = self.lora(&model.config);
-        let mut trainer = lora_trainer(&self.device, &model, &lora, None, None);
+        let lora = self.lora();
+        let mut trainer = lora_trainer(&self.device, &self.model, &lora, None, None);
         let batch = sequence(&self.ids("ids"));
-        self.check("qo", &model, &lora, &mut trainer, &batch, steps);
+        self.check("qo", &lora, &mut trainer, &batch, steps);
     }
 
     fn frozen_cache(&self, steps: usize) {
-        let model = self.load();
-        let lora = self.lora(&model.config);
+        let lora = self.lora();
         let ids = self.ids("ids");
-        let cache = frozen_cache(&self.device, &model, &ids);
-        let mut trainer = lora_trainer(&self.device, &model, &lora, Some(cache), None);
+        let cache = frozen_cache(&self.device, &self.model, &ids);
+        let mut trainer = lora_trainer(&self.device, &self.model, &lora, Some(cache), None);
         let batch = frozen(&ids, &self.ids("positions"));
-        self.check("frozen", &model, &lora, &mut trainer, &batch, steps);
+        self.check("frozen", &lora, &mut trainer, &batch, steps);
     }
 
     /// Memory tokens before the sequence: their gradient, then steps of gradient descent.
     fn prefix(&self, steps: usize) {
-        let model = self.load();
         let (ids, rows) = (self.ids("ids"), self.number("prefix_tokens") as usize);
-        let start = seeded_prefix(&self.device, &model, &ids[..rows]);
+        let start = seeded_prefix(&self.device, &self.model, &ids[..rows]);
         let trained = Trained::prefix(rows);
-        let mut trainer = trainer(&self.device, &model, trained, &start, None, None);
+        let mut trainer = trainer(&self.device, &self.model, trained, &start, None, None);
         let batch = after_prefix(&ids, rows);
         let (loss, grads) = learn(&mut trainer, &batch);
         let golden = &self.golden["prefix"]["grads"]["memory"];

@@ -10,6 +10,7 @@ mod simd;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod exp;
+mod general;
 mod narrow;
 mod product;
 pub(crate) mod rows;

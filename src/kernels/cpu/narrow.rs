@@ -1,6 +1,7 @@
 //! Products with few columns: each thread takes some rows, and reads them once.
 
 use super::Simd;
+use super::general::{self, Operand};
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut};
 
@@ -62,26 +63,20 @@ pub fn run(
         }
         // SAFETY: every extent is checked above; the rows are this task's own.
         unsafe {
-            gemm::gemm(
-                range.len(),
-                cols,
-                x.cols,
+            general::add(
+                (range.len(), x.cols, cols),
+                Operand {
+                    at: x.data.as_ptr().add(range.start * x.stride),
+                    by_row: x.stride,
+                    by_col: 1,
+                },
+                Operand {
+                    at: factor.data.as_ptr(),
+                    by_row: factor.by_row,
+                    by_col: factor.by_col,
+                },
                 parts.at(range.start, 0),
-                1,
-                parts.stride() as isize,
-                true,
-                x.data.as_ptr().add(range.start * x.stride),
-                1,
-                x.stride as isize,
-                factor.data.as_ptr(),
-                factor.by_col as isize,
-                factor.by_row as isize,
-                1.0,
-                1.0,
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
+                parts.stride(),
             );
         }
     });

@@ -13,6 +13,7 @@ use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut, Parts};
 
 use super::Simd;
+use super::general::{self, Operand};
 
 /// One multiplication.
 #[derive(Clone, Copy)]
@@ -52,7 +53,7 @@ impl Outer<'_> {
         }
     }
 
-    /// Some columns, by the `gemm` crate.
+    /// Some columns, by `general`.
     fn columns(&self, cols: Range<usize>, out: Parts<'_>) {
         if !self.accumulate {
             for n in 0..out.rows() {
@@ -65,26 +66,20 @@ impl Outer<'_> {
         }
         // SAFETY: `run` checked every extent; the columns are this task's own.
         unsafe {
-            gemm::gemm(
-                out.rows(),
-                cols.len(),
-                self.x.rows,
+            general::add(
+                (out.rows(), self.x.rows, cols.len()),
+                Operand {
+                    at: self.dy.data.as_ptr(),
+                    by_row: 1,
+                    by_col: self.dy.stride,
+                },
+                Operand {
+                    at: self.x.data.as_ptr().add(cols.start),
+                    by_row: self.x.stride,
+                    by_col: 1,
+                },
                 out.at(0, cols.start),
-                1,
-                out.stride() as isize,
-                true,
-                self.dy.data.as_ptr(),
-                self.dy.stride as isize,
-                1,
-                self.x.data.as_ptr().add(cols.start),
-                1,
-                self.x.stride as isize,
-                1.0,
-                1.0,
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
+                out.stride(),
             );
         }
     }

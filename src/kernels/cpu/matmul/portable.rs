@@ -7,6 +7,7 @@ use crate::engine::DType;
 use crate::engine::cpu::Team;
 use crate::engine::view::MatMut;
 use crate::kernels::cpu::Simd;
+use crate::kernels::cpu::general::{self, Operand};
 use crate::kernels::cpu::scratch::with_scratch;
 use crate::kernels::quant::dequantize_row;
 
@@ -93,7 +94,7 @@ fn lanes(a: &[f32], b: &[f32], fma: impl Fn(f32, f32, f32) -> f32) -> f32 {
     sums.iter().sum::<f32>() + rest
 }
 
-/// Many rows: a panel of the weight is expanded and given to the `gemm` crate.
+/// Many rows: a panel of the weight is expanded and multiplied by `general`.
 pub fn many(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>) {
     const PANEL: usize = 64;
     let (x, weight) = (&job.x, &job.weight);
@@ -120,26 +121,20 @@ pub fn many(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>) {
                 }
                 // SAFETY: `Matmul::run` checked every extent; this task's own columns of the output.
                 unsafe {
-                    gemm::gemm(
-                        rows,
-                        range.len(),
-                        x.cols,
+                    general::add(
+                        (rows, x.cols, range.len()),
+                        Operand {
+                            at: x.data.as_ptr(),
+                            by_row: x.stride,
+                            by_col: 1,
+                        },
+                        Operand {
+                            at: dense.as_ptr(),
+                            by_row: 1,
+                            by_col: weight.cols,
+                        },
                         parts.at(0, range.start),
-                        1,
-                        parts.stride() as isize,
-                        true,
-                        x.data.as_ptr(),
-                        1,
-                        x.stride as isize,
-                        dense.as_ptr(),
-                        weight.cols as isize,
-                        1,
-                        1.0,
-                        1.0,
-                        false,
-                        false,
-                        false,
-                        gemm::Parallelism::None,
+                        parts.stride(),
                     );
                 }
             });

@@ -1,8 +1,9 @@
-//! For processors without AVX2: panels of the weight are expanded and given to the `gemm` crate.
+//! For processors without AVX2: panels of the weight are expanded and multiplied by `general`.
 
 use super::MatmulBack;
 use crate::engine::cpu::Team;
 use crate::engine::view::{MatMut, Parts};
+use crate::kernels::cpu::general::{self, Operand};
 use crate::kernels::cpu::scratch::with_scratch;
 use crate::kernels::quant::dequantize_row;
 use std::ops::Range;
@@ -55,26 +56,20 @@ fn add_panel(
     assert!(dense.len() >= rows.len() * cols.len() && rows.end <= dy.cols);
     // SAFETY: `MatmulBack::run` checked every extent; the columns are this task's own.
     unsafe {
-        gemm::gemm(
-            dy.rows,
-            cols.len(),
-            rows.len(),
+        general::add(
+            (dy.rows, rows.len(), cols.len()),
+            Operand {
+                at: dy.data.as_ptr().add(rows.start),
+                by_row: dy.stride,
+                by_col: 1,
+            },
+            Operand {
+                at: dense.as_ptr(),
+                by_row: cols.len(),
+                by_col: 1,
+            },
             dx.at(0, cols.start),
-            1,
-            dx.stride() as isize,
-            true,
-            dy.data.as_ptr().add(rows.start),
-            1,
-            dy.stride as isize,
-            dense.as_ptr(),
-            1,
-            cols.len() as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
+            dx.stride(),
         );
     }
 }
