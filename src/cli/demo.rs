@@ -10,6 +10,7 @@ use inscribe::model::sample::SampleOptions;
 use inscribe::write::document::{Document, ReadOptions};
 use inscribe::write::error::WriteError;
 use inscribe::write::event::{Event, PhaseSeconds};
+use inscribe::write::figure::format;
 use inscribe::write::frame::Frame;
 use inscribe::write::learn::Segment;
 use inscribe::write::reader::{Reader, question_room};
@@ -81,6 +82,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     };
     let print = fingerprint(&loaded.model.file)?;
     let tokens = setup::tokens(&loaded, &document, app)?;
+    setup::whole_document(&loaded, &tokens, "the demo needs")?;
     let job = Job {
         model: &loaded.model,
         transformer: &loaded.transformer,
@@ -104,8 +106,9 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
 
 fn told(seconds: &PhaseSeconds, steps: usize) {
     outln!(
-        "written  {steps} steps in {:.1} s: read {:.1}, utility {:.1}, steps {:.1}, measured {:.1}, \
+        "written  {} in {:.1} s: read {:.1}, utility {:.1}, steps {:.1}, measured {:.1}, \
          saved {:.1}",
+        format::counted(steps, "step"),
         seconds.total(),
         seconds.prefill,
         seconds.local,

@@ -15,6 +15,9 @@ use inscribe::model::transformer::Transformer;
 use inscribe::model::weights::WeightFile;
 use inscribe::write::document::{self, Document, ReadOptions};
 use inscribe::write::event::Phase;
+use inscribe::write::figure::format;
+use inscribe::write::frame::Frame;
+use inscribe::write::reader::question_room;
 use inscribe::write::writer::Tokens;
 
 use super::{Context, reading_input};
@@ -185,6 +188,21 @@ pub fn tokens(loaded: &Loaded, document: &Document, app: &Context) -> Result<Tok
     let tokens = Tokens::of(&loaded.model, &document.text, &app.cancel, &mut on_done);
     bar.finish_and_clear();
     Ok(tokens?)
+}
+
+/// A document's tokens with what leads them in, of which `needs` says who reads them in one piece.
+pub fn whole_document(loaded: &Loaded, tokens: &Tokens, needs: &str) -> Result<Vec<u32>> {
+    let lead = Frame::new(&loaded.model)?.lead;
+    let ids = [&lead[..], &tokens.ids].concat();
+    let context = loaded.model.config.context;
+    if ids.len() + question_room(context) > context {
+        bail!(
+            "the document has {}; {needs} it and its questions within the model's context of \
+             {context}",
+            format::counted(tokens.ids.len(), "token")
+        );
+    }
+    Ok(ids)
 }
 
 /// What a phase of writing is called.

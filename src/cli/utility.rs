@@ -10,6 +10,7 @@ use serde_json::json;
 use inscribe::memory::Content;
 use inscribe::write::error::WriteError;
 use inscribe::write::event::{ChunkSteps, ChunkUtility, Event};
+use inscribe::write::figure::format;
 use inscribe::write::learn::Segment;
 use inscribe::write::plan::share_out;
 use inscribe::write::run::RunRecord;
@@ -128,10 +129,13 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         Format::Jsonl => print_jsonl(args, &found, &loaded, &tokens),
     };
     written.or_else(setup::ignore_broken_pipe)?;
+    for remark in found.record.remarks() {
+        app.note(&remark);
+    }
     let (full, local) = found.seconds;
     app.note(&format!(
-        "read as a whole in {full:.1} s and locally in {local:.1} s; {} steps shared out",
-        settings.budget
+        "read as a whole in {full:.1} s and locally in {local:.1} s; {} shared out",
+        format::counted(settings.budget, "step")
     ));
     Ok(())
 }
@@ -175,6 +179,7 @@ fn measure(
             steps: steps.clone(),
         });
     }
+    found.record.settings = Some(settings.clone());
     Ok(found)
 }
 

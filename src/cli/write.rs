@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -11,7 +11,7 @@ use inscribe::memory::store::{DocumentInfo, MemoryWriter, Plan, Resumed, StoredM
 use inscribe::memory::{Content, fingerprint};
 use inscribe::write::document::Document;
 use inscribe::write::error::WriteError;
-use inscribe::write::event::{Done, Event, Phase, PhaseSeconds};
+use inscribe::write::event::{Done, Event, PhaseSeconds};
 use inscribe::write::figure::format;
 use inscribe::write::keep;
 use inscribe::write::learn::Segment;
@@ -25,6 +25,10 @@ use super::live::Live;
 use super::out::outln;
 use super::setup::{self, Loaded};
 use super::writing::{Idle, WritingArgs};
+
+mod outlook;
+
+use outlook::Outlook;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -213,57 +217,6 @@ struct FileKeeper {
     events: Option<EventsFile>,
 }
 
-/// Tells early of a document that takes very long to read.
-#[derive(Default)]
-struct Outlook {
-    document: String,
-    tokens: usize,
-    from: Option<(Instant, usize)>,
-    told: bool,
-}
-
-impl Outlook {
-    /// A reading is watched for so long before it is judged.
-    const WATCHED: Duration = Duration::from_secs(5);
-    /// A reading that ends within this is not worth a word.
-    const LONG_SECS: f64 = 900.0;
-
-    fn event(&mut self, event: &Event, now: Instant) -> Option<String> {
-        match event {
-            Event::Started(started) => {
-                self.document.clone_from(&started.document.name);
-                self.tokens = started.document.tokens;
-                None
-            }
-            Event::Progress {
-                phase: Phase::Prefill,
-                done,
-                ..
-            } if !self.told => {
-                let (began, from) = *self.from.get_or_insert((now, *done));
-                let passed = now.duration_since(began);
-                let read = done.saturating_sub(from);
-                if passed < Self::WATCHED || read == 0 {
-                    return None;
-                }
-                self.told = true;
-                let rate = read as f64 / passed.as_secs_f64();
-                let secs = self.tokens as f64 / rate;
-                (secs > Self::LONG_SECS).then(|| {
-                    format!(
-                        "{}: {} tokens at {rate:.0} a second take {} or more to read before the \
-                         first step; Ctrl-C stops, and a part of the document takes less",
-                        self.document,
-                        format::count(self.tokens),
-                        format::duration(secs)
-                    )
-                })
-            }
-            _ => None,
-        }
-    }
-}
-
 /// A file beside the memory that events are kept in, too.
 type EventsFile = (PathBuf, File);
 
@@ -362,7 +315,7 @@ impl FileKeeper {
 impl Keeper for FileKeeper {
     fn event(&mut self, event: &Event) -> Result<(), WriteError> {
         self.live.event(event);
-        if let Some(told) = self.outlook.event(event, Instant::now()) {
+        for told in self.outlook.event(event, Instant::now()) {
             self.live.note(&told);
         }
         if matches!(event, Event::Progress { .. }) {
@@ -390,10 +343,10 @@ impl Keeper for FileKeeper {
 fn report(args: &Args, done: &Done) {
     let seconds = &done.seconds;
     outln!(
-        "{}: written in {} steps and {:.1} s (read {:.1}, utility {:.1}, steps {:.1}, measured \
+        "{}: written in {} and {:.1} s (read {:.1}, utility {:.1}, steps {:.1}, measured \
          {:.1}, saved {:.1}), at most {} with the weights",
         args.out.display(),
-        done.steps,
+        format::counted(done.steps, "step"),
         seconds.total(),
         seconds.prefill,
         seconds.local,
@@ -461,34 +414,5 @@ mod tests {
         ] {
             assert_eq!(shown(Path::new(path)), as_shown);
         }
-    }
-
-    #[test]
-    fn a_reading_of_hours_is_told_after_seconds() {
-        let reading = |tokens: usize, done: usize, seconds: u64| {
-            let mut outlook = Outlook {
-                document: "library.txt".to_owned(),
-                tokens,
-                ..Outlook::default()
-            };
-            let progress = |done| Event::Progress {
-                phase: Phase::Prefill,
-                done,
-                total: 8000,
-            };
-            let began = Instant::now();
-            assert!(outlook.event(&progress(0), began).is_none());
-            let told = outlook.event(&progress(done), began + Duration::from_secs(seconds));
-            if told.is_some() {
-                let later = began + Duration::from_secs(seconds + 60);
-                let again = outlook.event(&progress(done + 1), later);
-                assert!(again.is_none(), "it is told once");
-            }
-            told
-        };
-        assert!(reading(15_000_000, 400, 2).is_none(), "too early to tell");
-        let told = reading(15_000_000, 1200, 6).expect("told");
-        assert!(told.contains("15,000,000 tokens at 200 a second"), "{told}");
-        assert!(reading(6_000, 1200, 6).is_none());
     }
 }

@@ -38,7 +38,7 @@ pub enum MemoryError {
         given: String,
     },
     #[error(
-        "{path}: holds an unfinished run of {step} steps; go on with --resume, or start again with --replace"
+        "{path}: holds an unfinished run (step {step}); go on with --resume, or start again with --replace"
     )]
     Unfinished { path: String, step: usize },
     #[error(

@@ -12,6 +12,7 @@ use super::event::{
 use super::settings::{Method, WriteSettings};
 
 mod read;
+mod remarks;
 #[cfg(test)]
 mod tests;
 

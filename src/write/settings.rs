@@ -266,6 +266,9 @@ impl WriteSettings {
         finite("--lr", self.lr.into(), 0.0)?;
         finite("--tau", self.tau, 0.0)?;
         finite("--alpha", self.lora.alpha.into(), 0.0)?;
+        if self.method != Method::Gradmem && self.lora.alpha == 0.0 {
+            return Err("--alpha 0 scales every step away; choose more, such as 32".to_owned());
+        }
         finite("--weight-decay", self.weight_decay.into(), 0.0)?;
         finite("--clip", self.clip.into(), 0.0)?;
         if !(self.utility_sample > 0.0 && self.utility_sample <= 1.0) {

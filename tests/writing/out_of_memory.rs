@@ -147,7 +147,7 @@ fn a_run_that_memory_ran_out_for_goes_on_where_there_is_enough() {
     assert!(!Path::new(&stopped).exists());
     let refused = fails(&desk.write(&stopped, &model, &more));
     assert!(
-        refused.contains("--resume") && refused.contains(&format!("{taken} steps")),
+        refused.contains("--resume") && refused.contains(&format!("step {taken}")),
         "{refused}"
     );
     let more = [&more[..], &["--device", &adapter]].concat();

@@ -154,7 +154,7 @@ fn curve(ui: &mut Ui, figures: &Figures, record: &RunRecord, place: usize) {
     let height = ui.available_height().clamp(72.0, 120.0);
     let (area, response) =
         ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
-    let label = format!("Loss curve of {} steps", steps.len());
+    let label = format!("Loss curve of {}", format::counted(steps.len(), "step"));
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, label.as_str()));
     let font = TextStyle::Small.resolve(ui.style());
     let painter = ui.painter();

@@ -272,7 +272,8 @@ fn label(name: &str, chunk: &ChunkRecord) -> String {
 
 /// `3 of 5 steps`.
 pub fn steps_in_words(taken: ChunkSteps, planned: ChunkSteps) -> String {
-    format!("{} of {} steps", taken.total(), planned.total())
+    let planned = format::counted(planned.total() as usize, "step");
+    format!("{} of {planned}", taken.total())
 }
 
 #[cfg(test)]

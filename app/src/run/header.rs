@@ -44,7 +44,7 @@ fn facts(record: &RunRecord) -> String {
         .document
         .as_ref()
         .map_or(record.tokens(), |d| d.tokens);
-    let mut parts = vec![format!("{} tokens", format::count(tokens))];
+    let mut parts = vec![format::counted(tokens, "token")];
     if let Some(settings) = &record.settings {
         let (method, rule) = (method(settings.method), rule(settings.allocate));
         parts.push(format!("{method}, steps {rule}"));

@@ -5,7 +5,7 @@ use eframe::egui::{
     Ui, WidgetInfo, vec2,
 };
 use inscribe::write::event::Phase;
-use inscribe::write::figure::format::count;
+use inscribe::write::figure::format::{count, counted};
 
 use crate::action::{Action, Screen};
 use crate::engine::{Fetch, Purpose};
@@ -82,7 +82,7 @@ fn buttons(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let measured = state.measured_as_set();
     ui.add_enabled_ui(valid, |ui| {
         if measured {
-            if primary_button(ui, &format!("Write {budget} steps")).clicked() {
+            if primary_button(ui, &format!("Write {}", counted(budget, "step"))).clicked() {
                 actions.push(Action::Write(None));
             }
         } else if primary_button(ui, "Write into memory").clicked() {
@@ -120,15 +120,20 @@ fn outlook(state: &State) -> (String, String) {
         return ("The memory is written".to_owned(), learned);
     }
     let first = match state.measured_as_set() {
-        true => format!(
-            "{} steps over {} chunks are planned",
-            state.preview.total(),
-            state.preview.steps.iter().map(Vec::len).sum::<usize>()
-        ),
+        true => {
+            let steps = state.preview.total() as usize;
+            let chunks = state.preview.steps.iter().map(Vec::len).sum();
+            let are = if steps == 1 { "is" } else { "are" };
+            format!(
+                "{} over {} {are} planned",
+                counted(steps, "step"),
+                counted(chunks, "chunk")
+            )
+        }
         false => format!(
-            "{}{} tokens{}",
+            "{}{}{}",
             if estimate.tokens_exact { "" } else { "About " },
-            count(estimate.tokens),
+            counted(estimate.tokens, "token"),
             parts_words(&estimate),
         ),
     };

@@ -1,7 +1,7 @@
 //! The document and its run: the text on one side, on the other what is measured and learned.
 
 use eframe::egui::{Align, Label, Layout, ScrollArea, Ui, vec2};
-use inscribe::write::figure::format::count;
+use inscribe::write::figure::format::counted;
 
 use crate::action::{Action, Selection};
 use crate::app::Views;
@@ -156,8 +156,8 @@ fn facts(state: &State) -> String {
         return String::new();
     };
     let size = match &open.tokens {
-        Some(tokens) => format!("{} tokens", count(tokens.len())),
-        None => format!("{} characters", count(open.document.text.len())),
+        Some(tokens) => counted(tokens.len(), "token"),
+        None => counted(open.document.text.len(), "character"),
     };
     format!("{}  ·  {size}", open.document.format.name())
 }

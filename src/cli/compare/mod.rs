@@ -12,8 +12,6 @@ use serde_json::{Value, json};
 
 use inscribe::engine::EngineError;
 use inscribe::write::error::WriteError;
-use inscribe::write::frame::Frame;
-use inscribe::write::reader::question_room;
 use inscribe::write::settings::{Method, WriteSettings};
 use inscribe::write::study::{Arm, Outcome, Question, Study};
 use inscribe::write::writer::Job;
@@ -102,8 +100,11 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
             args.seeds
         );
     }
-    let arms = arms(experiment, &args.arms, &base, &asked)?;
+    let mut arms = arms(experiment, &args.arms, &base, &asked)?;
     let tokens = setup::tokens(&loaded, &document, app)?;
+    if experiment == Experiment::ChunkSize {
+        leave_out_alike(&mut arms, tokens.ids.len(), app);
+    }
     let job = Job {
         model: &loaded.model,
         transformer: &loaded.transformer,
@@ -113,16 +114,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         tokens: &tokens,
         settings: &base,
     };
-    let lead = Frame::new(&loaded.model)?.lead;
-    let ids = [&lead[..], &tokens.ids].concat();
-    let context = loaded.model.config.context;
-    if ids.len() + question_room(context) > context {
-        bail!(
-            "the document has {} tokens; comparisons need it and its questions within the \
-             model's context of {context}",
-            tokens.ids.len()
-        );
-    }
+    let ids = setup::whole_document(&loaded, &tokens, "comparisons need")?;
     let mut study = Study::new(job, &questions, !args.no_generate, &app.cancel);
     let about = json!({
         "document": document.name,
@@ -155,6 +147,28 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         tables::print(&arms, &outcomes, bounds);
     }
     stopped.map_or(Ok(()), Err)
+}
+
+/// Chunks that hold the whole document are one chunk, whatever their size.
+fn leave_out_alike(arms: &mut Vec<Arm>, tokens: usize, app: &Context) {
+    let whole = |arm: &Arm| arm.settings.chunk >= tokens;
+    let smallest = arms
+        .iter()
+        .filter(|arm| whole(arm))
+        .map(|arm| arm.settings.chunk);
+    let Some(smallest) = smallest.min() else {
+        return;
+    };
+    arms.retain(|arm| {
+        let stays = !whole(arm) || arm.settings.chunk == smallest;
+        if !stays {
+            app.note(&format!(
+                "{} are left out: chunks of {smallest} hold the whole document",
+                arm.name
+            ));
+        }
+        stays
+    });
 }
 
 /// Part of the tokens that no arm learns from, where nothing else is asked for.
@@ -202,10 +216,11 @@ fn run_arms(
                 Err(error) => {
                     bar.finish_and_clear();
                     let done = outcomes.len();
-                    let what = format!(
-                        "stopped at '{}', seed {seed}; {done} of {total} runs are shown",
-                        arm.name
-                    );
+                    let shown = match done {
+                        0 => String::new(),
+                        _ => format!("; {done} of {total} runs are shown"),
+                    };
+                    let what = format!("stopped at '{}', seed {seed}{shown}", arm.name);
                     return (outcomes, Some(stopped(error).context(what)));
                 }
             }

@@ -116,8 +116,20 @@ fn print_before(arms: &[Arm], outcomes: &[Outcome]) {
 /// A mean of any size with its interval.
 pub fn pm_share(summary: &Summary) -> String {
     let half = summary.half_interval;
-    let half = half.map_or(String::new(), |half| format!(" ± {half:.2e}"));
-    format!("{:.4e}{half}", summary.mean)
+    let half = half.map_or(String::new(), |half| format!(" ± {}", short(half, 3)));
+    short(summary.mean, 4) + &half
+}
+
+/// With so many digits; a power of ten only where a number would be hard to read without.
+fn short(value: f64, digits: i32) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let size = value.abs().log10().floor() as i32;
+    if !(-4..6).contains(&size) {
+        return format!("{value:.*e}", digits as usize - 1);
+    }
+    format!("{value:.*}", (digits - 1 - size).max(0) as usize)
 }
 
 fn pm(summary: &Summary, signed: bool) -> String {
@@ -129,5 +141,16 @@ fn pm(summary: &Summary, signed: bool) -> String {
     match summary.half_interval {
         Some(half) => format!("{mean} ± {half:.5}"),
         None => mean,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_told_in_digits_and_small_ones_by_powers() {
+        let shown = [3.38951, 0.0123456, 56789.0, 0.0, 4.2e-9].map(|value| short(value, 4));
+        assert_eq!(shown, ["3.390", "0.01235", "56789", "0", "4.200e-9"]);
     }
 }

@@ -24,17 +24,17 @@ impl Lines {
             Event::Started(_) => vec![self.started()],
             Event::SegmentStarted { segment, tokens } if self.record.segments.len() > 1 => {
                 vec![format!(
-                    "segment {} of {}: {} tokens",
+                    "segment {} of {}: {}",
                     segment + 1,
                     self.record.segments.len(),
-                    format::count(*tokens)
+                    format::counted(*tokens, "token")
                 )]
             }
             Event::Prefilled {
                 tokens, seconds, ..
             } => vec![format!(
-                "read {} tokens in {} ({:.0} tokens/s)",
-                format::count(*tokens),
+                "read {} in {} ({:.0} tokens/s)",
+                format::counted(*tokens, "token"),
                 format::duration(*seconds),
                 *tokens as f64 / seconds.max(1e-9)
             )],
@@ -85,9 +85,9 @@ impl Lines {
         let name = record.document.as_ref().map_or("", |d| d.name.as_str());
         let model = record.model.as_ref().map_or("", |m| m.name.as_str());
         format!(
-            "{name}: {} tokens, {} steps, {model} on {}",
-            format::count(record.tokens()),
-            record.steps_to_take(),
+            "{name}: {}, {}, {model} on {}",
+            format::counted(record.tokens(), "token"),
+            format::counted(record.steps_to_take(), "step"),
             record.device
         )
     }
@@ -103,8 +103,8 @@ impl Lines {
         let title = chunks.get(at)?.title.as_ref();
         let title = title.map(|t| format!(" ({t})")).unwrap_or_default();
         Some(format!(
-            "utility of {} chunks: {low:.3} to {high:.3}, highest in chunk {}{title}",
-            chunks.len(),
+            "utility of {}: {low:.3} to {high:.3}, highest in chunk {}{title}",
+            format::counted(chunks.len(), "chunk"),
             at + 1
         ))
     }
@@ -154,7 +154,10 @@ impl Lines {
     fn done(&self) -> String {
         let record = &self.record;
         let total = format::duration(record.seconds().total());
-        let mut line = format!("done: {} steps in {total}", record.steps.len());
+        let mut line = format!(
+            "done: {} in {total}",
+            format::counted(record.steps.len(), "step")
+        );
         if let Some((before, after)) = record.loss_before().zip(record.loss_after()) {
             line += &format!(", mean loss {before:.3} to {after:.3}");
         }

@@ -299,7 +299,7 @@ fn a_run_worth_keeping_is_not_overwritten() {
     drop(writer);
     let message = refusal(MemoryWriter::create(&folder, &case.plan()));
     assert!(
-        message.contains("3 steps") && message.contains("--resume"),
+        message.contains("step 3") && message.contains("--resume"),
         "{message}"
     );
 }

@@ -25,7 +25,7 @@ pub fn tensors(path: &Path, map: &Arc<Mmap>) -> Result<Vec<TensorBytes>, ModelEr
     let file = |detail: String| ModelError::file(path, detail);
     let Some(length) = map.first_chunk::<LENGTH_BYTES>() else {
         return Err(file(
-            "is too short for a safetensors file; fetch it again".into(),
+            "is too short for a safetensors file; fetch or write it again".into(),
         ));
     };
     let length = u64::from_le_bytes(*length);
@@ -34,8 +34,11 @@ pub fn tensors(path: &Path, map: &Arc<Mmap>) -> Result<Vec<TensorBytes>, ModelEr
         return Err(file(not_safetensors(map, length)));
     }
     let data_start = LENGTH_BYTES + length as usize;
-    let header: Header = serde_json::from_slice(&map[LENGTH_BYTES..data_start])
-        .map_err(|e| file(format!("its header is damaged ({e}); fetch it again")))?;
+    let header: Header = serde_json::from_slice(&map[LENGTH_BYTES..data_start]).map_err(|e| {
+        file(format!(
+            "its header is damaged ({e}); fetch or write it again"
+        ))
+    })?;
     let data = Data {
         path,
         map,
@@ -55,7 +58,7 @@ fn not_safetensors(bytes: &[u8], length: u64) -> String {
     }
     format!(
         "says that its header takes {length} bytes and has only {}: it is truncated or not a \
-         safetensors file; fetch it again",
+         safetensors file; fetch or write it again",
         bytes.len() - LENGTH_BYTES
     )
 }
@@ -135,7 +138,7 @@ impl Data<'_> {
         if start > end || end > size {
             let detail = format!(
                 "its bytes {start} to {end} reach past the {size} of the file: it is truncated or \
-                 damaged; fetch it again"
+                 damaged; fetch or write it again"
             );
             return Err(self.err(name, detail));
         }

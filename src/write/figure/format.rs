@@ -47,6 +47,12 @@ pub fn count(value: usize) -> String {
     out
 }
 
+/// `1 chunk`, `12,700 chunks`.
+pub fn counted(value: usize, thing: &str) -> String {
+    let plural = if value == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", count(value))
+}
+
 /// `0.4 s`, `31 s`, `1 min 46 s`, `2 h 05 min`.
 pub fn duration(secs: f64) -> String {
     if !secs.is_finite() {
@@ -124,6 +130,8 @@ mod tests {
         for (value, text) in cases {
             assert_eq!(number(value), text);
         }
+        let chunks = [0, 1, 1200].map(|n| counted(n, "chunk"));
+        assert_eq!(chunks, ["0 chunks", "1 chunk", "1,200 chunks"]);
         assert_eq!(
             (signed(0.5), signed(-0.5), signed(0.0)),
             ("+0.50".into(), "−0.50".into(), "0.00".into())

@@ -161,20 +161,13 @@ pub fn phases(canvas: &mut Canvas, view: &View<'_>, area: Area) {
 /// The run in figures: what, and how much.
 pub fn facts(run: &RunRecord) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
-    let chunks: Vec<_> = run.chunks().map(|(_, c)| c).collect();
+    let tokens = format::counted(run.tokens(), "token");
+    let chunks = format::counted(run.chunks().count(), "chunk");
     let parts = match run.segments.len() {
-        0 | 1 => format!(
-            "{} tokens in {} chunks",
-            format::count(run.tokens()),
-            chunks.len()
-        ),
-        segments => format!(
-            "{} tokens, {} chunks, {segments} segments",
-            format::count(run.tokens()),
-            chunks.len()
-        ),
+        0 | 1 => format!("{tokens} in {chunks}"),
+        segments => format!("{tokens}, {chunks}, {segments} segments"),
     };
-    facts.push(("Document", parts.replace(" 1 chunks", " 1 chunk")));
+    facts.push(("Document", parts));
     let (taken, to_take) = (run.steps.len(), run.steps_to_take());
     facts.push((
         "Steps",
@@ -199,7 +192,7 @@ pub fn facts(run: &RunRecord) -> Vec<(&'static str, String)> {
     }
     let learned: usize = run.steps.iter().map(|s| s.step.tokens).sum();
     if learned > 0 {
-        facts.push(("Learned from", format!("{} tokens", format::count(learned))));
+        facts.push(("Learned from", format::counted(learned, "token")));
     }
     let speed = |rate: f64| format!("{} tokens/s", format::count(rate.round() as usize));
     if let Some(rate) = run.prefill_rate() {
@@ -274,7 +267,8 @@ pub fn subtitle(run: &RunRecord) -> String {
             Allocate::Topk => "to the highest utilities",
             Allocate::Whole => "from the whole document",
         };
-        parts.push(format!("{} steps {how}", settings.budget));
+        let steps = format::counted(settings.budget, "step");
+        parts.push(format!("{steps} {how}"));
     }
     if let Some(model) = &run.model {
         parts.push(model.name.clone());

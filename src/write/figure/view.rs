@@ -91,7 +91,10 @@ impl<'a> View<'a> {
         }
         let (taken, planned) = (chunk.taken.total(), chunk.planned.total());
         if planned > 0 || taken > 0 {
-            text += &format!(" · {taken} of {planned} steps");
+            text += &format!(
+                " · {taken} of {}",
+                format::counted(planned as usize, "step")
+            );
         }
         if let (Some(before), Some(after)) = (chunk.loss_before, chunk.loss_after) {
             let (before, after) = (format::number(before), format::number(after));

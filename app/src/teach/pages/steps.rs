@@ -276,9 +276,9 @@ pub fn changed(ui: &mut Ui, lesson: &mut Lesson<'_>) {
         here(
             ui,
             &format!(
-                "{}, {} steps",
+                "{}, {}",
                 lesson.example.cell.name,
-                chunk.taken.total()
+                format::counted(chunk.taken.total() as usize, "step")
             ),
         );
         shown(ui, change(before, after));

@@ -1,0 +1,102 @@
+//! What a person should know of a run before it is over.
+
+use std::time::{Duration, Instant};
+
+use inscribe::write::event::{Event, Phase};
+use inscribe::write::figure::format;
+use inscribe::write::run::RunRecord;
+
+/// Tells early of a document that takes very long to read, and of how the steps were shared out.
+#[derive(Default)]
+pub struct Outlook {
+    document: String,
+    tokens: usize,
+    from: Option<(Instant, usize)>,
+    told: bool,
+    record: RunRecord,
+}
+
+impl Outlook {
+    /// A reading is watched for so long before it is judged.
+    const WATCHED: Duration = Duration::from_secs(5);
+    /// A reading that ends within this is not worth a word.
+    const LONG_SECS: f64 = 900.0;
+
+    /// What to say now that `event` came.
+    pub fn event(&mut self, event: &Event, now: Instant) -> Vec<String> {
+        self.record.fold(event);
+        match event {
+            Event::Allocated { .. } => self.record.remarks(),
+            _ => self.reading(event, now).into_iter().collect(),
+        }
+    }
+
+    fn reading(&mut self, event: &Event, now: Instant) -> Option<String> {
+        match event {
+            Event::Started(started) => {
+                self.document.clone_from(&started.document.name);
+                self.tokens = started.document.tokens;
+                None
+            }
+            Event::Progress {
+                phase: Phase::Prefill,
+                done,
+                ..
+            } if !self.told => {
+                let (began, from) = *self.from.get_or_insert((now, *done));
+                let passed = now.duration_since(began);
+                let read = done.saturating_sub(from);
+                if passed < Self::WATCHED || read == 0 {
+                    return None;
+                }
+                self.told = true;
+                let rate = read as f64 / passed.as_secs_f64();
+                let secs = self.tokens as f64 / rate;
+                (secs > Self::LONG_SECS).then(|| {
+                    format!(
+                        "{}: {} at {rate:.0} a second take {} or more to read before the \
+                         first step; Ctrl-C stops, and a part of the document takes less",
+                        self.document,
+                        format::counted(self.tokens, "token"),
+                        format::duration(secs)
+                    )
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_of_hours_is_told_after_seconds() {
+        let reading = |tokens: usize, done: usize, seconds: u64| {
+            let mut outlook = Outlook {
+                document: "library.txt".to_owned(),
+                tokens,
+                ..Outlook::default()
+            };
+            let progress = |done| Event::Progress {
+                phase: Phase::Prefill,
+                done,
+                total: 8000,
+            };
+            let began = Instant::now();
+            assert!(outlook.event(&progress(0), began).is_empty());
+            let told = outlook.event(&progress(done), began + Duration::from_secs(seconds));
+            if !told.is_empty() {
+                let later = began + Duration::from_secs(seconds + 60);
+                let again = outlook.event(&progress(done + 1), later);
+                assert!(again.is_empty(), "it is told once");
+            }
+            told
+        };
+        assert!(reading(15_000_000, 400, 2).is_empty(), "too early to tell");
+        let told = reading(15_000_000, 1200, 6).join("");
+        assert!(told.contains("15,000,000 tokens at 200 a second"), "{told}");
+        assert!(reading(6_000, 1200, 6).is_empty());
+    }
+}

@@ -1,0 +1,109 @@
+//! What a person should know of how the steps were shared out.
+
+use super::super::figure::format::counted;
+use super::super::settings::Allocate;
+use super::{LEAST_UTILITY, RunRecord};
+
+impl RunRecord {
+    /// Once all steps are shared out, and nothing before.
+    pub fn remarks(&self) -> Vec<String> {
+        let Some(settings) = &self.settings else {
+            return Vec::new();
+        };
+        let chunks = self.chunks().count();
+        let planned = |most: usize| {
+            let totals = self
+                .chunks()
+                .map(|(_, chunk)| chunk.planned.total() as usize);
+            totals.filter(|&steps| steps < most).count()
+        };
+        let shared: usize = self.chunks().map(|(_, c)| c.planned.total() as usize).sum();
+        let known = self.segments.iter().all(|part| !part.chunks.is_empty());
+        if chunks < 2 || !known || shared == 0 || shared != settings.budget {
+            return Vec::new();
+        }
+        let mut remarks = Vec::new();
+        let covers = settings.coverage && settings.allocate != Allocate::Whole;
+        if covers && settings.k_min > 0 && planned(settings.k_min) > 0 {
+            let (none, fewer) = (planned(1), planned(settings.k_min));
+            let left = match none {
+                0 => format!("{fewer} get fewer"),
+                none => format!("{none} get none"),
+            };
+            remarks.push(format!(
+                "{} for {} with {} each at least: {left}; a larger budget or larger chunks reach all",
+                counted(settings.budget, "step"),
+                counted(chunks, "chunk"),
+                settings.k_min,
+            ));
+        }
+        let by_utility = matches!(
+            settings.allocate,
+            Allocate::Utility | Allocate::Signed | Allocate::Topk
+        );
+        let highest = self.chunks().filter_map(|(_, chunk)| chunk.utility);
+        let highest = highest.fold(0.0, f64::max);
+        if by_utility && highest < LEAST_UTILITY {
+            remarks.push(format!(
+                "no chunk needs more context than the {} nearest tokens, so that utility does not \
+                 tell them apart; a smaller window may",
+                settings.window
+            ));
+        }
+        remarks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ChunkRecord, SegmentRecord};
+    use super::*;
+    use crate::write::event::ChunkSteps;
+    use crate::write::settings::WriteSettings;
+
+    fn run(budget: usize, steps: &[u32], utility: f64) -> RunRecord {
+        let chunk = |&steps: &u32| ChunkRecord {
+            utility: Some(utility),
+            planned: ChunkSteps {
+                coverage: steps,
+                utility: 0,
+            },
+            ..ChunkRecord::default()
+        };
+        RunRecord {
+            settings: Some(WriteSettings {
+                budget,
+                ..WriteSettings::default()
+            }),
+            segments: vec![SegmentRecord {
+                chunks: steps.iter().map(chunk).collect(),
+                ..SegmentRecord::default()
+            }],
+            ..RunRecord::default()
+        }
+    }
+
+    #[test]
+    fn a_budget_that_does_not_reach_every_chunk_is_told_of() {
+        let told = run(2, &[1, 0, 1, 0, 0], 0.5).remarks().join("");
+        assert!(
+            told.starts_with("2 steps for 5 chunks with 1 each at least: 3 get none"),
+            "{told}"
+        );
+        assert!(run(6, &[2, 1, 1, 1, 1], 0.5).remarks().is_empty());
+        assert!(
+            run(2, &[0, 0, 0, 0, 0], 0.5).remarks().is_empty(),
+            "not shared out yet"
+        );
+    }
+
+    #[test]
+    fn utilities_that_tell_nothing_are_told_of() {
+        let told = run(3, &[1, 1, 1], 1e-6).remarks().join("");
+        assert!(told.contains("the 256 nearest tokens"), "{told}");
+        assert!(
+            run(3, &[3], 0.0).remarks().is_empty(),
+            "one chunk gets all in any case"
+        );
+    }
+}
