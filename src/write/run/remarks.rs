@@ -27,8 +27,8 @@ impl RunRecord {
         if covers && settings.k_min > 0 && planned(settings.k_min) > 0 {
             let (none, fewer) = (planned(1), planned(settings.k_min));
             let left = match none {
-                0 => format!("{fewer} get fewer"),
-                none => format!("{none} get none"),
+                0 => format!("fewer are left for {fewer}"),
+                none => format!("none is left for {none}"),
             };
             remarks.push(format!(
                 "{} for {} with {} each at least: {left}; a larger budget or larger chunks reach all",
@@ -87,7 +87,7 @@ mod tests {
     fn a_budget_that_does_not_reach_every_chunk_is_told_of() {
         let told = run(2, &[1, 0, 1, 0, 0], 0.5).remarks().join("");
         assert!(
-            told.starts_with("2 steps for 5 chunks with 1 each at least: 3 get none"),
+            told.starts_with("2 steps for 5 chunks with 1 each at least: none is left for 3"),
             "{told}"
         );
         assert!(run(6, &[2, 1, 1, 1, 1], 0.5).remarks().is_empty());
