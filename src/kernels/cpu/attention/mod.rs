@@ -44,6 +44,7 @@ pub struct Attention<'a> {
     pub window: u32,
     pub scale: f32,
     /// Rounding shares and values to 8 bits of mantissa will do, where that is faster.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
     pub rough: bool,
 }
 

@@ -24,6 +24,7 @@ mod portable;
 #[cfg(test)]
 pub(crate) mod tests;
 
+#[cfg(target_arch = "x86_64")]
 use std::slice;
 
 use crate::engine::cpu::Team;
@@ -42,6 +43,7 @@ pub(super) use {
 
 /// Evaluates `$call` with the constant `$known` in place of a type of quantised weights, so that each
 /// has its own code.
+#[cfg(target_arch = "x86_64")]
 macro_rules! by_quantised {
     ($dtype:expr, $known:ident => $call:expr) => {
         by_quantised!($dtype, $known => $call, Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q4_K Q5_K Q6_K)
@@ -58,6 +60,7 @@ macro_rules! by_quantised {
         }
     };
 }
+#[cfg(target_arch = "x86_64")]
 use by_quantised;
 
 /// Up to this many rows, reading the weight costs more than the arithmetic.
@@ -73,6 +76,7 @@ pub struct Matmul<'a> {
     /// Add to what `out` holds.
     pub accumulate: bool,
     /// Rounding both factors to 8 bits will do, where that is faster.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
     pub rough: bool,
 }
 
