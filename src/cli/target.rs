@@ -48,6 +48,7 @@ pub fn lies_within(path: &Path, folder: &Path) -> bool {
 
 /// A file that is there is replaced whole or left as it is.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    #[cfg_attr(not(unix), expect(unused_mut))]
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {
