@@ -11,6 +11,7 @@ use inscribe::model::chat::Message;
 use inscribe::model::generate::{Ended, GenerateOptions, Generated, generate};
 use inscribe::model::sample::SampleOptions;
 use inscribe::model::session::Session;
+use inscribe::write::figure::format;
 
 use super::Context;
 use super::out::outln;
@@ -245,8 +246,8 @@ fn ended(ended: Ended) -> &'static str {
 pub fn report(app: &Context, prompt: &[u32], made: &Generated) {
     let rate = |tokens: usize, secs: f64| tokens as f64 / secs.max(1e-9);
     app.note(&format!(
-        "read {} tokens at {:.0} tokens/s, wrote {} at {:.1} tokens/s",
-        prompt.len(),
+        "read {} at {:.0} tokens/s, wrote {} at {:.1} tokens/s",
+        format::counted(prompt.len(), "token"),
         rate(prompt.len(), made.prefill_secs),
         made.ids.len(),
         rate(made.ids.len(), made.decode_secs)

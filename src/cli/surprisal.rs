@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use inscribe::model::session::{Score, Session};
+use inscribe::write::figure::format;
 
 use super::Context;
 use super::setup::{self, Loaded};
@@ -220,8 +221,8 @@ fn summary(app: &Context, scores: &[Score]) {
     }
     let mean = scores.iter().map(|s| s.logprob).sum::<f64>() / scores.len() as f64;
     app.note(&format!(
-        "{} tokens scored, mean log-probability {mean:.4}, perplexity {:.2}",
-        scores.len(),
+        "{} scored, mean log-probability {mean:.4}, perplexity {:.2}",
+        format::counted(scores.len(), "token"),
         (-mean).exp()
     ));
 }

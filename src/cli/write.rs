@@ -293,6 +293,8 @@ impl FileKeeper {
         });
         for event in &events {
             self.live.event(event);
+            // What it says was said before.
+            let _ = self.outlook.event(event, Instant::now());
             if is_new {
                 self.write_event(event)?;
             }

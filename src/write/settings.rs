@@ -265,9 +265,12 @@ impl WriteSettings {
         };
         finite("--lr", self.lr.into(), 0.0)?;
         finite("--tau", self.tau, 0.0)?;
-        finite("--alpha", self.lora.alpha.into(), 0.0)?;
-        if self.method != Method::Gradmem && self.lora.alpha == 0.0 {
-            return Err("--alpha 0 scales every step away; choose more, such as 32".to_owned());
+        if self.method != Method::Gradmem && !(self.lora.alpha.is_finite() && self.lora.alpha > 0.0)
+        {
+            let given = self.lora.alpha;
+            return Err(format!(
+                "--alpha must be a number above 0, not {given}: it scales what steps learn"
+            ));
         }
         finite("--weight-decay", self.weight_decay.into(), 0.0)?;
         finite("--clip", self.clip.into(), 0.0)?;

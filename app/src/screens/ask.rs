@@ -8,7 +8,7 @@ use eframe::egui::{
     Stroke, TextEdit, Ui, WidgetInfo, vec2,
 };
 use inscribe::memory::store::Asked;
-use inscribe::write::figure::format::count;
+use inscribe::write::figure::format::{count, counted};
 use inscribe::write::reader::View;
 
 use crate::action::{Action, Screen};
@@ -237,8 +237,8 @@ fn given(
     let mean = inscribe::write::statistics::mean(&answer.logprobs);
     let likely = mean.map_or(String::new(), |m| format!("log P {m:.3} a token  ·  "));
     let facts = format!(
-        "{likely}{} tokens  ·  {:.1} s",
-        answer.ids.len(),
+        "{likely}{}  ·  {:.1} s",
+        counted(answer.ids.len(), "token"),
         answer.seconds
     );
     ui.label(text::caption(facts));

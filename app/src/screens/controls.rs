@@ -326,7 +326,7 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
             ui,
             "LoRA alpha",
             "Fast weights count alpha / rank times.",
-            DragValue::new(&mut s.lora.alpha).range(0.0..=1024.0),
+            DragValue::new(&mut s.lora.alpha).range(0.5..=1024.0),
         );
         ui.label("Projections");
         ui.horizontal_wrapped(|ui| {

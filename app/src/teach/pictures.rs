@@ -140,7 +140,7 @@ pub fn windows(ui: &mut Ui, lesson: &mut Lesson<'_>) {
             Stroke::new(2.0, p.ink),
         );
         f.label(f.rect.left(), bar.center().y, Align2::LEFT_CENTER, name);
-        let count = format!("{} tokens", format::count(at - from));
+        let count = format::counted(at - from, "token");
         let room = seen.width() > 90.0;
         let (place, align) = match room {
             true => (seen.center().x, Align2::CENTER_CENTER),

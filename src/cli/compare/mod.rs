@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use inscribe::engine::EngineError;
 use inscribe::write::error::WriteError;
+use inscribe::write::figure::format;
 use inscribe::write::settings::{Method, WriteSettings};
 use inscribe::write::study::{Arm, Outcome, Question, Study};
 use inscribe::write::writer::Job;
@@ -229,7 +230,8 @@ fn run_arms(
     }
     bar.finish_and_clear();
     app.note(&format!(
-        "{total} runs in {:.0} s",
+        "{} in {:.0} s",
+        format::counted(total as usize, "run"),
         started.elapsed().as_secs_f64()
     ));
     (outcomes, None)

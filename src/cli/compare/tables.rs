@@ -120,7 +120,7 @@ pub fn pm_share(summary: &Summary) -> String {
     short(summary.mean, 4) + &half
 }
 
-/// With so many digits; a power of ten only where a number would be hard to read without.
+/// With at least so many digits; a power of ten only where a number would be hard to read without.
 fn short(value: f64, digits: i32) -> String {
     if value == 0.0 {
         return "0".to_owned();

@@ -105,7 +105,7 @@ fn title(run: &RunRecord, look: &Look) -> String {
     let Some(document) = &run.document else {
         return "Waiting for the run to start".to_owned();
     };
-    let mut rest = format!(" {} {} tokens", look.dot(), format::count(run.tokens()));
+    let mut rest = format!(" {} {}", look.dot(), format::counted(run.tokens(), "token"));
     let model = run.model.as_ref().map_or("", |m| m.name.as_str());
     for part in [model, run.device.as_str()] {
         let part = look.plain(part);

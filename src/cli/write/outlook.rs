@@ -13,7 +13,9 @@ pub struct Outlook {
     tokens: usize,
     from: Option<(Instant, usize)>,
     told: bool,
+    /// Of what remarks are about, and nothing more.
     record: RunRecord,
+    remarked: bool,
 }
 
 impl Outlook {
@@ -24,9 +26,19 @@ impl Outlook {
 
     /// What to say now that `event` came.
     pub fn event(&mut self, event: &Event, now: Instant) -> Vec<String> {
-        self.record.fold(event);
         match event {
-            Event::Allocated { .. } => self.record.remarks(),
+            Event::Started(_)
+            | Event::SegmentStarted { .. }
+            | Event::Utility { .. }
+            | Event::Allocated { .. } => self.record.fold(event),
+            _ => {}
+        }
+        match event {
+            Event::Allocated { .. } if !self.remarked => {
+                let remarks = self.record.remarks();
+                self.remarked = !remarks.is_empty();
+                remarks
+            }
             _ => self.reading(event, now).into_iter().collect(),
         }
     }
@@ -69,6 +81,9 @@ impl Outlook {
 
 #[cfg(test)]
 mod tests {
+    use inscribe::write::event::{ChunkSteps, ChunkUtility};
+    use inscribe::write::synthetic::{Invented, events};
+
     use super::*;
 
     #[test]
@@ -98,5 +113,40 @@ mod tests {
         let told = reading(15_000_000, 1200, 6).join("");
         assert!(told.contains("15,000,000 tokens at 200 a second"), "{told}");
         assert!(reading(6_000, 1200, 6).is_empty());
+    }
+
+    #[test]
+    fn what_a_budget_leaves_out_is_told_once() {
+        let two_parts = Invented {
+            tokens: 2000,
+            context: 1000,
+            budget: 1,
+            ..Invented::default()
+        };
+        let mut outlook = Outlook::default();
+        let mut told = |event| outlook.event(&event, Instant::now());
+        let started = events(&two_parts).swap_remove(0);
+        assert!(matches!(&started, Event::Started(s) if s.segments == 2));
+        told(started);
+        for segment in [0, 1] {
+            let chunks = vec![ChunkUtility {
+                tokens: 0..1000,
+                text: 0..4000,
+                title: None,
+                utility: 0.5,
+                signed: 0.5,
+                surprisal: 3.0,
+            }];
+            assert!(told(Event::Utility { segment, chunks }).is_empty());
+        }
+        let allocated = |segment, utility| Event::Allocated {
+            segment,
+            steps: vec![ChunkSteps {
+                coverage: 0,
+                utility,
+            }],
+        };
+        assert_eq!(told(allocated(0, 1)).len(), 1);
+        assert!(told(allocated(1, 0)).is_empty());
     }
 }

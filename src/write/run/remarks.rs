@@ -1,11 +1,12 @@
 //! What a person should know of how the steps were shared out.
 
 use super::super::figure::format::counted;
-use super::super::settings::Allocate;
+use super::super::settings::{Allocate, UtilityScale};
 use super::{LEAST_UTILITY, RunRecord};
 
 impl RunRecord {
-    /// Once all steps are shared out, and nothing before.
+    /// Nothing before all steps are shared out: without utilities a document in several parts is
+    /// when its last one is reached.
     pub fn remarks(&self) -> Vec<String> {
         let Some(settings) = &self.settings else {
             return Vec::new();
@@ -37,13 +38,12 @@ impl RunRecord {
                 settings.k_min,
             ));
         }
-        let by_utility = matches!(
-            settings.allocate,
-            Allocate::Utility | Allocate::Signed | Allocate::Topk
-        );
+        // Ranks and z-scores tell chunks apart by the least.
+        let by_softmax = matches!(settings.allocate, Allocate::Utility | Allocate::Signed)
+            && settings.scale == UtilityScale::Raw;
         let highest = self.chunks().filter_map(|(_, chunk)| chunk.utility);
         let highest = highest.fold(0.0, f64::max);
-        if by_utility && highest < LEAST_UTILITY {
+        if by_softmax && highest < LEAST_UTILITY * settings.tau.min(1.0) {
             remarks.push(format!(
                 "no chunk needs more context than the {} nearest tokens, so that utility does not \
                  tell them apart; a smaller window may",
@@ -91,6 +91,17 @@ mod tests {
             "{told}"
         );
         assert!(run(6, &[2, 1, 1, 1, 1], 0.5).remarks().is_empty());
+        let mut twice = run(7, &[2, 2, 1, 1, 1], 0.5);
+        let settings = twice.settings.as_mut().unwrap();
+        settings.k_min = 2;
+        settings.allocate = Allocate::Uniform;
+        let told = twice.remarks().join("");
+        assert!(
+            told.contains("with 2 each at least: fewer are left for 3"),
+            "{told}"
+        );
+        twice.settings.as_mut().unwrap().coverage = false;
+        assert!(twice.remarks().is_empty());
         assert!(
             run(2, &[0, 0, 0, 0, 0], 0.5).remarks().is_empty(),
             "not shared out yet"
@@ -101,6 +112,11 @@ mod tests {
     fn utilities_that_tell_nothing_are_told_of() {
         let told = run(3, &[1, 1, 1], 1e-6).remarks().join("");
         assert!(told.contains("the 256 nearest tokens"), "{told}");
+        let mut ranked = run(3, &[3, 0, 0], 1e-6);
+        let settings = ranked.settings.as_mut().unwrap();
+        settings.scale = UtilityScale::Zscore;
+        settings.coverage = false;
+        assert!(ranked.remarks().is_empty());
         assert!(
             run(3, &[3], 0.0).remarks().is_empty(),
             "one chunk gets all in any case"
