@@ -5,8 +5,8 @@ use super::super::settings::{Allocate, UtilityScale};
 use super::{LEAST_UTILITY, RunRecord};
 
 impl RunRecord {
-    /// Nothing before all steps are shared out: without utilities a document in several parts is
-    /// when its last one is reached.
+    /// Empty until the steps of all chunks are known: by a rule that measures nothing, and in a
+    /// document of several parts, that is when the last part is reached.
     pub fn remarks(&self) -> Vec<String> {
         let Some(settings) = &self.settings else {
             return Vec::new();
