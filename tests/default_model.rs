@@ -1,8 +1,6 @@
 //! The default model against transformers on both executors. Fetches the model where the cache
 //! does not hold it yet.
 
-use std::io::Write;
-use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
 use inscribe::engine::cpu::CpuDevice;
@@ -175,52 +173,4 @@ fn what_does_not_fit_and_what_is_cancelled_say_so() {
         unknown,
         Err(ModelError::TokenOutOfRange { id: 50_000, .. })
     ));
-}
-
-/// At a quarter of the local pass's cost, the chunks of the sample's beginning rank as with all of it.
-#[test]
-fn a_sampled_utility_ranks_chunks_as_the_whole_does() {
-    drop(open());
-    let whole = utilities("1");
-    let sampled = utilities("0.25");
-    assert_eq!((whole.len(), sampled.len()), (13, 13));
-    assert_ne!(whole, sampled);
-    let off = whole.iter().zip(&sampled).map(|(a, b)| (a - b).abs());
-    let (off, sum) = (off.sum::<f64>(), whole.iter().sum::<f64>());
-    assert!(off < 0.25 * sum, "{whole:?} {sampled:?}");
-    let found = rank_correlation(&whole, &sampled);
-    assert!(found > 0.9, "{found}: {whole:?} {sampled:?}");
-}
-
-/// Of each chunk of 256 tokens of the sample's beginning: all of it would take twice as long.
-fn utilities(part: &str) -> Vec<f64> {
-    let sample = include_str!("../assets/sample.md");
-    let mut begun = tempfile::NamedTempFile::with_suffix(".md").expect("a file");
-    let beginning = &sample.as_bytes()[..12_000];
-    begun.write_all(beginning).expect("room");
-    let args = ["--device", "cpu", "--chunk", "256", "--format", "jsonl"];
-    let out = Command::new(env!("CARGO_BIN_EXE_inscribe"))
-        .arg("utility")
-        .arg(begun.path())
-        .args(args)
-        .args(["--utility-sample", part])
-        .output()
-        .expect("the program");
-    let errors = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{errors}");
-    let lines = String::from_utf8(out.stdout).expect("text");
-    let utility =
-        |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["utility"].as_f64();
-    lines.lines().filter_map(utility).collect()
-}
-
-/// Spearman's, of values no two of which are alike.
-fn rank_correlation(a: &[f64], b: &[f64]) -> f64 {
-    let rank = |values: &[f64], of: f64| values.iter().filter(|v| **v < of).count() as f64;
-    let squares = a
-        .iter()
-        .zip(b)
-        .map(|(x, y)| (rank(a, *x) - rank(b, *y)).powi(2));
-    let n = a.len() as f64;
-    1.0 - 6.0 * squares.sum::<f64>() / (n * (n * n - 1.0))
 }

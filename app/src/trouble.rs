@@ -340,7 +340,6 @@ pub fn in_a_window(text: &str) -> String {
         ("--alpha", "alpha"),
         ("--weight-decay", "The weight decay"),
         ("--clip", "The clipping norm"),
-        ("--utility-sample", "The sampled part"),
         ("--held-out", "The held-out part"),
         ("--targets", "The list of projections"),
         (

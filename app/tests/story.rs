@@ -25,8 +25,6 @@ fn prefs() -> Prefs {
     };
     prefs.settings.budget = STEPS;
     prefs.settings.evaluate = false;
-    // The other tests see what an exact one shows.
-    prefs.settings.utility_sample = 0.25;
     prefs
 }
 

@@ -58,10 +58,6 @@ pub struct WritingArgs {
     /// Tokens of local context that utility is measured against [default: 256]
     #[arg(long, value_name = "N")]
     pub window: Option<usize>,
-    /// Estimate utility at this part of the local pass's cost, and one block's more on short
-    /// documents; larger parts look at lower layers, too [default: 1, all of it]
-    #[arg(long, value_name = "PART")]
-    pub utility_sample: Option<f64>,
     /// Rank of the fast weights [default: 16]
     #[arg(long, value_name = "R")]
     pub rank: Option<usize>,
@@ -155,12 +151,6 @@ impl WritingArgs {
             ("--scale", self.scale.is_some(), !by_softmax, rule),
             ("--window", self.window.is_some(), unmeasured, rule),
             (
-                "--utility-sample",
-                self.utility_sample.is_some(),
-                unmeasured,
-                rule,
-            ),
-            (
                 "--k-min",
                 self.k_min.is_some(),
                 self.no_coverage,
@@ -217,7 +207,6 @@ impl WritingArgs {
             chunking: self.chunking.map_or(base.chunking, Into::into),
             chunk: self.chunk.unwrap_or(base.chunk),
             window: self.window.unwrap_or(base.window),
-            utility_sample: self.utility_sample.unwrap_or(base.utility_sample),
             lora,
             prefix: self.prefix.unwrap_or(base.prefix),
             init: self.init.map_or(base.init, Into::into),
@@ -347,7 +336,6 @@ mod tests {
             ("tau", settings.tau.to_string()),
             ("chunk", settings.chunk.to_string()),
             ("window", settings.window.to_string()),
-            ("utility_sample", settings.utility_sample.to_string()),
             ("rank", settings.lora.rank.to_string()),
             ("alpha", settings.lora.alpha.to_string()),
             ("prefix", settings.prefix.to_string()),

@@ -7,7 +7,6 @@ pub mod config;
 pub mod error;
 pub mod generate;
 pub mod gguf;
-pub mod glance;
 pub mod gradmem;
 pub mod hub;
 pub mod locate;

@@ -7,10 +7,8 @@ use crate::engine::{
     Tensor, mib,
 };
 use crate::kernels::cross_entropy::{STATE_COLS, finish};
-use crate::kernels::matmul::Factors;
 use crate::model::adapter::Adapter;
 use crate::model::error::ModelError;
-use crate::model::glance::Traces;
 use crate::model::transformer::{Attend, Cache, Inputs, Transformer};
 
 /// What a pass over a chunk gives besides filling the cache.
@@ -70,8 +68,6 @@ pub struct Session<'m> {
     arena: Arena,
     passes: HashMap<(usize, Output), Pass>,
     adapter: Option<Adapter>,
-    traces: Option<Traces>,
-    factors: Factors,
     options: SessionOptions<'m>,
     /// Tokens in the cache.
     len: usize,
@@ -101,21 +97,9 @@ impl<'m> Session<'m> {
             arena: Arena::new(),
             passes: HashMap::new(),
             adapter: None,
-            traces: None,
-            factors: Factors::Exact,
             options,
             len: 0,
         })
-    }
-
-    /// Multiplies roughly in its layers, where that is faster.
-    pub fn roughly(self) -> Self {
-        let factors = Factors::Rough;
-        Session {
-            factors,
-            passes: HashMap::new(),
-            ..self
-        }
     }
 
     /// Tokens read so far.
@@ -143,12 +127,6 @@ impl<'m> Session<'m> {
             self.passes.clear();
         }
         self.adapter = adapter;
-    }
-
-    /// Leaves what glances need of all that is read from now on.
-    pub fn trace(&mut self, traces: Traces) {
-        self.passes.clear();
-        self.traces = Some(traces);
     }
 
     /// Reads embeddings as if they were tokens' (`rows * hidden` numbers).
@@ -186,7 +164,6 @@ impl<'m> Session<'m> {
             positions,
             attend: Attend::Cache(&self.cache),
             adapter: self.adapter.as_ref(),
-            factors: self.factors,
             expected_keys: if rows == 1 { half } else { rows.max(half) },
         }
     }
@@ -268,9 +245,21 @@ impl<'m> Session<'m> {
         window: usize,
         progress: OnProgress<'_>,
     ) -> Result<Vec<Score>, ModelError> {
+        self.score_local_from(0, tokens, lead, window, progress)
+    }
+
+    /// As [`Session::score_local`], leaving out the blocks that start before token `first`.
+    pub fn score_local_from(
+        &mut self,
+        first: usize,
+        tokens: &[u32],
+        lead: usize,
+        window: usize,
+        progress: OnProgress<'_>,
+    ) -> Result<Vec<Score>, ModelError> {
         let (lead, body) = tokens.split_at(lead.min(tokens.len()));
-        let mut scores = Vec::with_capacity(tokens.len());
-        for start in (0..body.len()).step_by(window.max(1)) {
+        let mut scores = Vec::with_capacity(body.len().saturating_sub(first));
+        for start in (first..body.len()).step_by(window.max(1)) {
             scores.extend(self.score_local_block(lead, body, window, start)?);
             progress(body.len().min(start + window), body.len());
         }
@@ -278,7 +267,7 @@ impl<'m> Session<'m> {
     }
 
     /// One block of [`Session::score_local`], which starts at `start`. Empties the cache.
-    pub fn score_local_block(
+    fn score_local_block(
         &mut self,
         lead: &[u32],
         body: &[u32],
@@ -389,10 +378,7 @@ impl<'m> Session<'m> {
         let targets = device.tensor(DType::U32, 1, scored.max(1), "targets")?;
         let mut rec = Recording::new();
         let inputs = self.inputs(&ids, &positions);
-        let x = match &self.traces {
-            Some(traces) => traces.forward(self.model, &mut rec, &inputs),
-            None => self.model.forward(&mut rec, &inputs),
-        };
+        let x = self.model.forward(&mut rec, &inputs);
         let result = match output {
             Output::Nothing => None,
             Output::Logits => {
@@ -433,7 +419,6 @@ pub(crate) fn planned_activations(model: &Transformer, capacity: usize, rows: us
         positions: &positions,
         attend: Attend::Cache(&cache),
         adapter: None,
-        factors: Factors::Exact,
         expected_keys: capacity,
     };
     let x = model.forward(&mut rec, &inputs);

@@ -53,18 +53,6 @@ impl Transformer {
         self.output.as_ref().unwrap_or(&self.embedding)
     }
 
-    /// Multiplications by weights that one layer does for a row.
-    pub(crate) fn layer_products(&self) -> usize {
-        let Some(layer) = self.layers.first() else {
-            return 0;
-        };
-        let products = |projection| {
-            let weight = &layer.linear(projection).weight;
-            weight.rows * weight.cols
-        };
-        Projection::ALL.map(products).iter().sum()
-    }
-
     /// Bytes of all weights as files hold them.
     pub fn weight_bytes(&self) -> u64 {
         let layers = self.layers.iter().flat_map(|layer| {

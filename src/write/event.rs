@@ -40,8 +40,7 @@ pub enum Event {
         /// `-log P_full` of each token; `None` where nothing came before.
         surprisal: Vec<Option<f32>>,
     },
-    /// The local pass: surprisals given only the nearest tokens; estimated for tokens that
-    /// a sampled utility only glanced at, `None` for those it skipped.
+    /// The local pass: surprisals given only the nearest tokens.
     LocallyRead {
         segment: usize,
         window: usize,

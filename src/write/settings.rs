@@ -98,8 +98,6 @@ pub struct WriteSettings {
     pub chunk: usize,
     /// Tokens of local context (n).
     pub window: usize,
-    /// Part of the local pass's cost that is spent: 1 reads all blocks anew, less glances at most.
-    pub utility_sample: f64,
     pub lora: LoraConfig,
     /// Memory tokens of GradMem.
     pub prefix: usize,
@@ -159,7 +157,6 @@ impl Default for WriteSettings {
             chunking: Chunking::Fixed,
             chunk: 1024,
             window: 256,
-            utility_sample: 1.0,
             lora: LoraConfig::default(),
             prefix: 16,
             init: PrefixInit::Spread,
@@ -274,12 +271,6 @@ impl WriteSettings {
         }
         finite("--weight-decay", self.weight_decay.into(), 0.0)?;
         finite("--clip", self.clip.into(), 0.0)?;
-        if !(self.utility_sample > 0.0 && self.utility_sample <= 1.0) {
-            let given = self.utility_sample;
-            return Err(format!(
-                "--utility-sample must lie above 0 and up to 1, not {given}"
-            ));
-        }
         if !(0.0..=0.9).contains(&self.held_out) {
             let given = self.held_out;
             return Err(format!(

@@ -2,7 +2,6 @@
 //! kinds of file, on both executors.
 
 mod adapters;
-mod glance;
 mod golden;
 mod text;
 

@@ -283,11 +283,7 @@ fn a_killed_run_goes_on_to_the_same_memory() {
 fn the_utility_table_shares_out_the_budget() {
     let desk = Desk::new(DOCUMENT);
     let model = tiny("llama");
-    for more in [
-        &["--allocate", "topk"][..],
-        &["--utility-sample", "0.5"],
-        &["--no-coverage"],
-    ] {
+    for more in [&["--allocate", "topk"][..], &["--no-coverage"]] {
         let args = [
             "utility",
             &desk.document,
@@ -338,7 +334,6 @@ fn odd_documents_and_settings_are_written_or_refused_plainly() {
         (&["--batch", "0"][..], "--batch"),
         (&["--tau", "NaN"], "--tau"),
         (&["--lr", "-1"], "--lr"),
-        (&["--utility-sample", "2"], "--utility-sample"),
         (&["--method", "lora", "--allocate", "whole"], "whole"),
         (&["--method", "gradmem", "--prefix", "0"], "--prefix"),
     ] {

@@ -138,12 +138,7 @@ fn one<'m>(
 
 /// What is known of this document; what was known of another is let go.
 fn known_of<'k>(known: &'k mut Option<(String, Known)>, request: &WriteRequest) -> &'k mut Known {
-    let settings = &request.settings;
-    let mut of = request.document.sha256.clone();
-    if settings.utility_sample < 1.0 {
-        // Which blocks are looked at may then depend on where chunks lie.
-        of += &format!(" {} {:?}", settings.chunk, settings.chunking);
-    }
+    let of = request.document.sha256.clone();
     if known.as_ref().is_none_or(|(last, _)| *last != of) {
         *known = None;
     }

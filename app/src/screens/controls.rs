@@ -234,14 +234,6 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
         "Tokens of nearby context that utility is measured against.",
         DragValue::new(&mut s.window).range(8..=4096),
     );
-    number(
-        ui,
-        "Sampled part",
-        "Part of the local pass's cost; less than 1 estimates.",
-        DragValue::new(&mut s.utility_sample)
-            .range(0.01..=1.0)
-            .speed(0.01),
-    );
     ui.label("Utility scale");
     choose(
         ui,

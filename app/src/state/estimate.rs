@@ -66,14 +66,13 @@ pub fn measured(record: &RunRecord) -> Option<Speeds> {
     if read <= 0.0 || tokens <= 0.0 {
         return None;
     }
-    let sampled = record.settings.as_ref().map_or(1.0, |s| s.utility_sample);
     let (step_tokens, step_secs) = record.steps.iter().fold((0, 0.0), |(t, s), step| {
         (t + step.step.tokens, s + step.step.seconds)
     });
     let rate = |amount: f64, secs: f64| if secs > 0.0 { amount / secs } else { 0.0 };
     Some(Speeds {
         prefill: tokens / read,
-        local: rate(tokens * sampled, local),
+        local: rate(tokens, local),
         step: rate(step_tokens as f64, step_secs),
         peak_bytes: record.peak_bytes.unwrap_or(0),
     })
@@ -173,7 +172,7 @@ fn times(settings: &WriteSettings, tokens: usize, speeds: &Speeds) -> (f64, f64)
     let tokens = tokens as f64;
     let mut read = tokens / speeds.prefill;
     if needs_utility(settings.allocate) {
-        read += tokens * settings.utility_sample / speeds.local;
+        read += tokens / speeds.local;
     }
     let drawn = match settings.allocate {
         // One span of 128 tokens, as qTTT draws them.
@@ -253,11 +252,6 @@ fn beside_weights(
         (READ_AT_ONCE * row * size_of::<f32>()) as u64
     });
     let row = ((12 * shape.hidden + 3 * shape.ffn) * size_of::<f32>()) as u64;
-    // What a sampled utility keeps of each token: a row of two layers and at most one of the head. And
-    // the rows of glances, at most twice as many as a reading's for windows of usual length.
-    let glances = needs_utility(settings.allocate) && settings.utility_sample < 1.0;
-    let traced = (3 * tokens * shape.hidden * size_of::<f32>()) as u64;
-    let reading = reading + u64::from(glances) * (traced + reading);
     let learning = (settings.batch * settings.span) as u64 * row * shape.layers as u64 / 2;
     let beside = cache + reading.max(learning);
     beside.max(measured.min(4 * beside))

@@ -339,7 +339,6 @@ impl State {
             && of_run.chunk == now.chunk
             && of_run.chunking == now.chunking
             && of_run.window == now.window
-            && of_run.utility_sample == now.utility_sample
             && (presets::needs_utility(of_run.allocate) || !presets::needs_utility(now.allocate))
     }
 }

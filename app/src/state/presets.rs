@@ -23,13 +23,9 @@ impl Preset {
 
     pub fn explanation(self) -> &'static str {
         match self {
-            Preset::Fast => {
-                "Utilities are estimated at a quarter of their cost, and 16 steps are taken."
-            }
-            Preset::Balanced => "Everything is read, and 32 steps are taken.",
-            Preset::Thorough => {
-                "Everything is read, and 96 steps are taken, two at least for every chunk."
-            }
+            Preset::Fast => "16 steps are taken.",
+            Preset::Balanced => "32 steps are taken.",
+            Preset::Thorough => "96 steps are taken, two at least for every chunk.",
         }
     }
 
@@ -41,11 +37,7 @@ impl Preset {
             ..base
         };
         match self {
-            Preset::Fast => WriteSettings {
-                budget: 16,
-                utility_sample: 0.25,
-                ..base
-            },
+            Preset::Fast => WriteSettings { budget: 16, ..base },
             Preset::Balanced => base,
             Preset::Thorough => WriteSettings {
                 budget: 96,

@@ -100,10 +100,6 @@ pub fn arms(
         }
         Experiment::Overhead => vec![
             with("utility", &allocate(Allocate::Utility)),
-            with("utility, at a quarter", &|s| {
-                s.allocate = Allocate::Utility;
-                s.utility_sample = 0.25;
-            }),
             with("uniform", &allocate(Allocate::Uniform)),
         ],
         Experiment::Variance => Vec::new(),

@@ -3,7 +3,6 @@
 use super::{BatchKind, Trained, Trainer};
 use crate::engine::{DType, EngineError, Plan, Program, Recording, Tensor, mib};
 use crate::kernels::cross_entropy::STATE_COLS;
-use crate::kernels::matmul::Factors;
 use crate::kernels::optimizer::add;
 use crate::model::adapter::Adapter;
 use crate::model::error::ModelError;
@@ -139,7 +138,6 @@ impl Trainer<'_> {
             positions,
             attend,
             adapter: adapter.as_ref(),
-            factors: Factors::Exact,
             expected_keys,
         };
         if key.learn {
@@ -154,13 +152,8 @@ impl Trainer<'_> {
         } else {
             let head = loss.head.unwrap_or(self.model.head());
             let x = self.model.forward(&mut rec, &inputs);
-            self.model.score_by(
-                &mut rec,
-                &x,
-                (head, Factors::Exact),
-                loss.targets,
-                loss.state,
-            );
+            self.model
+                .score_by(&mut rec, &x, head, loss.targets, loss.state);
         }
         rec
     }

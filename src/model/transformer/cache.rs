@@ -45,15 +45,6 @@ impl Angles {
     pub fn of(&self, layer: usize) -> &Tensor {
         &self.tables[self.table_of[layer]]
     }
-
-    /// The tables of `count` positions from `first` on, fewer at the end.
-    fn from(&self, first: usize, count: usize) -> Angles {
-        let cut = |table: &Tensor| table.row_range(first..table.rows.min(first + count));
-        Angles {
-            tables: self.tables.iter().map(cut).collect(),
-            table_of: self.table_of.clone(),
-        }
-    }
 }
 
 /// The keys and values of some key heads of a layer. Heads do not look at each other, so that a layer
@@ -108,22 +99,6 @@ impl Cache {
         })
     }
 
-    /// Keys and values of one layer, which every layer has in turn, for `capacity` positions of this
-    /// cache; its angles are to be [turned](Cache::turned_to).
-    pub(crate) fn one_layer_like(
-        &self,
-        device: &Device,
-        config: &ModelConfig,
-        capacity: usize,
-    ) -> Result<Self, ModelError> {
-        let parts = parts(device, config, capacity)?;
-        Ok(Cache {
-            capacity,
-            layers: vec![parts; config.layers],
-            angles: self.angles.clone(),
-        })
-    }
-
     /// A cache that takes no memory, for planning a pass before anything is allocated.
     pub(crate) fn planned(rec: &mut Recording, config: &ModelConfig, capacity: usize) -> Self {
         let width = config.kv_heads * config.head_dim;
@@ -146,49 +121,6 @@ impl Cache {
         };
         rec.temps[first..].fill(0);
         cache
-    }
-
-    /// Some of its rows as a cache of their own; a view of the same memory.
-    pub(crate) fn rows(&self, rows: Range<usize>) -> Cache {
-        let part = |part: &HeadPart| HeadPart {
-            heads: part.heads.clone(),
-            keys: part.keys.row_range(rows.clone()),
-            values: part.values.row_range(rows.clone()),
-        };
-        let layers = self.layers.iter();
-        Cache {
-            capacity: rows.len(),
-            layers: layers.map(|l| l.iter().map(part).collect()).collect(),
-            angles: self.angles.from(0, rows.len()),
-        }
-    }
-
-    /// The same memory, whose row `i` stands for position `first + i` of another cache.
-    pub(crate) fn turned_to(&self, other: &Cache, first: usize) -> Cache {
-        Cache {
-            angles: other.angles.from(first, self.capacity),
-            ..self.clone()
-        }
-    }
-
-    /// Appends a copy of some rows of another cache's layer to the rows from `to` on.
-    pub(crate) fn copy_rows(
-        &self,
-        rec: &mut Recording,
-        from: &Cache,
-        layer: usize,
-        rows: Range<usize>,
-        to: usize,
-    ) {
-        let there = to..to + rows.len();
-        for (own, other) in self.layers[layer].iter().zip(&from.layers[layer]) {
-            for (own, other) in [(&own.keys, &other.keys), (&own.values, &other.values)] {
-                rec.copy(
-                    &other.row_range(rows.clone()),
-                    &own.row_range(there.clone()),
-                );
-            }
-        }
     }
 
     /// In how many parts each layer's keys and values lie.

@@ -3,8 +3,6 @@
 //! One code serves reading and training. Reading works in place; training keeps what the backward
 //! pass reads (see [`LayerTape`]), and the recording's plan keeps its memory alive for as long.
 
-use std::ops::Range;
-
 use super::cache::HeadPart;
 use super::{Attend, Inputs, Transformer};
 use crate::engine::{DType, Device, Recording, Tensor, Weight};
@@ -73,25 +71,14 @@ impl Transformer {
     /// before the output norm.
     pub fn forward(&self, rec: &mut Recording, inputs: &Inputs<'_>) -> Tensor {
         let x = self.embedded(rec, inputs);
-        self.layers(rec, inputs, 0..self.layers.len(), &x);
+        for index in 0..self.layers.len() {
+            self.layer(rec, inputs, index, &x, false);
+        }
         x
     }
 
-    /// Appends some layers, which work in place.
-    pub(crate) fn layers(
-        &self,
-        rec: &mut Recording,
-        inputs: &Inputs<'_>,
-        layers: Range<usize>,
-        x: &Tensor,
-    ) {
-        for index in layers {
-            self.layer(rec, inputs, index, x, false);
-        }
-    }
-
     /// The rows that enter the first layer.
-    pub(crate) fn embedded(&self, rec: &mut Recording, inputs: &Inputs<'_>) -> Tensor {
+    pub(super) fn embedded(&self, rec: &mut Recording, inputs: &Inputs<'_>) -> Tensor {
         let c = &self.config;
         let x = rec.temp(DType::F32, inputs.rows(), c.hidden);
         let before = inputs.prefix.map_or(0, |p| p.rows);
@@ -163,14 +150,7 @@ impl Transformer {
         let own = self.keys_and_values(rec, place, &normed, &mut lora);
         let rotated = rec.temp(DType::F32, rows, q_width);
         let attended = rec.temp(DType::F32, rows, q_width);
-        let mut parts = Vec::new();
-        for (span, attend) in inputs.attend.spans(rows) {
-            let of_span = |all: &Tensor| all.row_range(span.clone());
-            let own = own.as_ref().map(|(k, v)| (of_span(k), of_span(v)));
-            let (q, to) = (of_span(&q), (of_span(&rotated), of_span(&attended)));
-            let at = inputs.positions.col_range(span.clone());
-            parts = self.attend(rec, place, attend, &at, (&q, own), to);
-        }
+        let parts = self.attend(rec, place, (&q, own.as_ref()), &rotated, &attended);
         let norm = layer.post_attn_norm.as_ref();
         let (middle, out) = self.add_to_stream(
             rec,
@@ -215,18 +195,18 @@ impl Transformer {
         Some((k, v))
     }
 
-    /// Appends the attention of rows at the positions `at`, whose queries are turned into `rotated`;
-    /// gives the keys and values that they attended to, their own among them.
+    /// Appends the attention of the rows, whose queries are turned into `rotated`; gives the keys and
+    /// values that they attended to, their own among them.
     fn attend(
         &self,
         rec: &mut Recording,
         (inputs, index): (&Inputs<'_>, usize),
-        attend: Attend<'_>,
-        at: &Tensor,
-        (q, own): (&Tensor, Option<(Tensor, Tensor)>),
-        (rotated, attended): (Tensor, Tensor),
+        (q, own): (&Tensor, Option<&(Tensor, Tensor)>),
+        rotated: &Tensor,
+        attended: &Tensor,
     ) -> Vec<HeadPart> {
         let (c, layer) = (&self.config, &self.layers[index]);
+        let (attend, at) = (inputs.attend, inputs.positions);
         let (angles, norm) = (attend.angles().of(index), layer.k_norm.as_ref());
         let parts = match (attend, own) {
             (Attend::Cache(cache), Some((k, v))) => {
@@ -242,25 +222,24 @@ impl Transformer {
             (Attend::Rows(_), Some((k, values))) => {
                 let keys = rec.temp(DType::F32, k.rows, k.cols);
                 let shape = self.rope_shape(c.kv_heads);
-                rope(rec, &k, norm, angles, at, &keys, shape, false);
-                let heads = 0..c.kv_heads;
+                rope(rec, k, norm, angles, at, &keys, shape, false);
                 vec![HeadPart {
-                    heads,
+                    heads: 0..c.kv_heads,
                     keys,
-                    values,
+                    values: values.clone(),
                 }]
             }
             (Attend::Frozen(cache), _) => cache.layers[index].clone(),
-            _ => unreachable!("blocks are taken apart, and all but frozen rows have keys"),
+            _ => unreachable!("all but frozen rows have keys"),
         };
         let (norm, shape) = (layer.q_norm.as_ref(), self.rope_shape(c.heads));
-        rope(rec, q, norm, angles, at, &rotated, shape, false);
+        rope(rec, q, norm, angles, at, rotated, shape, false);
         let shape = self.attention_shape(index);
         for part in &parts {
             let cols = part.query_cols(shape);
             attention(
                 rec,
-                inputs.factors,
+                Factors::Exact,
                 &rotated.col_range(cols.clone()),
                 &part.keys,
                 &part.values,
@@ -385,7 +364,7 @@ impl Transformer {
         let linear = self.layers[index].linear(projection);
         let (weight, bias) = (&linear.weight, linear.bias.as_ref());
         let rows = 0..weight.rows;
-        matmul_rows(rec, inputs.factors, x, weight, rows, bias, out, into);
+        matmul_rows(rec, Factors::Exact, x, weight, rows, bias, out, into);
         let pair = inputs.adapter.and_then(|a| a.pair(index, projection));
         if let Some(pair) = pair {
             let reduced = rec.temp(DType::F32, x.rows, pair.a.rows);
@@ -425,15 +404,15 @@ impl Transformer {
     /// Appends the score of each row's target: `state` is filled for
     /// [`crate::kernels::cross_entropy::finish`].
     pub fn score(&self, rec: &mut Recording, x: &Tensor, targets: &Tensor, state: &Tensor) {
-        self.score_by(rec, x, (self.head(), Factors::Exact), targets, state);
+        self.score_by(rec, x, self.head(), targets, state);
     }
 
-    /// As [`Transformer::score`] with another head, or roughly.
+    /// As [`Transformer::score`] with another head.
     pub fn score_by(
         &self,
         rec: &mut Recording,
         x: &Tensor,
-        (head, factors): (&Weight, Factors),
+        head: &Weight,
         targets: &Tensor,
         state: &Tensor,
     ) {
@@ -444,7 +423,7 @@ impl Transformer {
             let logits = rec.temp(DType::F32, x.rows, rows.len());
             matmul_rows(
                 rec,
-                factors,
+                Factors::Exact,
                 &normed,
                 head,
                 rows,

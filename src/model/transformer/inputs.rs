@@ -1,10 +1,7 @@
 //! What a pass reads, and what its rows attend to.
 
-use std::ops::Range;
-
 use super::{Angles, Cache};
 use crate::engine::Tensor;
-use crate::kernels::matmul::Factors;
 use crate::model::adapter::Adapter;
 
 /// Where a pass finds keys and values.
@@ -16,35 +13,14 @@ pub enum Attend<'a> {
     Frozen(&'a Cache),
     /// In the rows themselves, which are the positions `0..rows`.
     Rows(&'a Angles),
-    /// So many rows in the first cache, as in [`Attend::Cache`], so many in the next, and so on:
-    /// blocks that go through a layer together and do not see each other. Not for the backward
-    /// pass.
-    Blocks(&'a [(usize, Cache)]),
 }
 
 impl<'a> Attend<'a> {
-    /// Which rows attend to what; none of them [`Attend::Blocks`].
-    pub(super) fn spans(self, rows: usize) -> Vec<(Range<usize>, Attend<'a>)> {
-        match self {
-            Attend::Blocks(blocks) => {
-                let mut end = 0;
-                let spans = blocks.iter().map(|(count, cache)| {
-                    let start = end;
-                    end += count;
-                    (start..end, Attend::Cache(cache))
-                });
-                spans.collect()
-            }
-            whole => vec![(0..rows, whole)],
-        }
-    }
-
     /// The angles of every row's position.
     pub(super) fn angles(self) -> &'a Angles {
         match self {
             Attend::Cache(cache) | Attend::Frozen(cache) => &cache.angles,
             Attend::Rows(angles) => angles,
-            Attend::Blocks(_) => panic!("blocks have angles of their own"),
         }
     }
 }
@@ -60,8 +36,6 @@ pub struct Inputs<'a> {
     pub positions: &'a Tensor,
     pub attend: Attend<'a>,
     pub adapter: Option<&'a Adapter>,
-    /// How weights are multiplied with.
-    pub factors: Factors,
     /// Keys a row will see on average, for estimates of the work.
     pub expected_keys: usize,
 }

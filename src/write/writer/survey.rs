@@ -12,7 +12,6 @@ use crate::model::session::SessionOptions;
 use crate::model::transformer::Cache;
 use crate::write::chunk::{self, Chunk};
 use crate::write::error::WriteError;
-use crate::write::estimate::Local;
 use crate::write::event::{ChunkSteps, ChunkUtility, Event};
 use crate::write::learn::Segment;
 use crate::write::plan;
@@ -165,13 +164,13 @@ impl<'a> Writer<'a, '_> {
         let bytes = &self.tokens.bytes[segment.tokens.clone()];
         let chunks = self.chunks(bytes);
         let whole = self.read(segment, options)?;
-        let local = match needs_utility(job.settings.allocate) {
-            true => self.read_locally(segment, &chunks, &whole, options)?,
-            false => Local::nothing(segment.len()),
+        let local = if needs_utility(job.settings.allocate) {
+            self.read_locally(segment, &whole, options)?
+        } else {
+            vec![None; segment.len()]
         };
-        let (ids, window) = (segment.body(), job.settings.window);
         let surprisal = whole.surprisal;
-        let chunks = utility::of_chunks(&chunks, bytes, ids, &surprisal, &local, window);
+        let chunks = utility::of_chunks(&chunks, bytes, &surprisal, &local);
         self.tell(&Event::Utility {
             segment: segment.index,
             chunks: chunks.clone(),
