@@ -1,8 +1,32 @@
 //! Inscribe writes a long document into a small language model's memory with gradient steps at
 //! test time, on any GPU that wgpu reaches, and on the CPU where there is none.
+//!
+//! ```no_run
+//! use inscribe::{Document, Inscriber, WriteSettings};
+//!
+//! // Fetches the model where it is not here yet, and takes the best device.
+//! let inscriber = Inscriber::open("smollm2-135m-instruct")?;
+//! let report = Document::open("report.pdf")?;
+//! let memory = inscriber
+//!     .write(&report, WriteSettings::default())
+//!     .keep_at("report.memory")
+//!     .run(|event| println!("{event:?}"))?;
+//! println!("{}", memory.ask("What did it cost?")?.text);
+//! # Ok::<(), inscribe::Error>(())
+//! ```
+//!
+//! [`Inscriber`] and the [`Remembered`] that it writes own what they stand on and are cheap to clone.
+//! Below them lie, each using only those after it: [`write`] (how a memory is written), [`memory`]
+//! (what is written, and its folders), [`model`] (model files and the transformer), [`kernels`] and
+//! [`engine`] (recordings, and the two executors that run them).
 
 pub mod engine;
+pub mod inscriber;
 pub mod kernels;
 pub mod memory;
 pub mod model;
 pub mod write;
+
+pub use inscriber::{Error, Inscriber, Remembered};
+pub use write::document::Document;
+pub use write::settings::WriteSettings;

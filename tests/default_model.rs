@@ -3,7 +3,6 @@
 
 use std::sync::atomic::AtomicBool;
 
-use inscribe::engine::cpu::CpuDevice;
 use inscribe::engine::gpu::{Choice, OpenOptions};
 use inscribe::engine::{CancelToken, Device, EngineError};
 use inscribe::model::ModelError;
@@ -74,7 +73,7 @@ fn assert_scores(scores: &[Score], golden: &Golden, tolerance: f64) {
 
 #[test]
 fn log_probabilities_agree_on_the_cpu() {
-    let (device, golden) = (Device::Cpu(CpuDevice::new(0)), golden());
+    let (device, golden) = (Device::cpu(0), golden());
     let model = load(&device);
     let mut session =
         Session::new(&device, &model, 256, SessionOptions::default()).expect("memory");
@@ -108,7 +107,7 @@ fn log_probabilities_agree_on_a_gpu() {
 
 #[test]
 fn a_window_as_long_as_the_text_changes_nothing_and_a_short_one_does() {
-    let (device, golden) = (Device::Cpu(CpuDevice::new(0)), golden());
+    let (device, golden) = (Device::cpu(0), golden());
     let model = load(&device);
     let ids = &golden.ids[..96];
     let mut session = Session::new(&device, &model, 96, SessionOptions::default()).expect("memory");
@@ -141,7 +140,7 @@ fn a_window_as_long_as_the_text_changes_nothing_and_a_short_one_does() {
 
 #[test]
 fn what_does_not_fit_and_what_is_cancelled_say_so() {
-    let device = Device::Cpu(CpuDevice::new(0));
+    let device = Device::cpu(0);
     let model = load(&device);
     let too_long = Session::new(&device, &model, 8193, SessionOptions::default()).err();
     assert!(matches!(
@@ -153,7 +152,7 @@ fn what_does_not_fit_and_what_is_cancelled_say_so() {
     ));
     let cancel = CancelToken::new();
     let options = SessionOptions {
-        cancel: Some(&cancel),
+        cancel: Some(cancel),
         profile: None,
     };
     let mut session = Session::new(&device, &model, 600, options).expect("memory");

@@ -3,17 +3,16 @@
 use std::cell::RefCell;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use inscribe::memory::store::{Asked, StoredModel};
-use inscribe::memory::{Memory, fingerprint};
+use inscribe::Remembered;
+use inscribe::memory::Memory;
 use inscribe::model::generate::GenerateOptions;
 use inscribe::model::sample::SampleOptions;
-use inscribe::write::asker::{Answer, Asker, Place};
+use inscribe::write::asker::Answer;
 use inscribe::write::reader::View;
 
 use super::out::outln;
@@ -68,8 +67,7 @@ pub struct Args {
 struct Conversation<'a> {
     args: &'a Args,
     app: &'a Context,
-    memory: &'a Memory,
-    asker: Asker<'a>,
+    memory: Remembered,
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
@@ -82,24 +80,10 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let memory = Memory::open(&args.memory)?;
     let model = setup::model_of(&memory, args.model.as_deref())?;
     let loaded = setup::load(&model, app)?;
-    let print = fingerprint(&loaded.model.file)?;
-    memory.check_model(&StoredModel::new(
-        &loaded.model.name,
-        &print,
-        &loaded.model.config,
-    ))?;
-    let place = Place {
-        model: &loaded.model,
-        device: &loaded.device,
-        transformer: &loaded.transformer,
-        options: loaded.session_options(app, None),
-        max_tokens: args.max_tokens,
-    };
     let mut conversation = Conversation {
         args,
         app,
-        memory: &memory,
-        asker: Asker::new(place, &memory)?,
+        memory: loaded.inscriber.remembered(&args.memory)?,
     };
     match &args.question {
         Some(question) => conversation.answer(question),
@@ -139,8 +123,10 @@ impl Conversation<'_> {
                     setup::print_piece(piece);
                 }
             };
-            let asker = &mut self.asker;
-            answers.push(asker.ask(view, question, &options, &mut on_read, &mut on_text)?);
+            let asking = self.memory.asking(question).view(view);
+            let asking = asking.options(options.clone());
+            let asking = asking.on_read(&mut on_read).on_text(&mut on_text);
+            answers.push(asking.run()?);
         }
         self.print(question, &answers)?;
         // The answer is what was asked for; that it cannot be kept is worth a word.
@@ -152,7 +138,7 @@ impl Conversation<'_> {
     }
 
     fn print(&self, question: &str, answers: &[Answer]) -> Result<()> {
-        let parts = self.asker.parts();
+        let parts = self.memory.parts();
         let named = answers.iter().find(|a| a.view == View::Memory);
         if let (Some(answer), true) = (named, parts > 1 && !self.args.json) {
             outln!("");
@@ -200,17 +186,9 @@ impl Conversation<'_> {
     }
 
     fn remember(&self, question: &str, answers: &[Answer]) -> Result<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let Some(own) = answers.iter().find(|a| a.view == View::Memory) else {
-            return Ok(());
-        };
-        self.memory.remember(&Asked {
-            question: question.to_owned(),
-            answer: own.text.clone(),
-            log_prob: own.logprob(),
-            seconds: own.seconds,
-            unix_secs: now.map_or(0, |d| d.as_secs()),
-        })?;
+        if let Some(own) = answers.iter().find(|a| a.view == View::Memory) {
+            self.memory.remember(question, own)?;
+        }
         Ok(())
     }
 
@@ -226,7 +204,7 @@ impl Conversation<'_> {
             return Ok(());
         }
         let mut editor = rustyline::DefaultEditor::new().context("cannot open the terminal")?;
-        for asked in self.memory.history().unwrap_or_default() {
+        for asked in self.memory.memory().history().unwrap_or_default() {
             let _ = editor.add_history_entry(asked.question);
         }
         app.note("Ask about the document; an empty line or Ctrl-D ends.");
@@ -253,20 +231,20 @@ impl Conversation<'_> {
 }
 
 /// Shows how far a document is that is read before the first question.
-struct Bar<'a> {
+pub struct Bar<'a> {
     app: &'a Context,
     bar: RefCell<Option<ProgressBar>>,
 }
 
 impl Bar<'_> {
-    fn new(app: &Context) -> Bar<'_> {
+    pub fn new(app: &Context) -> Bar<'_> {
         Bar {
             app,
             bar: RefCell::new(None),
         }
     }
 
-    fn show(&self, done: usize, total: usize) {
+    pub fn show(&self, done: usize, total: usize) {
         let mut bar = self.bar.borrow_mut();
         let label = "reading the document";
         bar.get_or_insert_with(|| self.app.counter(label, total as u64, "tokens"))

@@ -1,27 +1,20 @@
 //! `inscribe demo`: the whole story on the sample document.
 
-use std::time::Instant;
-
 use anyhow::{Context as _, Result};
 
-use inscribe::memory::{Content, fingerprint};
 use inscribe::model::generate::GenerateOptions;
-use inscribe::model::sample::SampleOptions;
-use inscribe::write::document::{Document, ReadOptions};
-use inscribe::write::error::WriteError;
+use inscribe::write::document::ReadOptions;
 use inscribe::write::event::{Event, PhaseSeconds};
 use inscribe::write::figure::format;
-use inscribe::write::frame::Frame;
-use inscribe::write::learn::Segment;
-use inscribe::write::reader::{Reader, question_room};
-use inscribe::write::settings::WriteSettings;
+use inscribe::write::reader::View;
 use inscribe::write::statistics::mean;
 use inscribe::write::study::Question;
-use inscribe::write::writer::{Job, Keeper, write};
+use inscribe::{Document, Remembered, WriteSettings};
 
+use super::ask::Bar;
 use super::live::Live;
 use super::out::outln;
-use super::setup::{self, Loaded};
+use super::setup;
 use super::{Context, columns::side_by_side};
 
 const SAMPLE: &str = include_str!("../../assets/sample.md");
@@ -48,24 +41,6 @@ pub struct Args {
     max_tokens: usize,
 }
 
-/// Shows the run and keeps its memory.
-struct Shown {
-    live: Live,
-    memory: Option<(Segment, Content)>,
-}
-
-impl Keeper for Shown {
-    fn event(&mut self, event: &Event) -> Result<(), WriteError> {
-        self.live.event(event);
-        Ok(())
-    }
-
-    fn memory(&mut self, segment: &Segment, memory: &Content) -> Result<(), WriteError> {
-        self.memory = Some((segment.clone(), memory.clone()));
-        Ok(())
-    }
-}
-
 pub fn run(args: &Args, app: &Context) -> Result<()> {
     let loaded = setup::load(&args.model, app)?;
     outln!(
@@ -80,28 +55,20 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         checkpoint: 0,
         ..WriteSettings::default()
     };
-    let print = fingerprint(&loaded.model.file)?;
     let tokens = setup::tokens(&loaded, &document, app)?;
     setup::whole_document(&loaded, &tokens, "the demo needs")?;
-    let job = Job {
-        model: &loaded.model,
-        transformer: &loaded.transformer,
-        device: &loaded.device,
-        fingerprint: &print,
-        document: &document,
-        tokens: &tokens,
-        settings: &settings,
-    };
-    let mut shown = Shown {
-        live: Live::new(app),
-        memory: None,
-    };
-    let done = write(&job, &mut shown, &app.cancel, None)?;
-    let Shown { live, memory } = shown;
+    let mut live = Live::new(app);
+    let mut seconds = (PhaseSeconds::default(), 0);
+    let writing = loaded.inscriber.write(&document, settings).tokens(&tokens);
+    let memory = writing.run(|event| {
+        live.event(event);
+        if let Event::Done(done) = event {
+            seconds = (done.seconds.clone(), done.steps);
+        }
+    })?;
     drop(live);
-    told(&done.seconds, done.steps);
-    let (segment, memory) = memory.context("nothing was written")?;
-    ask(args, app, &loaded, &segment, &memory)
+    told(&seconds.0, seconds.1);
+    ask(args, app, &memory)
 }
 
 fn told(seconds: &PhaseSeconds, steps: usize) {
@@ -118,59 +85,25 @@ fn told(seconds: &PhaseSeconds, steps: usize) {
     );
 }
 
-fn ask(
-    args: &Args,
-    app: &Context,
-    loaded: &Loaded,
-    segment: &Segment,
-    memory: &Content,
-) -> Result<()> {
+fn ask(args: &Args, app: &Context, memory: &Remembered) -> Result<()> {
     let questions: Vec<Question> = QUESTIONS
         .lines()
         .take(args.questions)
         .map(serde_json::from_str)
         .collect::<Result<_, _>>()
         .context("the sample's questions are damaged")?;
-    let frame = Frame::new(&loaded.model)?;
-    let (device, model) = (&loaded.device, &loaded.transformer);
-    let options = || loaded.session_options(app, None);
-    let room = question_room(model.config.context);
-    let mut nothing = Reader::new(
-        device,
-        model,
-        frame.clone(),
-        None,
-        room,
-        options(),
-        &mut |_, _| {},
-    )?;
-    let bar = app.counter("reading", segment.ids.len() as u64, "tokens");
-    let ids = Some(&segment.ids[..]);
-    let mut reader = Reader::new(
-        device,
-        model,
-        frame,
-        ids,
-        room,
-        options(),
-        &mut |done, _| {
-            bar.set_position(done as u64);
-        },
-    )?;
-    bar.finish_and_clear();
     for q in &questions {
         outln!("\nquestion {}\nexpected {}\n", q.question, q.answer);
-        let without = answer(args, &mut nothing, q)?;
-        reader.hold(Some(memory))?;
-        let with_memory = answer(args, &mut reader, q)?;
-        reader.hold(None)?;
-        let full = answer(args, &mut reader, q)?;
         let columns = [
-            ("no document".to_owned(), without),
-            ("memory".to_owned(), with_memory),
-            ("full document".to_owned(), full),
+            ("no document", View::Nothing),
+            ("memory", View::Memory),
+            ("full document", View::Document),
         ];
-        side_by_side(&columns)
+        let answers = columns
+            .into_iter()
+            .map(|(title, view)| Ok((title.to_owned(), answer(args, app, memory, view, q)?)));
+        let answers = answers.collect::<Result<Vec<_>>>()?;
+        side_by_side(&answers)
             .iter()
             .for_each(|line| outln!("{line}"));
     }
@@ -178,21 +111,25 @@ fn ask(
 }
 
 /// An answer, with how likely the right one was and how long it took.
-fn answer(args: &Args, reader: &mut Reader<'_>, q: &Question) -> Result<String> {
+fn answer(
+    args: &Args,
+    app: &Context,
+    memory: &Remembered,
+    view: View,
+    q: &Question,
+) -> Result<String> {
     let options = GenerateOptions {
-        sample: SampleOptions {
-            temperature: 0.0,
-            ..SampleOptions::default()
-        },
-        max_tokens: args.max_tokens,
         stop: vec!["\n".to_owned()],
+        ..GenerateOptions::greedy(args.max_tokens)
     };
-    let started = Instant::now();
-    let made = reader.ask(&q.question, &options, &mut |_| {})?;
-    let seconds = started.elapsed().as_secs_f64();
-    let right = mean(&reader.score_text(&q.question, &q.answer)?).unwrap_or(0.0);
-    let text = made.text.trim();
+    let bar = Bar::new(app);
+    let mut on_read = |done, total| bar.show(done, total);
+    let asking = memory.asking(&q.question).view(view).options(options);
+    let made = asking.on_read(&mut on_read).run()?;
+    let right = memory.score_text(view, made.segment, &q.question, &q.answer)?;
+    let right = mean(&right).unwrap_or(0.0);
     Ok(format!(
-        "{text}\n\nexpected: log P {right:.2} a token\n{seconds:.1} s"
+        "{}\n\nexpected: log P {right:.2} a token\n{:.1} s",
+        made.text, made.seconds
     ))
 }

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use inscribe::memory::gguf_adapter::{self, Precision};
 use inscribe::memory::store::StoredModel;
-use inscribe::memory::{Content, Memory, fingerprint, peft};
+use inscribe::memory::{Content, Lora, Memory, fingerprint, kind, peft};
 use inscribe::model::bundle::Model;
 
 use super::Context;
@@ -70,29 +70,37 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let print = fingerprint(&model.file)?;
     memory.check_model(&StoredModel::new(&model.name, &print, &model.config))?;
     let segment = part(args, memory.file.segments.len())?;
-    let content = memory.load(segment, &model.config)?;
-    match (args.to, &content) {
-        (Format::Peft, content) => peft::save(&args.out, content, &model.config, &model.name)?,
-        (Format::Gguf, Content::Lora(lora)) => {
-            let precision = if args.f16 {
-                Precision::F16
-            } else {
-                Precision::F32
-            };
-            gguf_adapter::save(
-                &args.out,
-                lora,
-                &model.config,
-                &memory.file.document.name,
-                precision,
-            )?;
-        }
-        (Format::Gguf, Content::Prefix(_)) => bail!(
-            "memory tokens cannot be a GGUF adapter, which adds to weights only; use --to peft"
-        ),
-    }
+    let contents = memory.load(segment, &model.config)?;
+    export(args, &memory, &model, &contents)?;
     outln!("{}", args.out.display());
     Ok(())
+}
+
+fn export(args: &Args, memory: &Memory, model: &Model, contents: &[Content]) -> Result<()> {
+    let config = &model.config;
+    if args.to == Format::Gguf {
+        let Some(lora) = kind::find::<Lora>(contents) else {
+            bail!(
+                "memory tokens cannot be a GGUF adapter, which adds to weights only; use --to peft"
+            );
+        };
+        let precision = if args.f16 {
+            Precision::F16
+        } else {
+            Precision::F32
+        };
+        let name = &memory.file.document.name;
+        return Ok(gguf_adapter::save(
+            &args.out, lora, config, name, precision,
+        )?);
+    }
+    let Some(content) = contents.iter().find(|content| peft::holds(content)) else {
+        bail!(
+            "{}: holds nothing that PEFT has a kind for",
+            args.memory.display()
+        );
+    };
+    Ok(peft::save(&args.out, content, config, &model.name)?)
 }
 
 /// Refuses a place where something else than an older export would be lost.
@@ -142,6 +150,6 @@ pub fn load(path: &Path, model: &Model) -> Result<Content> {
     Ok(if path.is_dir() {
         peft::load(path, &model.config)?
     } else {
-        Content::Lora(gguf_adapter::load(path, &model.config)?)
+        Content::new(gguf_adapter::load(path, &model.config)?)
     })
 }

@@ -1,12 +1,12 @@
 //! `inscribe generate`: continue a prompt.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use serde_json::json;
 
 use inscribe::engine::Profile;
-use inscribe::memory::Content;
 use inscribe::model::chat::Message;
 use inscribe::model::generate::{Ended, GenerateOptions, Generated, generate};
 use inscribe::model::sample::SampleOptions;
@@ -161,24 +161,17 @@ fn prompt_tokens(args: &Args, app: &Context, loaded: &Loaded, text: &str) -> Res
 fn answer(args: &Args, app: &Context, loaded: &Loaded, prompt: &[u32]) -> Result<Generated> {
     let context = loaded.model.config.context;
     let capacity = prompt.len().saturating_add(args.max_tokens).min(context);
-    let profile = args.profile.then(Profile::default);
-    let options = loaded.session_options(app, profile.as_ref());
+    let profile = args.profile.then(|| Arc::new(Profile::default()));
+    let options = setup::session_options(app, profile.as_ref());
     let memory = args.adapter.as_ref();
     let memory = memory
         .map(|path| super::export::load(path, &loaded.model))
         .transpose()?;
-    let rows = match &memory {
-        Some(Content::Prefix(prefix)) => prefix.rows,
-        _ => 0,
-    };
+    let rows = memory.as_ref().map_or(0, |memory| memory.positions());
     let capacity = capacity.saturating_add(rows).min(context);
     let mut session = Session::new(&loaded.device, &loaded.transformer, capacity, options)?;
-    match &memory {
-        Some(Content::Lora(lora)) => {
-            session.set_adapter(Some(lora.upload(&loaded.device, &loaded.model.config)?));
-        }
-        Some(Content::Prefix(prefix)) => session.prefill_embeddings(&prefix.values)?,
-        None => {}
+    if let Some(memory) = &memory {
+        memory.enter(&mut session)?;
     }
     let generate_options = GenerateOptions {
         sample: SampleOptions {

@@ -1,17 +1,21 @@
 //! What several verbs need: a device, a model on it, a text.
 
 use std::io::{self, Read};
+use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use indicatif::ProgressBar;
 
+use inscribe::Inscriber;
 use inscribe::engine::select::{self, DeviceChoice, SelectOptions};
 use inscribe::engine::{Device, Profile};
+use inscribe::inscriber::OpenEvent;
 use inscribe::memory::{Memory, fingerprint};
-use inscribe::model::bundle::Model;
 use inscribe::model::hub::{Cache, KNOWN};
 use inscribe::model::session::SessionOptions;
-use inscribe::model::transformer::Transformer;
 use inscribe::model::weights::WeightFile;
 use inscribe::write::document::{self, Document, ReadOptions};
 use inscribe::write::event::Phase;
@@ -27,64 +31,74 @@ pub const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
 
 /// A model on a device.
 pub struct Loaded {
-    pub model: Model,
-    pub device: Device,
-    pub transformer: Transformer,
+    pub inscriber: Inscriber,
     pub load_secs: f64,
 }
 
-impl Loaded {
-    pub fn session_options<'a>(
-        &self,
-        app: &'a Context,
-        profile: Option<&'a Profile>,
-    ) -> SessionOptions<'a> {
-        SessionOptions {
-            cancel: Some(&app.cancel),
-            profile,
-        }
+impl Deref for Loaded {
+    type Target = inscribe::model::loaded::Loaded;
+
+    fn deref(&self) -> &Self::Target {
+        self.inscriber.loaded()
     }
 }
 
-/// Finds (or fetches) a model, opens the device and puts the weights on it.
+/// The options of work that Ctrl-C ends.
+pub fn session_options(app: &Context, profile: Option<&Arc<Profile>>) -> SessionOptions {
+    SessionOptions {
+        profile: profile.cloned(),
+        ..SessionOptions::stopped_by(&app.cancel)
+    }
+}
+
+/// Opens the device, finds (or fetches) a model and puts the weights on it.
 pub fn load(spec: &str, app: &Context) -> Result<Loaded> {
-    // First, since a wrong device name should not wait for a model to be fetched.
-    let device = open_device(app)?;
-    let path = app.model_path(spec)?;
-    let started = std::time::Instant::now();
-    let model = Model::open(&path)?;
-    let bar = app.counter("loading", model.file.total_bytes() >> 20, "MiB");
-    let transformer = Transformer::load(&device, &model.file, model.config.clone(), &mut |done| {
-        bar.set_position(done >> 20);
-        app.cancel.check()
-    })?;
-    bar.finish_and_clear();
-    let load_secs = started.elapsed().as_secs_f64();
+    let opening = Inscriber::opening(spec)
+        .device(device_options(app)?)
+        .stopped_by(&app.cancel);
+    let mut progress = app.progress();
+    let mut bar: Option<ProgressBar> = None;
+    let mut started = Instant::now();
+    let opened = opening.run(&mut |event| match event {
+        OpenEvent::Device { name, why } => app.note(&device_words(name, why)),
+        OpenEvent::Fetch(event) => progress.pull_event(event),
+        OpenEvent::Found(_) => {
+            progress.finish();
+            started = Instant::now();
+        }
+        OpenEvent::Loading { done, total } => bar
+            .get_or_insert_with(|| app.counter("loading", total >> 20, "MiB"))
+            .set_position(done >> 20),
+    });
+    progress.finish();
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
     Ok(Loaded {
-        model,
-        device,
-        transformer,
-        load_secs,
+        inscriber: opened?,
+        load_secs: started.elapsed().as_secs_f64(),
     })
 }
 
-/// Opens the device that was asked for and says which it is.
-pub fn open_device(app: &Context) -> Result<Device> {
-    let choice = device_choice(app)?;
-    let options = SelectOptions {
-        choice,
+fn device_words(name: &str, why: &str) -> String {
+    format!("device: {name} ({why})")
+}
+
+fn device_options(app: &Context) -> Result<SelectOptions> {
+    Ok(SelectOptions {
+        choice: device_choice(app)?,
         threads: app.threads(),
         precision: app.precision(),
         cache_dir: Cache::open()
             .ok()
             .map(|cache| cache.root().join("pipelines")),
-    };
-    let opened = select::open(&options)?;
-    app.note(&format!(
-        "device: {} ({})",
-        opened.device.name(),
-        opened.why
-    ));
+    })
+}
+
+/// Opens the device that was asked for and says which it is.
+pub fn open_device(app: &Context) -> Result<Device> {
+    let opened = select::open(&device_options(app)?)?;
+    app.note(&device_words(opened.device.name(), &opened.why));
     Ok(opened.device)
 }
 
@@ -185,7 +199,7 @@ pub fn model_of(memory: &Memory, given: Option<&str>) -> Result<String> {
 pub fn tokens(loaded: &Loaded, document: &Document, app: &Context) -> Result<Tokens> {
     let bar = app.counter("cutting into tokens", document.text.len() as u64, "bytes");
     let mut on_done = |done: usize| bar.set_position(done as u64);
-    let tokens = Tokens::of(&loaded.model, &document.text, &app.cancel, &mut on_done);
+    let tokens = loaded.inscriber.tokens(document, &mut on_done);
     bar.finish_and_clear();
     Ok(tokens?)
 }

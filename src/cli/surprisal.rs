@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use inscribe::engine::Profile;
 use inscribe::model::session::{Score, Session};
 use inscribe::write::figure::format;
 
@@ -153,8 +155,8 @@ fn scores(
     lead: usize,
 ) -> Result<Vec<Score>> {
     let capacity = rows_at_once(args, tokens.len(), lead);
-    let profile = args.profile.then(inscribe::engine::Profile::default);
-    let options = loaded.session_options(app, profile.as_ref());
+    let profile = args.profile.then(|| Arc::new(Profile::default()));
+    let options = setup::session_options(app, profile.as_ref());
     let mut session = Session::new(&loaded.device, &loaded.transformer, capacity, options)?;
     let bar = app.counter("scoring", tokens.len() as u64, "tokens");
     let mut on_progress = |done: usize, _: usize| bar.set_position(done as u64);

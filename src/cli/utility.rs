@@ -7,15 +7,13 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde_json::json;
 
-use inscribe::memory::Content;
-use inscribe::write::error::WriteError;
+use inscribe::Document;
 use inscribe::write::event::{ChunkSteps, ChunkUtility, Event};
 use inscribe::write::figure::format;
-use inscribe::write::learn::Segment;
 use inscribe::write::plan::share_out;
 use inscribe::write::run::RunRecord;
 use inscribe::write::settings::{Allocate, WriteSettings};
-use inscribe::write::writer::{Job, Keeper, Tokens, plan};
+use inscribe::write::writer::Tokens;
 
 use super::Context;
 use super::chunks::{self, Steps};
@@ -79,8 +77,8 @@ struct Collector<'a> {
     app: &'a Context,
 }
 
-impl Keeper for Collector<'_> {
-    fn event(&mut self, event: &Event) -> Result<(), WriteError> {
+impl Collector<'_> {
+    fn event(&mut self, event: &Event) {
         self.found.record.fold(event);
         match event {
             Event::Started(started) if started.segments > 1 => self.app.note(&format!(
@@ -107,11 +105,6 @@ impl Keeper for Collector<'_> {
             Event::Utility { chunks, .. } => self.found.chunks.push(chunks.clone()),
             _ => {}
         }
-        Ok(())
-    }
-
-    fn memory(&mut self, _: &Segment, _: &Content) -> Result<(), WriteError> {
-        Ok(())
     }
 }
 
@@ -144,7 +137,7 @@ fn measure(
     settings: &WriteSettings,
     app: &Context,
     loaded: &Loaded,
-    document: &inscribe::write::document::Document,
+    document: &Document,
     tokens: &Tokens,
 ) -> Result<Found> {
     // The steps are shared out as asked, and none is taken.
@@ -159,16 +152,8 @@ fn measure(
         allocate: Allocate::Utility,
         ..settings.clone()
     };
-    let job = Job {
-        model: &loaded.model,
-        transformer: &loaded.transformer,
-        device: &loaded.device,
-        fingerprint: "",
-        document,
-        tokens,
-        settings: &measuring,
-    };
-    plan(&job, &mut collector, &app.cancel)?;
+    let writing = loaded.inscriber.write(document, measuring).tokens(tokens);
+    writing.measure(|event| collector.event(event))?;
     collector.bar.finish_and_clear();
     let mut found = collector.found;
     let chunks: Vec<&[ChunkUtility]> = found.chunks.iter().map(Vec::as_slice).collect();

@@ -7,17 +7,12 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use inscribe::memory::store::{DocumentInfo, MemoryWriter, Plan, Resumed, StoredModel, Unfinished};
-use inscribe::memory::{Content, fingerprint};
-use inscribe::write::document::Document;
+use inscribe::inscriber::{Outcome, Watcher};
+use inscribe::memory::store::Unfinished;
 use inscribe::write::error::WriteError;
-use inscribe::write::event::{Done, Event, PhaseSeconds};
+use inscribe::write::event::{Done, Event};
 use inscribe::write::figure::format;
-use inscribe::write::keep;
-use inscribe::write::learn::Segment;
-use inscribe::write::run::RunRecord;
-use inscribe::write::settings::WriteSettings;
-use inscribe::write::writer::{Checkpoint, Job, Keeper, Resume, write};
+use inscribe::{Document, Error, WriteSettings};
 
 use super::Context;
 use super::keys::Keys;
@@ -114,89 +109,36 @@ fn write_memory(
     document: &Document,
     settings: &WriteSettings,
 ) -> Result<Option<Done>> {
-    let print = fingerprint(&loaded.model.file)?;
-    let model = StoredModel::new(&loaded.model.name, &print, &loaded.model.config);
     let tokens = setup::tokens(loaded, document, app)?;
-    let info = DocumentInfo::new(&document.name, &document.text, tokens.ids.len());
-    let plan = Plan {
-        model: &model,
-        config: &loaded.model.config,
-        document: &info,
-        text: &document.text,
-        tokens: &tokens.ids,
-        settings,
-    };
     let events = args.events.as_deref();
     let events = events.map(|path| open_events(path, args)).transpose()?;
-    let mut resume = None;
-    let store = if args.resume {
-        match MemoryWriter::resume(&args.out, &plan)? {
-            Resumed::Finished(_) => {
-                outln!("{}: the memory is finished", args.out.display());
-                return Ok(None);
-            }
-            Resumed::GoesOn(_, stored)
-                if args.finish && stored.as_ref().is_none_or(|s| s.step == 0) =>
-            {
-                bail!(
-                    "{}: nothing was learned yet; leave --finish out to go on",
-                    args.out.display()
-                );
-            }
-            Resumed::GoesOn(store, None) => *store,
-            Resumed::GoesOn(store, Some(stored)) => {
-                let going_on = keep::going_on(&store, stored)?;
-                resume = Some(Resume {
-                    finish: args.finish,
-                    ..going_on
-                });
-                *store
-            }
-        }
-    } else if args.replace {
-        MemoryWriter::replace(&args.out, &plan)?
-    } else {
-        MemoryWriter::create(&args.out, &plan)?
+    let writing = loaded.inscriber.write(document, settings.clone());
+    let writing = writing.keep_at(&args.out).tokens(&tokens);
+    let writing = match (args.resume, args.finish, args.replace) {
+        (true, true, _) => writing.finish(),
+        (true, false, _) => writing.resume(),
+        (false, _, true) => writing.replace(),
+        (false, _, false) => writing,
     };
-    if let (Some((path, file)), false) = (&events, args.resume) {
-        // Only now: what is refused before leaves it as it was.
-        let emptied = file.set_len(0);
-        emptied.with_context(|| format!("{}: cannot be written", path.display()))?;
-    }
-    let mut keeper = FileKeeper::new(app, store, events);
-    if resume.is_some() {
-        keeper.tell_again()?;
-    }
-    let job = Job {
-        model: &loaded.model,
-        transformer: &loaded.transformer,
-        device: &loaded.device,
-        fingerprint: &print,
-        document,
-        tokens: &tokens,
-        settings,
-    };
-    match write(&job, &mut keeper, &app.cancel, resume) {
-        Ok(mut done) => {
-            let FileKeeper {
-                store, live, keys, ..
-            } = keeper;
-            drop((keys, live));
-            // Of a run that was resumed, with what was done before.
-            let told = RunRecord::from_events(&store.events::<Event>()?).seconds();
-            done.seconds = PhaseSeconds {
-                save: done.seconds.save,
-                ..told
-            };
-            store.finish()?;
-            Ok(Some(done))
+    let mut shown = Shown::new(app, events, args.resume);
+    let outcome = writing.watched(&mut shown);
+    // The terminal is as it was before anything else is said.
+    drop(shown);
+    match outcome {
+        Ok(Outcome { done: None, .. }) => {
+            outln!("{}: the memory is finished", args.out.display());
+            Ok(None)
         }
+        Ok(Outcome { done, .. }) => Ok(done),
+        Err(Error::Write(WriteError::NothingLearned(folder))) => bail!(
+            "{}: nothing was learned yet; leave --finish out to go on",
+            folder.display()
+        ),
         Err(error) => {
-            drop(keeper);
             let goes_on = match error {
-                WriteError::Cancelled { step } => step > 0,
+                Error::Write(WriteError::Cancelled { step }) => step > 0,
                 // It says itself how to go on.
-                WriteError::NotANumber { .. } => false,
+                Error::Write(WriteError::NotANumber { .. }) => false,
                 _ => has_checkpoint(&args.out),
             };
             if goes_on {
@@ -207,18 +149,29 @@ fn write_memory(
     }
 }
 
-/// Keeps a run on disk and shows it.
-struct FileKeeper {
-    store: MemoryWriter,
+/// Shows a run, and keeps its events in a file of their own where one was asked for.
+struct Shown {
     /// Before the view, so that the terminal is as it was when the view ends.
     keys: Option<Keys>,
     live: Live,
     outlook: Outlook,
     events: Option<EventsFile>,
+    resumed: bool,
 }
 
 /// A file beside the memory that events are kept in, too.
-type EventsFile = (PathBuf, File);
+struct EventsFile {
+    path: PathBuf,
+    file: File,
+    /// Whether nothing was in it.
+    is_new: bool,
+}
+
+impl EventsFile {
+    fn unwritable(&self, error: &std::io::Error) -> WriteError {
+        WriteError::Keep(format!("{}: cannot be written: {error}", self.path.display()).into())
+    }
+}
 
 /// Opens it for adding; whether it can be written is known before anything is begun.
 fn open_events(path: &Path, args: &Args) -> Result<EventsFile> {
@@ -239,7 +192,14 @@ fn open_events(path: &Path, args: &Args) -> Result<EventsFile> {
         let ended = file.write_all(b"\n");
         ended.with_context(|| format!("{}: cannot be written", path.display()))?;
     }
-    Ok((path.to_owned(), file))
+    let is_new = file
+        .metadata()
+        .is_ok_and(|there| there.is_file() && there.len() == 0);
+    Ok(EventsFile {
+        path: path.to_owned(),
+        file,
+        is_new,
+    })
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {
@@ -272,49 +232,31 @@ fn has_checkpoint(out: &Path) -> bool {
     matches!(Unfinished::open(out), Ok(Some(run)) if run.has_checkpoint())
 }
 
-impl FileKeeper {
-    fn new(app: &Context, store: MemoryWriter, events: Option<EventsFile>) -> FileKeeper {
+impl Shown {
+    fn new(app: &Context, events: Option<EventsFile>, resumed: bool) -> Shown {
         let mut live = Live::new(app);
-        FileKeeper {
-            store,
+        Shown {
             keys: live.watch_keys(),
             live,
             outlook: Outlook::default(),
             events,
+            resumed,
         }
-    }
-
-    /// Shows what happened before a run was stopped, and puts it into an events file that is new.
-    fn tell_again(&mut self) -> Result<()> {
-        let events: Vec<Event> = self.store.events()?;
-        let is_new = self.events.as_ref().is_some_and(|(_, file)| {
-            let there = file.metadata();
-            there.is_ok_and(|there| there.is_file() && there.len() == 0)
-        });
-        for event in &events {
-            self.live.event(event);
-            // What it says was said before.
-            let _ = self.outlook.event(event, Instant::now());
-            if is_new {
-                self.write_event(event)?;
-            }
-        }
-        Ok(())
     }
 
     /// Adds an event to the file beside the memory, where there is one.
     fn write_event(&mut self, event: &Event) -> Result<(), WriteError> {
-        let Some((path, file)) = &mut self.events else {
+        let Some(events) = &mut self.events else {
             return Ok(());
         };
         let line = serde_json::to_string(event).map_err(|e| WriteError::Keep(Box::new(e)))?;
         // One write, so that a line is there whole or not at all.
-        let written = file.write_all((line + "\n").as_bytes());
-        written.map_err(|e| WriteError::Keep(format!("{}: {e}", path.display()).into()))
+        let written = events.file.write_all((line + "\n").as_bytes());
+        written.map_err(|e| events.unwritable(&e))
     }
 }
 
-impl Keeper for FileKeeper {
+impl Watcher for Shown {
     fn event(&mut self, event: &Event) -> Result<(), WriteError> {
         self.live.event(event);
         for told in self.outlook.event(event, Instant::now()) {
@@ -323,22 +265,34 @@ impl Keeper for FileKeeper {
         if matches!(event, Event::Progress { .. }) {
             return Ok(());
         }
-        self.write_event(event)?;
-        keep::keep_event(&mut self.store, event)
+        self.write_event(event)
+    }
+
+    /// Only now the events file is emptied: what is refused before leaves it as it was.
+    fn begins(&mut self) -> Result<(), WriteError> {
+        match &self.events {
+            Some(events) if !self.resumed => {
+                events.file.set_len(0).map_err(|e| events.unwritable(&e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Shows what happened before a run was stopped, and puts it into an events file that is new.
+    fn earlier(&mut self, event: &Event) -> Result<(), WriteError> {
+        self.live.event(event);
+        // What it says was said before.
+        let _ = self.outlook.event(event, Instant::now());
+        if self.events.as_ref().is_some_and(|events| events.is_new) {
+            self.write_event(event)?;
+        }
+        Ok(())
     }
 
     fn paused(&self) -> bool {
         self.keys
             .as_ref()
             .is_some_and(|keys| keys.pause().is_paused())
-    }
-
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), WriteError> {
-        keep::keep_checkpoint(&mut self.store, checkpoint)
-    }
-
-    fn memory(&mut self, segment: &Segment, memory: &Content) -> Result<(), WriteError> {
-        keep::keep_memory(&mut self.store, segment, memory)
     }
 }
 

@@ -1,13 +1,14 @@
 //! The options that say how a memory is written, shared by every verb that writes one.
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use inscribe::memory::LoraConfig;
 use inscribe::model::adapter::Projection;
 use inscribe::model::bundle::Model;
-use inscribe::model::gradmem::GradMem;
+use inscribe::write::method::{self, Method};
+use inscribe::write::setting::Setting;
 use inscribe::write::settings::{
-    Allocate, Chunking, Method, OptimizerName, PrefixInit, RecomputeWhen, UtilityScale,
-    WriteSettings,
+    Allocate, Chunking, OptimizerName, PrefixInit, RecomputeWhen, UtilityScale, WriteSettings,
 };
 
 use super::Context;
@@ -27,8 +28,8 @@ pub enum Idle {
 pub struct WritingArgs {
     /// What is written: fast weights beside the document's keys and values (gdwm), fast weights
     /// alone (lora), or memory tokens (gradmem)
-    #[arg(long, value_enum, default_value = "gdwm")]
-    pub method: MethodName,
+    #[arg(long, value_parser = methods(), default_value = "gdwm")]
+    pub method: Method,
     /// Gradient steps in all [default: 32]
     #[arg(long, value_name = "K")]
     pub budget: Option<usize>,
@@ -109,18 +110,18 @@ pub struct WritingArgs {
 impl WritingArgs {
     /// The settings asked for, over those that suit the method.
     pub fn settings(&self) -> anyhow::Result<WriteSettings> {
-        self.over(WriteSettings::for_method(self.method.into()))
+        self.over(WriteSettings::for_method(self.method))
     }
 
     /// As [`WritingArgs::settings`], for a method of one's choice on a model that may carry settings
     /// of its own.
     pub fn settings_of(&self, method: Method, model: &Model) -> anyhow::Result<WriteSettings> {
-        self.over(suited(method, model)?)
+        self.over(WriteSettings::for_method_on(method, model)?)
     }
 
     /// As [`WritingArgs::settings_of`], for the method asked for.
     pub fn settings_on(&self, model: &Model) -> anyhow::Result<WriteSettings> {
-        self.settings_of(self.method.into(), model)
+        self.settings_of(self.method, model)
     }
 
     /// Says which of the options given play no part in what was chosen.
@@ -132,21 +133,35 @@ impl WritingArgs {
 
     /// The options given that play no part, and beside what.
     fn idle(&self, settings: &WriteSettings, idle: Idle) -> Vec<(&'static str, &'static str)> {
-        let is_gradmem = settings.method == Method::Gradmem;
+        let unused = |setting| !settings.method.uses(setting);
         let by_softmax = matches!(settings.allocate, Allocate::Utility | Allocate::Signed);
         let measured = by_softmax || settings.allocate == Allocate::Topk;
         let no_steps = idle == Idle::NoSteps;
         let unmeasured = !measured && !no_steps;
         let sgd = settings.optimizer == OptimizerName::Sgd;
-        let gradmem = "in --method gradmem";
-        let weights = "outside --method gradmem";
+        let method = "with this --method";
         let rule = "with this --allocate";
         let given = [
-            ("--rank", self.rank.is_some(), is_gradmem, gradmem),
-            ("--alpha", self.alpha.is_some(), is_gradmem, gradmem),
-            ("--targets", self.targets.is_some(), is_gradmem, gradmem),
-            ("--prefix", self.prefix.is_some(), !is_gradmem, weights),
-            ("--init", self.init.is_some(), !is_gradmem, weights),
+            ("--rank", self.rank.is_some(), unused(Setting::Rank), method),
+            (
+                "--alpha",
+                self.alpha.is_some(),
+                unused(Setting::Alpha),
+                method,
+            ),
+            (
+                "--targets",
+                self.targets.is_some(),
+                unused(Setting::Targets),
+                method,
+            ),
+            (
+                "--prefix",
+                self.prefix.is_some(),
+                unused(Setting::Prefix),
+                method,
+            ),
+            ("--init", self.init.is_some(), unused(Setting::Init), method),
             ("--tau", self.tau.is_some(), !by_softmax, rule),
             ("--scale", self.scale.is_some(), !by_softmax, rule),
             ("--window", self.window.is_some(), unmeasured, rule),
@@ -227,16 +242,11 @@ impl WritingArgs {
     }
 }
 
-/// What suits a method on this model.
-pub fn suited(method: Method, model: &Model) -> anyhow::Result<WriteSettings> {
-    let learned = match method {
-        Method::Gradmem => GradMem::of(&model.file, &model.config)?,
-        Method::Gdwm | Method::Lora => None,
-    };
-    Ok(match learned {
-        Some(learned) => WriteSettings::for_gradmem(&learned),
-        None => WriteSettings::for_method(method),
-    })
+/// The methods by their names.
+fn methods() -> impl TypedValueParser<Value = Method> {
+    let known = method::all().into_iter();
+    let names = known.map(|m| PossibleValue::new(m.name()).help(m.explanation()));
+    PossibleValuesParser::new(names).try_map(|name| Method::named(&name).ok_or("no such method"))
 }
 
 /// Declares the command line's names of a library enum.
@@ -252,14 +262,6 @@ macro_rules! names {
     };
 }
 
-names!(MethodName for Method {
-    /// Fast weights, read after the document's own keys and values
-    Gdwm,
-    /// Fast weights alone: the document is dropped
-    Lora,
-    /// Memory tokens: the document is dropped
-    Gradmem,
-});
 names!(AllocateName for Allocate {
     /// By contextual utility
     Utility,

@@ -123,16 +123,22 @@ impl Arena {
     }
 }
 
-/// The machine a job runs on.
+/// The machine a job runs on. Clones share it.
+#[derive(Clone)]
 pub enum Device {
-    Cpu(CpuDevice),
-    Gpu(Box<GpuDevice>),
+    Cpu(Arc<CpuDevice>),
+    Gpu(Arc<GpuDevice>),
 }
 
 impl Device {
+    /// The processor with `threads` threads, or one for each core where 0.
+    pub fn cpu(threads: usize) -> Device {
+        Device::Cpu(Arc::new(CpuDevice::new(threads)))
+    }
+
     /// Opens a GPU.
     pub fn open_gpu(options: &OpenOptions) -> Result<Device> {
-        GpuDevice::open(options).map(|device| Device::Gpu(Box::new(device)))
+        GpuDevice::open(options).map(|device| Device::Gpu(Arc::new(device)))
     }
 
     /// What to call it in messages.

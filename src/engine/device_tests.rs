@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::recording::test_kernel::{AFTER, BEFORE, COUNT};
 
 fn cpu() -> Device {
-    Device::Cpu(cpu::CpuDevice::new(2))
+    Device::cpu(2)
 }
 
 #[test]

@@ -343,11 +343,11 @@ pub(crate) mod test_kernel {
 mod tests {
     use super::test_kernel::COUNT;
     use super::*;
-    use crate::engine::{Arena, Device, cpu::CpuDevice};
+    use crate::engine::{Arena, Device};
 
     #[test]
     fn pruning_keeps_only_what_reaches_a_buffer() {
-        let device = Device::Cpu(CpuDevice::new(1));
+        let device = Device::cpu(1);
         let out = device.tensor(DType::F32, 1, 1, "out").unwrap();
         let mut rec = Recording::new();
         let (used, unused) = (rec.temp(DType::F32, 1, 1), rec.temp(DType::F32, 1, 1));

@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 
-use super::cpu::CpuDevice;
 use super::device::Device;
 use super::error::Result;
 use super::gpu::{AdapterReport, Choice, OpenOptions, Precision, list_adapters};
@@ -59,7 +58,7 @@ pub struct Opened {
 /// Opens a device. `auto` falls back to the processor where a GPU will not open.
 pub fn open(options: &SelectOptions) -> Result<Opened> {
     let cpu = |why: String| Opened {
-        device: Device::Cpu(CpuDevice::new(options.threads)),
+        device: Device::cpu(options.threads),
         why,
     };
     let gpu = |choice: Choice, why: String| {

@@ -159,12 +159,11 @@ fn twin(team: &Team, mut call: CpuCall<'_>, rough: bool) {
 mod tests {
     use super::*;
     use crate::engine::Device;
-    use crate::engine::cpu::CpuDevice;
 
     /// Rough attention differs from the exact one where it is faster, and by little.
     #[test]
     fn rough_attention_is_near_the_exact_one() {
-        let device = Device::Cpu(CpuDevice::new(2));
+        let device = Device::cpu(2);
         let rows = 40;
         let shape = AttentionShape {
             heads: 4,

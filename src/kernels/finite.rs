@@ -1,6 +1,5 @@
 //! Holds gradients against finite differences in 64-bit floats.
 
-use crate::engine::cpu::CpuDevice;
 use crate::engine::{Arena, DType, Device, Recording, RunOptions, Tensor};
 use crate::kernels::cpu::matmul::tests::Random;
 
@@ -20,7 +19,7 @@ pub fn noise(seed: u64, len: usize) -> Vec<f32> {
 /// Runs one recording on the twins; what every 32-bit float tensor then holds, and nothing for
 /// the others.
 pub fn on_twin(inputs: &[Input], record: impl Fn(&mut Recording, &[Tensor])) -> Vec<Vec<f32>> {
-    let device = Device::Cpu(CpuDevice::new(2));
+    let device = Device::cpu(2);
     let tensors: Vec<Tensor> = inputs
         .iter()
         .map(|input| match *input {

@@ -149,7 +149,6 @@ fn twin(team: &Team, mut call: CpuCall<'_>, rough: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::cpu::CpuDevice;
     use crate::engine::{DType, Device};
     use crate::kernels::random::random_weight;
 
@@ -161,12 +160,12 @@ mod tests {
         check_together(40, Factors::Rough, DType::Q5_K);
         let exact = check_together(40, Factors::Exact, DType::F32);
         let rough = check_together(40, Factors::Rough, DType::F32);
-        let rounds = rough_cost(&Device::Cpu(CpuDevice::new(1))) < 1.0;
+        let rounds = rough_cost(&Device::cpu(1)) < 1.0;
         assert_eq!(exact != rough, rounds);
     }
 
     fn check_together(rows: usize, factors: Factors, third: DType) -> [Vec<f32>; 5] {
-        let device = Device::Cpu(CpuDevice::new(2));
+        let device = Device::cpu(2);
         let (hidden, kinds) = (256, [DType::Q4_1, DType::Q6_K, third]);
         let values: Vec<f32> = (0..rows * hidden)
             .map(|i| (i as f32 * 0.37).sin())

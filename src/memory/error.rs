@@ -62,7 +62,8 @@ pub enum MemoryError {
 }
 
 impl MemoryError {
-    pub(crate) fn file(path: &Path, detail: impl AsRef<str>) -> Self {
+    /// Something wrong with a file, which `detail` says.
+    pub fn file(path: &Path, detail: impl AsRef<str>) -> Self {
         MemoryError::File {
             path: shown(path),
             detail: printable(detail.as_ref()),

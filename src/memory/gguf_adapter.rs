@@ -12,9 +12,9 @@ use std::path::Path;
 
 use half::f16;
 
-use super::content::Content;
 use super::disk::Disk;
 use super::error::MemoryError;
+use super::kind::Kind;
 use super::lora::{Lora, LoraConfig, LoraMatrix};
 use super::peft::{read_tensor, tensor_error};
 use super::row_order::{RowOrder, reorder};
@@ -43,7 +43,9 @@ pub fn save(
     name: &str,
     precision: Precision,
 ) -> Result<()> {
-    Content::Lora(lora.clone()).check(path, model)?;
+    if let Some(detail) = lora.fault(model) {
+        return Err(MemoryError::file(path, format!("not written: {detail}")));
+    }
     if lora.config.alpha == 0.0 {
         // llama.cpp takes 0 for "not set", and adds the matrices unscaled.
         let detail = "not written: with an alpha of 0 it adds nothing, which GGUF cannot say";

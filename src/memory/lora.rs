@@ -1,14 +1,20 @@
 //! Fast weights: low-rank additions to a model's projections (LoRA, Hu et al., arXiv 2106.09685).
 
+use std::any::Any;
 use std::ops::Range;
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
+use super::error::MemoryError;
+use super::kind::{Content, Folder, Kind, Loader};
+use super::peft;
 use crate::engine::{DType, Device, EngineError};
+use crate::model::ModelError;
 use crate::model::adapter::{Adapter, AdapterEntry, AdapterLayout, Projection};
 use crate::model::config::ModelConfig;
+use crate::model::session::Session;
 
 /// The shape of an adapter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,6 +132,60 @@ impl Lora {
             config,
         }
     }
+}
+
+impl Kind for Lora {
+    fn kind(&self) -> &'static str {
+        LOADER.kind
+    }
+
+    fn fault(&self, model: &ModelConfig) -> Option<String> {
+        let rank = self.config.rank;
+        if rank == 0 || self.matrices.is_empty() {
+            return Some("the adapter has no matrices".into());
+        }
+        if !self.config.alpha.is_finite() {
+            return Some(format!("alpha is {}", self.config.alpha));
+        }
+        self.matrices.iter().find_map(|m| {
+            let (outputs, inputs) = m.projection.shape(model);
+            let fits = m.layer < model.layers
+                && (m.outputs, m.inputs) == (outputs, inputs)
+                && (m.a.len(), m.b.len()) == (rank * inputs, outputs * rank);
+            let what = match (fits, are_numbers(&m.a) && are_numbers(&m.b)) {
+                (false, _) => "is of another model's size",
+                (true, false) => "holds values that are not numbers",
+                (true, true) => return None,
+            };
+            Some(format!("{} of layer {} {what}", m.projection, m.layer))
+        })
+    }
+
+    fn save(&self, folder: &mut Folder<'_>, model: &ModelConfig) -> Result<(), MemoryError> {
+        peft::save_lora(folder, self, model)
+    }
+
+    fn enter(&self, session: &mut Session) -> Result<(), ModelError> {
+        let adapter = self.upload(session.device(), session.config())?;
+        session.set_adapter(Some(adapter));
+        Ok(())
+    }
+
+    fn equals(&self, other: &dyn Kind) -> bool {
+        (other as &dyn Any).downcast_ref() == Some(self)
+    }
+}
+
+/// Finds fast weights as PEFT keeps them.
+pub const LOADER: Loader = Loader {
+    kind: "lora",
+    files: &peft::FILES,
+    load: |folder, model| peft::load_lora(folder, model).map(Content::new),
+};
+
+/// Whether all of some values are numbers.
+pub(super) fn are_numbers(values: &[f32]) -> bool {
+    values.iter().all(|v| v.is_finite())
 }
 
 #[cfg(test)]

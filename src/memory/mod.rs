@@ -1,10 +1,10 @@
 //! What is written: the memories, and the folders they are kept in.
 
-mod content;
 mod disk;
 mod error;
 pub mod fingerprint;
 pub mod gguf_adapter;
+pub mod kind;
 pub mod lora;
 pub mod peft;
 pub mod prefix;
@@ -13,9 +13,9 @@ pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use content::Content;
 pub use error::MemoryError;
 pub use fingerprint::fingerprint;
+pub use kind::Content;
 pub use lora::{Lora, LoraConfig, LoraMatrix};
 pub use prefix::Prefix;
 pub use store::{Memory, MemoryWriter};

@@ -12,9 +12,9 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Map, Value, json};
 
-use super::content::Content;
 use super::disk::Disk;
 use super::error::MemoryError;
+use super::kind::{Content, Folder};
 use super::lora::{Lora, LoraConfig, LoraMatrix};
 use super::prefix::Prefix;
 use super::row_order::{RowOrder, reorder};
@@ -28,6 +28,7 @@ use exchange::exchange;
 
 pub const CONFIG: &str = "adapter_config.json";
 pub const WEIGHTS: &str = "adapter_model.safetensors";
+pub(super) const FILES: [&str; 2] = [CONFIG, WEIGHTS];
 const PROMPT: &str = "prompt_embeddings";
 /// What stands before a module's path.
 const ROOT: &str = "base_model.model.";
@@ -42,36 +43,47 @@ pub const MAX_ROWS: usize = 1 << 16;
 
 type Result<T, E = MemoryError> = std::result::Result<T, E>;
 
+/// Whether PEFT has a kind for this.
+pub fn holds(content: &Content) -> bool {
+    content.get::<Lora>().is_some() || content.get::<Prefix>().is_some()
+}
+
 /// Writes a memory into a folder, which is made where it is missing. `model_name` is what PEFT
 /// looks for when it is not told which model to load.
 ///
 /// The folder is written beside its place and renamed into it. One that is there already is
 /// replaced if it holds an adapter and nothing else.
 pub fn save(folder: &Path, content: &Content, model: &ModelConfig, model_name: &str) -> Result<()> {
+    if !holds(content) {
+        let detail = format!(
+            "not written: PEFT has no memory of the kind '{}'",
+            content.kind()
+        );
+        return Err(MemoryError::file(folder, detail));
+    }
     exchange(&Disk::default(), folder, |disk, beside| {
-        save_on(disk, beside, content, model, model_name)
+        content.save(disk, beside, model, model_name).map(drop)
     })
 }
 
-/// Writes the two files into a folder as it stands.
-pub(crate) fn save_on(
-    disk: &Disk,
-    folder: &Path,
-    content: &Content,
+pub(super) fn save_lora(folder: &mut Folder<'_>, lora: &Lora, model: &ModelConfig) -> Result<()> {
+    write(folder, lora_config(lora, model), lora_tensors(lora, model))
+}
+
+pub(super) fn save_prefix(
+    folder: &mut Folder<'_>,
+    prefix: &Prefix,
     model: &ModelConfig,
-    model_name: &str,
 ) -> Result<()> {
-    content.check(folder, model)?;
-    let (config, tensors) = match content {
-        Content::Lora(lora) => (lora_config(lora, model), lora_tensors(lora, model)),
-        Content::Prefix(prefix) => (prefix_config(prefix, model), prefix_tensors(prefix)),
-    };
-    let weights = folder.join(WEIGHTS);
-    let bytes = serialize(tensors).map_err(|detail| MemoryError::file(&weights, detail))?;
-    disk.create_folder(folder)?;
-    disk.write(&weights, &bytes)?;
-    let text = format!("{:#}\n", with_model(config, model_name));
-    disk.write(&folder.join(CONFIG), text.as_bytes())
+    write(folder, prefix_config(prefix, model), prefix_tensors(prefix))
+}
+
+fn write(folder: &mut Folder<'_>, config: Value, tensors: Vec<NamedTensor>) -> Result<()> {
+    let path = folder.path().join(WEIGHTS);
+    let bytes = serialize(tensors).map_err(|detail| MemoryError::file(&path, detail))?;
+    folder.write(WEIGHTS, &bytes)?;
+    let text = format!("{:#}\n", with_model(config, folder.model_name()));
+    folder.write(CONFIG, text.as_bytes())
 }
 
 /// Reads what a folder holds, for this model.
@@ -81,11 +93,28 @@ pub fn load(folder: &Path, model: &ModelConfig) -> Result<Content> {
     let weights = folder.join(WEIGHTS);
     let tensors = tensors_of_file(&weights)?;
     match kind {
-        Kind::Lora(settings) => read_lora(&weights, &tensors, settings, model).map(Content::Lora),
+        Kind::Lora(settings) => read_lora(&weights, &tensors, settings, model).map(Content::new),
         Kind::Prefix { rows, hidden } => {
-            read_prefix(&weights, &tensors, rows, hidden, model).map(Content::Prefix)
+            read_prefix(&weights, &tensors, rows, hidden, model).map(Content::new)
         }
     }
+}
+
+/// Reads a folder that must hold fast weights.
+pub(super) fn load_lora(folder: &Path, model: &ModelConfig) -> Result<Lora> {
+    let found = load(folder, model)?;
+    found.get().cloned().ok_or_else(|| of_another_kind(folder))
+}
+
+/// Reads a folder that must hold memory tokens.
+pub(super) fn load_prefix(folder: &Path, model: &ModelConfig) -> Result<Prefix> {
+    let found = load(folder, model)?;
+    found.get().cloned().ok_or_else(|| of_another_kind(folder))
+}
+
+fn of_another_kind(folder: &Path) -> MemoryError {
+    let detail = "is damaged: it says another kind of memory than is listed";
+    MemoryError::file(&folder.join(CONFIG), detail)
 }
 
 struct NamedTensor {

@@ -6,7 +6,7 @@
 //! tokens.bin       its tokens, little-endian u32: GDWM reads them again when it answers
 //! events.jsonl     everything that happened while it was written
 //! history.jsonl    the questions asked of it
-//! segments/0000/   a PEFT folder for each part of the document
+//! segments/0000/   what was written of each part of the document: PEFT's files, and others
 //! ```
 //!
 //! It is written in `<folder>.writing` and renamed into place: see [`MemoryWriter`].
@@ -30,10 +30,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::content::Content;
 use super::disk::Disk;
 use super::error::{MemoryError, shown};
 use super::fingerprint::hex;
+use super::kind::{Content, StoredPart};
 use super::peft;
 use crate::model::config::ModelConfig;
 pub use checkpoint::Checkpoint;
@@ -133,8 +133,11 @@ pub struct MemoryFile {
 pub struct StoredSegment {
     /// Tokens of the document.
     pub tokens: Range<usize>,
-    /// Its PEFT folder.
+    /// The folder of its files within the memory's.
     pub folder: String,
+    /// What lies there; nothing is listed by memories that hold PEFT files and nothing else.
+    #[serde(default)]
+    pub parts: Vec<StoredPart>,
 }
 
 impl StoredSegment {
@@ -142,7 +145,20 @@ impl StoredSegment {
         StoredSegment {
             tokens,
             folder: segment_folder(index),
+            parts: Vec::new(),
         }
+    }
+
+    /// What lies in its folder, within the folder of a memory.
+    fn load(&self, memory: &Path, model: &ModelConfig) -> Result<Vec<Content>> {
+        let folder = memory.join(&self.folder);
+        if self.parts.is_empty() {
+            return Ok(vec![peft::load(&folder, model)?]);
+        }
+        self.parts
+            .iter()
+            .map(|part| part.load(&folder, model))
+            .collect()
     }
 }
 
@@ -244,12 +260,13 @@ impl Memory {
     }
 
     /// What a segment's writing left.
-    pub fn load(&self, segment: usize, model: &ModelConfig) -> Result<Content> {
+    pub fn load(&self, segment: usize, model: &ModelConfig) -> Result<Vec<Content>> {
         let Some(found) = self.file.segments.get(segment) else {
             let detail = format!("has no segment {segment}");
             return Err(MemoryError::file(&self.folder, detail));
         };
-        peft::load(&self.folder.join(&found.folder), model).map_err(MemoryError::of_a_memory)
+        let loaded = found.load(&self.folder, model);
+        loaded.map_err(MemoryError::of_a_memory)
     }
 
     /// The document's text.

@@ -1,6 +1,6 @@
 //! Memories for tests.
 
-use super::content::Content;
+use super::kind::Content;
 use super::lora::{Lora, LoraConfig};
 use super::prefix::Prefix;
 use crate::model::adapter::Projection;
@@ -47,5 +47,5 @@ pub fn prefix(model: &ModelConfig, rows: usize) -> Prefix {
 }
 
 pub fn lora_content(model: &ModelConfig, seed: u64) -> Content {
-    Content::Lora(lora(model, 4, &[Projection::Q, Projection::O], seed))
+    Content::new(lora(model, 4, &[Projection::Q, Projection::O], seed))
 }

@@ -17,6 +17,20 @@ pub struct GenerateOptions {
     pub stop: Vec<String>,
 }
 
+impl GenerateOptions {
+    /// The likeliest token each time, up to `max_tokens` of them.
+    pub fn greedy(max_tokens: usize) -> GenerateOptions {
+        GenerateOptions {
+            sample: SampleOptions {
+                temperature: 0.0,
+                ..SampleOptions::default()
+            },
+            max_tokens,
+            stop: Vec::new(),
+        }
+    }
+}
+
 /// Why writing ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -40,7 +54,7 @@ pub struct Generated {
 
 /// Reads `prompt`, writes until something ends it, and hands out text as it comes.
 pub fn generate(
-    session: &mut Session<'_>,
+    session: &mut Session,
     tokenizer: &Tokenizer,
     prompt: &[u32],
     options: &GenerateOptions,

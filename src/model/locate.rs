@@ -83,6 +83,14 @@ pub fn resolve(text: &str, cache: Option<&Cache>) -> Result<ModelSpec, LocateErr
 }
 
 impl ModelSpec {
+    /// Where the model is, if it was named by its path.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Gguf(path) | Self::Folder(path) => Some(path),
+            Self::Known(_) | Self::Hub(_) => None,
+        }
+    }
+
     /// The `.gguf` file or the model folder, fetched first where that is needed.
     pub fn obtain(&self, puller: &Puller, watch: &mut Watch<'_>) -> Result<PathBuf, PullError> {
         match self {

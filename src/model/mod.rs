@@ -9,6 +9,7 @@ pub mod generate;
 pub mod gguf;
 pub mod gradmem;
 pub mod hub;
+pub mod loaded;
 pub mod locate;
 pub mod mapping;
 pub mod names;

@@ -1,6 +1,7 @@
 //! Running a model over tokens: chunks of a document, scores, and one token at a time.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::engine::{
     Arena, CancelToken, DType, Device, EngineError, Plan, Profile, Program, Recording, RunOptions,
@@ -8,6 +9,7 @@ use crate::engine::{
 };
 use crate::kernels::cross_entropy::{STATE_COLS, finish};
 use crate::model::adapter::Adapter;
+use crate::model::config::ModelConfig;
 use crate::model::error::ModelError;
 use crate::model::transformer::{Attend, Cache, Inputs, Transformer};
 
@@ -42,17 +44,25 @@ pub struct Score {
 }
 
 /// Settings of a session.
-#[derive(Clone, Copy, Default)]
-pub struct SessionOptions<'a> {
-    pub cancel: Option<&'a CancelToken>,
-    pub profile: Option<&'a Profile>,
+#[derive(Clone, Default)]
+pub struct SessionOptions {
+    pub cancel: Option<CancelToken>,
+    pub profile: Option<Arc<Profile>>,
 }
 
-impl<'a> SessionOptions<'a> {
-    pub fn run(self) -> RunOptions<'a> {
+impl SessionOptions {
+    /// Options of work that `cancel` stops.
+    pub fn stopped_by(cancel: &CancelToken) -> SessionOptions {
+        SessionOptions {
+            cancel: Some(cancel.clone()),
+            profile: None,
+        }
+    }
+
+    pub fn run(&self) -> RunOptions<'_> {
         RunOptions {
-            cancel: self.cancel,
-            profile: self.profile,
+            cancel: self.cancel.as_ref(),
+            profile: self.profile.as_deref(),
         }
     }
 }
@@ -61,25 +71,25 @@ impl<'a> SessionOptions<'a> {
 pub type OnProgress<'a> = &'a mut dyn FnMut(usize, usize);
 
 /// A model with a cache, ready to read tokens.
-pub struct Session<'m> {
-    device: &'m Device,
-    model: &'m Transformer,
+pub struct Session {
+    device: Device,
+    model: Transformer,
     cache: Cache,
     arena: Arena,
     passes: HashMap<(usize, Output), Pass>,
     adapter: Option<Adapter>,
-    options: SessionOptions<'m>,
+    options: SessionOptions,
     /// Tokens in the cache.
     len: usize,
 }
 
-impl<'m> Session<'m> {
+impl Session {
     /// A session with room for `capacity` tokens.
     pub fn new(
-        device: &'m Device,
-        model: &'m Transformer,
+        device: &Device,
+        model: &Transformer,
         capacity: usize,
-        options: SessionOptions<'m>,
+        options: SessionOptions,
     ) -> Result<Self, ModelError> {
         let context = model.config.context;
         if capacity > context {
@@ -91,8 +101,8 @@ impl<'m> Session<'m> {
         let capacity = capacity.max(1);
         check_fit(device, model, capacity)?;
         Ok(Session {
-            device,
-            model,
+            device: device.clone(),
+            model: model.clone(),
             cache: Cache::new(device, &model.config, capacity)?,
             arena: Arena::new(),
             passes: HashMap::new(),
@@ -100,6 +110,14 @@ impl<'m> Session<'m> {
             options,
             len: 0,
         })
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub fn config(&self) -> &ModelConfig {
+        &self.model.config
     }
 
     /// Tokens read so far.
@@ -137,7 +155,7 @@ impl<'m> Session<'m> {
         if rows == 0 {
             return Ok(());
         }
-        let device = self.device;
+        let device = &self.device;
         let prefix = device.tensor(DType::F32, rows, hidden, "the prefix")?;
         device.write(&prefix, &embeddings[..rows * hidden])?;
         let positions: Vec<u32> = (self.len as u32..(self.len + rows) as u32).collect();
@@ -150,7 +168,7 @@ impl<'m> Session<'m> {
         };
         self.model.forward(&mut rec, &inputs);
         let program = device.prepare(rec, &mut self.arena)?;
-        device.run(&program, &self.run_options())?;
+        device.run(&program, &self.options.run())?;
         self.len += rows;
         Ok(())
     }
@@ -166,10 +184,6 @@ impl<'m> Session<'m> {
             adapter: self.adapter.as_ref(),
             expected_keys: if rows == 1 { half } else { rows.max(half) },
         }
-    }
-
-    fn run_options(&self) -> RunOptions<'m> {
-        self.options.run()
     }
 
     /// Refuses `tokens` more than the cache has room for.
@@ -359,7 +373,7 @@ impl<'m> Session<'m> {
         if !targets.is_empty() {
             self.device.write(&pass.targets, targets)?;
         }
-        self.device.run(&pass.program, &self.run_options())?;
+        self.device.run(&pass.program, &self.options.run())?;
         self.len = end;
         match &pass.result {
             Some(result) => Ok(self.device.read(result)?),
@@ -368,7 +382,7 @@ impl<'m> Session<'m> {
     }
 
     fn prepare(&mut self, rows: usize, output: Output) -> Result<Pass, ModelError> {
-        let device = self.device;
+        let device = self.device.clone();
         let ids = device.tensor(DType::U32, 1, rows, "token ids")?;
         let positions = device.tensor(DType::U32, 1, rows, "positions")?;
         let scored = match output {

@@ -10,7 +10,7 @@ mod pass;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::engine::{Arena, DType, Device, RunOptions, Tensor};
+use crate::engine::{Arena, DType, Device, Tensor};
 use crate::kernels::cross_entropy::{STATE_COLS, finish};
 use crate::model::adapter::{Adapter, AdapterLayout};
 use crate::model::error::ModelError;
@@ -92,11 +92,11 @@ pub struct TrainerState {
 }
 
 /// Steps on one memory, on one device.
-pub struct Trainer<'m> {
-    device: &'m Device,
-    model: &'m Transformer,
+pub struct Trainer {
+    device: Device,
+    model: Transformer,
     trained: Trained,
-    options: SessionOptions<'m>,
+    options: SessionOptions,
     recompute: Option<Recompute>,
     params: Tensor,
     grads: Tensor,
@@ -107,17 +107,17 @@ pub struct Trainer<'m> {
     passes: HashMap<Key, Pass>,
 }
 
-impl<'m> Trainer<'m> {
+impl Trainer {
     /// A trainer whose numbers are `initial`. `cache` is what frozen batches attend to;
     /// `recompute` is chosen by the memory that is free where it is `None`.
     pub fn new(
-        device: &'m Device,
-        model: &'m Transformer,
+        device: &Device,
+        model: &Transformer,
         trained: Trained,
         initial: &[f32],
         cache: Option<Cache>,
         recompute: Option<Recompute>,
-        options: SessionOptions<'m>,
+        options: SessionOptions,
     ) -> Result<Self, ModelError> {
         let len = trained.len(model.config.hidden);
         assert_eq!(initial.len(), len, "numbers to start from");
@@ -126,8 +126,8 @@ impl<'m> Trainer<'m> {
         device.write(&params, initial)?;
         let grads = tensor("gradients")?;
         Ok(Trainer {
-            device,
-            model,
+            device: device.clone(),
+            model: model.clone(),
             trained,
             options,
             recompute,
@@ -172,7 +172,7 @@ impl<'m> Trainer<'m> {
     }
 
     pub fn zero_gradients(&mut self) -> Result<(), ModelError> {
-        self.optimizer.zero(self.device)
+        self.optimizer.zero(&self.device)
     }
 
     /// Adds the gradients of `sum(weights * -log P(target))`. Gives each row's log-probability.
@@ -188,17 +188,17 @@ impl<'m> Trainer<'m> {
     /// Takes one step along the accumulated gradients; gives their norm before clipping. Nothing
     /// changes where that is not a finite number.
     pub fn apply(&mut self, optimizer: &Optimizer) -> Result<f64, ModelError> {
-        let norm = self.optimizer.norm(self.device)?;
+        let norm = self.optimizer.norm(&self.device)?;
         if !norm.is_finite() {
             return Err(ModelError::NotANumber);
         }
-        self.optimizer.apply(self.device, optimizer)?;
+        self.optimizer.apply(&self.device, optimizer)?;
         Ok(norm)
     }
 
     /// Copies everything that steps change.
     pub fn state(&self) -> Result<TrainerState, ModelError> {
-        let (m, v, steps) = self.optimizer.read(self.device)?;
+        let (m, v, steps) = self.optimizer.read(&self.device)?;
         Ok(TrainerState {
             params: self.parameters()?,
             m,
@@ -217,7 +217,7 @@ impl<'m> Trainer<'m> {
             return Err(ModelError::StateMismatch);
         }
         self.device.write(&self.params, &state.params)?;
-        self.optimizer.write(self.device, state)
+        self.optimizer.write(&self.device, state)
     }
 
     fn run(&mut self, batch: &Batch, learn: bool) -> Result<Vec<f64>, ModelError> {
@@ -243,11 +243,7 @@ impl<'m> Trainer<'m> {
         }
         self.device.write(&pass.targets, &batch.targets)?;
         self.device.write(&pass.weights, &batch.weights)?;
-        let options = RunOptions {
-            cancel: self.options.cancel,
-            profile: self.options.profile,
-        };
-        self.device.run(&pass.program, &options)?;
+        self.device.run(&pass.program, &self.options.run())?;
         let states: Vec<f32> = self.device.read(&pass.state)?;
         let logprobs = states.chunks_exact(STATE_COLS).zip(&batch.weights);
         logprobs

@@ -11,18 +11,21 @@ pub use backward::{Loss, Recompute};
 pub use cache::{Angles, Cache};
 pub use inputs::{Attend, Inputs};
 
+use std::sync::Arc;
+
 use crate::engine::{Tensor, Weight};
 use crate::model::adapter::Projection;
 use crate::model::config::ModelConfig;
 
-/// A model's weights on a device.
+/// A model's weights on a device. Clones share them.
+#[derive(Clone)]
 pub struct Transformer {
     pub config: ModelConfig,
     embedding: Weight,
     output_norm: Tensor,
     /// Absent where the embedding serves as output.
     output: Option<Weight>,
-    layers: Vec<Layer>,
+    layers: Arc<[Layer]>,
 }
 
 struct Layer {

@@ -5,30 +5,18 @@ use std::time::Instant;
 use super::error::WriteError;
 use super::fit::PartWords;
 use super::frame::Frame;
-use super::reader::{Reader, View, kept_cache_bytes, needs_document};
+use super::reader::{Reader, View, kept_cache_bytes};
 use super::settings::WriteSettings;
 use super::statistics;
-use crate::engine::Device;
 use crate::memory::store::Memory;
 use crate::memory::{Content, MemoryError};
-use crate::model::bundle::Model;
 use crate::model::generate::GenerateOptions;
+use crate::model::loaded::Loaded;
 use crate::model::session::{OnProgress, SessionOptions};
-use crate::model::transformer::{Cache, Transformer};
+use crate::model::transformer::Cache;
 
 /// Positions for a question beside its answer, where none was longer.
 const QUESTION_ROOM: usize = 384;
-
-/// Where a memory is read.
-#[derive(Clone, Copy)]
-pub struct Place<'m> {
-    pub model: &'m Model,
-    pub device: &'m Device,
-    pub transformer: &'m Transformer,
-    pub options: SessionOptions<'m>,
-    /// Tokens that an answer may have.
-    pub max_tokens: usize,
-}
 
 /// An answer in one view.
 #[derive(Clone, Debug)]
@@ -52,7 +40,7 @@ impl Answer {
 
 /// What one part of the document left.
 struct Part {
-    content: Content,
+    contents: Vec<Content>,
     /// The part's tokens with what opens them.
     ids: Vec<u32>,
 }
@@ -61,35 +49,40 @@ struct Part {
 ///
 /// Of a document in several parts, the readers of few are kept: each holds keys and values of its
 /// part, which take far more room than the memory itself.
-pub struct Asker<'m> {
-    place: Place<'m>,
+pub struct Asker {
+    loaded: Loaded,
+    options: SessionOptions,
     /// Positions that readers have for a question and its answer.
     room: usize,
     with_document: bool,
     parts: Vec<Part>,
     words: PartWords,
-    nothing: Option<Reader<'m>>,
+    nothing: Option<Reader>,
     /// Of memories that are read without their document; holds one after the other.
-    alone: Option<Reader<'m>>,
+    alone: Option<Reader>,
     /// After parts of the document, the one used last at the end.
-    after: Vec<(usize, Reader<'m>)>,
+    after: Vec<(usize, Reader)>,
 }
 
-impl<'m> Asker<'m> {
-    pub fn new(place: Place<'m>, memory: &Memory) -> Result<Asker<'m>, WriteError> {
+impl Asker {
+    pub fn new(
+        loaded: &Loaded,
+        options: SessionOptions,
+        memory: &Memory,
+    ) -> Result<Asker, WriteError> {
         let kept = |error: MemoryError| WriteError::Keep(Box::new(error));
         let settings: WriteSettings = memory.settings().map_err(kept)?;
         let tokens = memory.tokens().map_err(kept)?;
-        let lead = Frame::new(place.model)?.lead;
+        let lead = Frame::new(&loaded.model)?.lead;
         let segments = memory.file.segments.iter().enumerate();
         let parts = segments.map(|(index, segment)| {
             Ok(Part {
-                content: memory.load(index, &place.model.config).map_err(kept)?,
+                contents: memory.load(index, loaded.config()).map_err(kept)?,
                 ids: [&lead[..], &tokens[segment.tokens.clone()]].concat(),
             })
         });
         let parts = parts.collect::<Result<Vec<Part>, WriteError>>()?;
-        let tokenizer = &place.model.tokenizer;
+        let tokenizer = &loaded.model.tokenizer;
         let texts: Vec<String> = match parts.len() {
             ..=1 => Vec::new(),
             _ => {
@@ -98,9 +91,10 @@ impl<'m> Asker<'m> {
             }
         };
         Ok(Asker {
-            place,
-            room: QUESTION_ROOM + place.max_tokens,
-            with_document: needs_document(settings.method),
+            loaded: loaded.clone(),
+            options,
+            room: 0,
+            with_document: settings.method.reads_document(),
             words: PartWords::new(texts.iter().map(String::as_str)),
             parts,
             nothing: None,
@@ -123,7 +117,7 @@ impl<'m> Asker<'m> {
         progress: OnProgress<'_>,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Answer, WriteError> {
-        self.make_room(question)?;
+        self.make_room(question, options.max_tokens)?;
         let segment = self.part_for(view, question, progress)?;
         // Reading the document is not answering: another view may have had it read already.
         let reader = self.reader(view, segment, progress)?;
@@ -154,14 +148,26 @@ impl<'m> Asker<'m> {
             .score(question, answer)
     }
 
+    /// As [`Asker::score`], for an answer as text.
+    pub fn score_text(
+        &mut self,
+        view: View,
+        segment: usize,
+        question: &str,
+        answer: &str,
+    ) -> Result<Vec<f64>, WriteError> {
+        let answer = Frame::new(&self.loaded.model)?.answer(answer)?;
+        self.make_room(question, answer.len())?;
+        self.score(view, segment, question, &answer, &mut |_, _| {})
+    }
+
     /// Lets go of readers that a question is too long for; the model's context is the limit.
-    fn make_room(&mut self, question: &str) -> Result<(), WriteError> {
-        let frame = Frame::new(self.place.model)?;
+    fn make_room(&mut self, question: &str, max_tokens: usize) -> Result<(), WriteError> {
+        let frame = Frame::new(&self.loaded.model)?;
         let tokens = frame.question(question)?.len();
         let tokens = tokens.max(frame.bare_question(question)?.len());
-        let needed = tokens + self.place.max_tokens;
-        if needed > self.room {
-            self.room = needed;
+        if tokens.saturating_add(max_tokens) > self.room {
+            self.room = tokens.max(QUESTION_ROOM).saturating_add(max_tokens);
             (self.nothing, self.alone) = (None, None);
             self.after.clear();
         }
@@ -201,23 +207,30 @@ impl<'m> Asker<'m> {
         view: View,
         part: usize,
         progress: OnProgress<'_>,
-    ) -> Result<&mut Reader<'m>, WriteError> {
-        let (place, room) = (self.place, self.room);
+    ) -> Result<&mut Reader, WriteError> {
+        let room = self.room;
+        let (loaded, options) = (&self.loaded, || self.options.clone());
         if view == View::Nothing {
             return match &mut self.nothing {
                 Some(reader) => Ok(reader),
-                empty => Ok(empty.insert(place.reader(None, room, &mut |_, _| {})?)),
+                empty => {
+                    let reader = Reader::new(loaded, None, room, options(), progress)?;
+                    Ok(empty.insert(reader))
+                }
             };
         }
         let Some(own) = self.parts.get(part) else {
-            return Err(WriteError::Settings("the memory has no such part".into()));
+            return Err(no_such_part());
         };
         if view == View::Memory && !self.with_document {
             let reader = match &mut self.alone {
                 Some(reader) => reader,
-                empty => empty.insert(place.reader_of_memory(&own.content, room)?),
+                empty => {
+                    let memory = &own.contents;
+                    empty.insert(Reader::of_memory(loaded, memory, room, options())?)
+                }
             };
-            reader.hold(Some(&own.content))?;
+            reader.hold(&own.contents)?;
             return Ok(reader);
         }
         match self.after.iter().position(|(of, _)| *of == part) {
@@ -226,59 +239,37 @@ impl<'m> Asker<'m> {
                 self.after.push(used);
             }
             None => {
-                let bytes = place.part_bytes(own.ids.len(), room);
+                let capacity = own.ids.len().saturating_add(room);
+                let config = loaded.config();
+                let bytes = Cache::bytes(config, capacity.min(config.context));
                 // Before the next one is read: both may not fit.
-                let stay = staying(self.after.len(), bytes, kept_cache_bytes(place.device));
+                let stay = staying(self.after.len(), bytes, kept_cache_bytes(&loaded.device));
                 self.after.drain(..self.after.len() - stay);
-                let reader = place.reader(Some(&own.ids), room, progress)?;
+                let reader = Reader::new(loaded, Some(&own.ids), room, options(), progress)?;
                 self.after.push((part, reader));
             }
         }
         let Some((_, reader)) = self.after.last_mut() else {
-            return Err(WriteError::Settings("the memory has no such part".into()));
+            return Err(no_such_part());
         };
-        let held = (view == View::Memory).then_some(&own.content);
+        let held = if view == View::Memory {
+            &own.contents[..]
+        } else {
+            &[]
+        };
         reader.hold(held)?;
         Ok(reader)
     }
+}
+
+fn no_such_part() -> WriteError {
+    WriteError::Settings("the memory has no such part".into())
 }
 
 /// How many of the readers kept stay when one more comes, each of so many bytes.
 fn staying(kept: usize, bytes: u64, most: u64) -> usize {
     let room = usize::try_from(most / bytes.max(1)).unwrap_or(usize::MAX);
     kept.min(room.saturating_sub(1))
-}
-
-impl<'m> Place<'m> {
-    /// Of the keys and values of a part of so many tokens.
-    fn part_bytes(&self, tokens: usize, room: usize) -> u64 {
-        let config = &self.model.config;
-        let capacity = tokens.saturating_add(room).min(config.context);
-        Cache::bytes(config, capacity)
-    }
-
-    fn reader(
-        &self,
-        document: Option<&[u32]>,
-        room: usize,
-        progress: OnProgress<'_>,
-    ) -> Result<Reader<'m>, WriteError> {
-        let (frame, options) = (Frame::new(self.model)?, self.options);
-        Reader::new(
-            self.device,
-            self.transformer,
-            frame,
-            document,
-            room,
-            options,
-            progress,
-        )
-    }
-
-    fn reader_of_memory(&self, memory: &Content, room: usize) -> Result<Reader<'m>, WriteError> {
-        let (frame, options) = (Frame::new(self.model)?, self.options);
-        Reader::of_memory(self.device, self.transformer, frame, memory, room, options)
-    }
 }
 
 #[cfg(test)]

@@ -109,6 +109,11 @@ pub const MAX_FILE_BYTES: u64 = 256 << 20;
 pub const MAX_TEXT_BYTES: usize = 64 << 20;
 
 impl Document {
+    /// Reads a file, working out its format and encoding.
+    pub fn open(path: impl AsRef<Path>) -> Result<Document, DocumentError> {
+        Document::read(path.as_ref(), &ReadOptions::default())
+    }
+
     /// Reads a file, or standard input for `-`.
     pub fn read(path: &Path, options: &ReadOptions) -> Result<Document, DocumentError> {
         let is_stdin = path.as_os_str() == "-";

@@ -1,5 +1,7 @@
 //! What can go wrong while a memory is written.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use crate::engine::EngineError;
@@ -15,6 +17,8 @@ pub enum WriteError {
     NotANumber { step: usize, kept: usize },
     #[error("cancelled after step {step}; what was learned up to there is kept")]
     Cancelled { step: usize },
+    #[error("{}: nothing was learned yet", .0.display())]
+    NothingLearned(PathBuf),
     #[error(transparent)]
     Model(#[from] ModelError),
     /// The keeper of events and checkpoints failed.

@@ -3,6 +3,8 @@
 //! Writing and reading use the same words, so that what was learned from the document is found
 //! where the reader will be.
 
+use std::sync::Arc;
+
 use crate::model::bundle::Model;
 use crate::model::chat::Message;
 use crate::model::error::ModelError;
@@ -13,14 +15,14 @@ const INTRODUCTION: &str = "Read this document.\n\n";
 
 /// The tokens around a document and a question.
 #[derive(Clone)]
-pub struct Frame<'m> {
-    model: &'m Model,
+pub struct Frame {
+    model: Arc<Model>,
     /// What stands before the document.
     pub lead: Vec<u32>,
 }
 
-impl<'m> Frame<'m> {
-    pub fn new(model: &'m Model) -> Result<Frame<'m>, ModelError> {
+impl Frame {
+    pub fn new(model: &Arc<Model>) -> Result<Frame, ModelError> {
         let lead = match rendered(model, &with_document(""))? {
             Some(text) => {
                 let (before, _) = around(&text);
@@ -28,17 +30,18 @@ impl<'m> Frame<'m> {
             }
             None => begin(model),
         };
+        let model = model.clone();
         Ok(Frame { model, lead })
     }
 
-    pub fn model(&self) -> &'m Model {
-        self.model
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 
     /// What follows the document: the question, up to where the answer begins.
     pub fn question(&self, question: &str) -> Result<Vec<u32>, ModelError> {
         let tokenizer = &self.model.tokenizer;
-        match rendered(self.model, &with_document(question))? {
+        match rendered(&self.model, &with_document(question))? {
             Some(text) => Ok(tokenizer.encode(around(&text).1, false, true)?),
             None => Ok(tokenizer.encode(&after_document(question), false, false)?),
         }
@@ -47,10 +50,10 @@ impl<'m> Frame<'m> {
     /// A question by itself, with no document before it.
     pub fn bare_question(&self, question: &str) -> Result<Vec<u32>, ModelError> {
         let tokenizer = &self.model.tokenizer;
-        match rendered(self.model, &asking(question))? {
+        match rendered(&self.model, &asking(question))? {
             Some(text) => Ok(tokenizer.encode(&text, false, true)?),
             None => {
-                let mut ids = begin(self.model);
+                let mut ids = begin(&self.model);
                 ids.extend(tokenizer.encode(
                     after_document(question).trim_start(),
                     false,

@@ -41,7 +41,7 @@ pub fn keep_checkpoint(
 pub fn keep_memory(
     store: &mut MemoryWriter,
     segment: &Segment,
-    memory: &Content,
+    memory: &[Content],
 ) -> Result<(), WriteError> {
     let tokens = segment.tokens.clone();
     store.segment(segment.index, tokens, memory).map_err(kept)

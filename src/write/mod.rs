@@ -11,6 +11,7 @@ mod fit;
 pub mod frame;
 pub mod keep;
 pub mod learn;
+pub mod method;
 pub mod plan;
 pub mod prefix;
 pub mod reader;

@@ -3,8 +3,8 @@
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use super::learn::Segment;
-use super::settings::{PrefixInit, WriteSettings};
+use super::method::Start;
+use super::settings::PrefixInit;
 use crate::engine::Device;
 use crate::memory::Prefix;
 use crate::model::ModelError;
@@ -16,16 +16,11 @@ const TOKENS_AT_ONCE: usize = 4096;
 /// Deviation of the noise on the mean embedding, of the embeddings' own.
 const NOISE: f64 = 0.1;
 
-/// Memory tokens before the first step. `surprisal` is that of the segment's tokens, where it is
-/// known; `learned` what the model was trained to start from, where it was.
-pub fn start(
-    device: &Device,
-    model: &Transformer,
-    segment: &Segment,
-    settings: &WriteSettings,
-    surprisal: &[Option<f32>],
-    learned: Option<&GradMem>,
-) -> Result<Prefix, ModelError> {
+/// Memory tokens before the first step; `learned` is what the model was trained to start from, where
+/// it was.
+pub fn start(from: &Start<'_>, learned: Option<&GradMem>) -> Result<Prefix, ModelError> {
+    let (device, model) = (&from.loaded.device, &from.loaded.transformer);
+    let settings = from.settings;
     let hidden = model.config.hidden;
     if let (PrefixInit::Learned, Some(learned)) = (settings.init, learned) {
         return Ok(Prefix {
@@ -36,7 +31,7 @@ pub fn start(
     }
     let rows = settings.prefix;
     let mut random = Pcg64Mcg::seed_from_u64(settings.seed);
-    let body = segment.body();
+    let body = from.segment.body();
     let ids: Vec<u32> = match settings.init {
         PrefixInit::Mean => {
             let values = around_the_mean(device, model, rows, &mut random)?;
@@ -51,7 +46,7 @@ pub fn start(
             (0..rows).map(|_| random.random_range(0..vocab)).collect()
         }
         PrefixInit::First => (0..rows).map(|i| body[i % body.len()]).collect(),
-        PrefixInit::Surprising => most_surprising(body, surprisal, rows),
+        PrefixInit::Surprising => most_surprising(body, from.surprisal, rows),
         PrefixInit::Spread | PrefixInit::Learned => spread(body, rows),
     };
     Ok(Prefix {

@@ -3,12 +3,11 @@
 
 use super::error::WriteError;
 use super::frame::Frame;
-use super::settings::Method;
 use crate::engine::Device;
 use crate::memory::Content;
 use crate::model::generate::{GenerateOptions, Generated, generate};
+use crate::model::loaded::Loaded;
 use crate::model::session::{Session, SessionOptions};
-use crate::model::transformer::Transformer;
 
 /// Positions of a context kept free for a question and its answer; a tiny context keeps a quarter.
 pub fn question_room(context: usize) -> usize {
@@ -37,40 +36,34 @@ pub enum View {
 }
 
 /// A model ready to be asked in one view.
-pub struct Reader<'m> {
-    device: &'m Device,
-    model: &'m Transformer,
-    frame: Frame<'m>,
-    session: Session<'m>,
+pub struct Reader {
+    frame: Frame,
+    session: Session,
     /// Positions that stand before every question.
     before: usize,
     /// Whether questions follow the document, in its words.
     after_document: bool,
 }
 
-impl<'m> Reader<'m> {
+impl Reader {
     /// A reader with room for `room` positions of question and answer. `document` holds the
     /// segment's tokens with what opens them; it is read where the view needs it.
     pub fn new(
-        device: &'m Device,
-        model: &'m Transformer,
-        frame: Frame<'m>,
+        loaded: &Loaded,
         document: Option<&[u32]>,
         room: usize,
-        options: SessionOptions<'m>,
+        options: SessionOptions,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Reader<'m>, WriteError> {
+    ) -> Result<Reader, WriteError> {
         let document = document.unwrap_or_default();
-        let context = model.config.context;
+        let context = loaded.config().context;
         let capacity = document.len().saturating_add(room).min(context);
-        let mut session = Session::new(device, model, capacity, options)?;
+        let mut session = Session::new(&loaded.device, &loaded.transformer, capacity, options)?;
         if !document.is_empty() {
             session.prefill(document, progress)?;
         }
         Ok(Reader {
-            device,
-            model,
-            frame,
+            frame: Frame::new(&loaded.model)?,
             before: session.len(),
             after_document: !document.is_empty(),
             session,
@@ -79,45 +72,25 @@ impl<'m> Reader<'m> {
 
     /// A reader of a memory by itself, without its document.
     pub fn of_memory(
-        device: &'m Device,
-        model: &'m Transformer,
-        frame: Frame<'m>,
-        memory: &Content,
+        loaded: &Loaded,
+        memory: &[Content],
         room: usize,
-        options: SessionOptions<'m>,
-    ) -> Result<Reader<'m>, WriteError> {
-        let rows = match memory {
-            Content::Prefix(prefix) => prefix.rows,
-            Content::Lora(_) => 0,
-        };
-        let mut reader = Reader::new(
-            device,
-            model,
-            frame,
-            None,
-            room + rows,
-            options,
-            &mut |_, _| {},
-        )?;
-        reader.hold(Some(memory))?;
+        options: SessionOptions,
+    ) -> Result<Reader, WriteError> {
+        let taken: usize = memory.iter().map(|content| content.positions()).sum();
+        let mut reader = Reader::new(loaded, None, room + taken, options, &mut |_, _| {})?;
+        reader.hold(memory)?;
         Ok(reader)
     }
 
     /// Answers with this memory from now on, or with none.
-    pub fn hold(&mut self, memory: Option<&Content>) -> Result<(), WriteError> {
-        match memory {
-            Some(Content::Lora(lora)) => {
-                let adapter = lora.upload(self.device, &self.model.config)?;
-                self.session.set_adapter(Some(adapter));
-            }
-            Some(Content::Prefix(prefix)) => {
-                self.session.set_adapter(None);
-                self.session.truncate(0);
-                self.session.prefill_embeddings(&prefix.values)?;
-                self.before = self.session.len();
-            }
-            None => self.session.set_adapter(None),
+    pub fn hold(&mut self, memory: &[Content]) -> Result<(), WriteError> {
+        self.session.set_adapter(None);
+        self.session.truncate(self.before);
+        for content in memory {
+            content.enter(&mut self.session)?;
         }
+        self.before = self.session.len();
         Ok(())
     }
 
@@ -175,9 +148,4 @@ impl<'m> Reader<'m> {
         self.session.truncate(self.before);
         Ok(made?)
     }
-}
-
-/// Whether a method's memory is read after the document's keys and values.
-pub fn needs_document(method: Method) -> bool {
-    method == Method::Gdwm
 }

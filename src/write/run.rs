@@ -9,7 +9,7 @@ use super::event::{
     ChunkSteps, ChunkUtility, DocumentInfo, Evaluated, Event, ModelInfo, Phase, PhaseSeconds,
     Started, Step, StepKind, When,
 };
-use super::settings::{Method, WriteSettings};
+use super::settings::WriteSettings;
 
 mod read;
 mod remarks;
@@ -216,7 +216,7 @@ impl RunRecord {
         let unchanged = self
             .settings
             .as_ref()
-            .is_some_and(|s| s.method == Method::Gdwm);
+            .is_some_and(|s| s.method.reads_document());
         let part = self.segment(segment);
         part.chunks.resize(chunks.len(), ChunkRecord::default());
         for (chunk, measured) in part.chunks.iter_mut().zip(chunks) {

@@ -2,23 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::method::Method;
+use super::setting::Setting;
 use crate::memory::LoraConfig;
 use crate::memory::peft::MAX_ROWS;
-use crate::model::gradmem::GradMem;
+use crate::model::ModelError;
+use crate::model::bundle::Model;
 use crate::model::train::{Optimizer, OptimizerKind};
 use crate::model::transformer::Recompute;
-
-/// What is written, and what reading it needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    /// LoRA beside the document's frozen keys and values (arXiv 2601.12906): reading needs both.
-    Gdwm,
-    /// LoRA alone: the document is dropped.
-    Lora,
-    /// Memory tokens (arXiv 2603.13875): the document is dropped.
-    Gradmem,
-}
 
 /// Which chunks get the steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +138,7 @@ impl RecomputeWhen {
 impl Default for WriteSettings {
     fn default() -> Self {
         WriteSettings {
-            method: Method::Gdwm,
+            method: Method::GDWM,
             budget: 32,
             k_min: 1,
             coverage: true,
@@ -178,39 +169,19 @@ impl Default for WriteSettings {
 impl WriteSettings {
     /// What suits a method where nothing else is asked for.
     pub fn for_method(method: Method) -> WriteSettings {
-        let settings = WriteSettings {
+        let mut settings = WriteSettings {
             method,
             ..WriteSettings::default()
         };
-        match method {
-            Method::Gdwm | Method::Lora => settings,
-            Method::Gradmem => WriteSettings {
-                lr: 0.05,
-                weight_decay: 0.0,
-                ..settings
-            },
-        }
+        method.suit(&mut settings);
+        settings
     }
 
-    /// As [`WriteSettings::for_method`], for a model that was trained to be written to: its own
-    /// M_0, steps and rate, and each step over all of the text.
-    pub fn for_gradmem(model: &GradMem) -> WriteSettings {
-        WriteSettings {
-            budget: model.steps,
-            allocate: Allocate::Uniform,
-            chunk: MOST,
-            batch: 1,
-            span: MOST,
-            prefix: model.rows,
-            init: PrefixInit::Learned,
-            optimizer: match model.adam {
-                true => OptimizerName::Adamw,
-                false => OptimizerName::Sgd,
-            },
-            lr: model.lr,
-            clip: model.clip,
-            ..WriteSettings::for_method(Method::Gradmem)
-        }
+    /// As [`WriteSettings::for_method`], on a model that may have been trained for the method.
+    pub fn for_method_on(method: Method, model: &Model) -> Result<WriteSettings, ModelError> {
+        let mut settings = WriteSettings::for_method(method);
+        method.suit_model(&mut settings, model)?;
+        Ok(settings)
     }
 
     /// One step's way along the gradients.
@@ -262,7 +233,8 @@ impl WriteSettings {
         };
         finite("--lr", self.lr.into(), 0.0)?;
         finite("--tau", self.tau, 0.0)?;
-        if self.method != Method::Gradmem && !(self.lora.alpha.is_finite() && self.lora.alpha > 0.0)
+        if self.method.uses(Setting::Alpha)
+            && !(self.lora.alpha.is_finite() && self.lora.alpha > 0.0)
         {
             let given = self.lora.alpha;
             return Err(format!(
@@ -277,10 +249,10 @@ impl WriteSettings {
                 "--held-out must lie between 0 and 0.9, not {given}"
             ));
         }
-        if self.method != Method::Gradmem && self.lora.targets.is_empty() {
+        if self.method.uses(Setting::Targets) && self.lora.targets.is_empty() {
             return Err("--targets names no projection".to_owned());
         }
-        if self.method != Method::Gdwm && self.allocate == Allocate::Whole {
+        if !self.method.reads_document() && self.allocate == Allocate::Whole {
             return Err("--allocate whole needs --method gdwm".to_owned());
         }
         Ok(())
@@ -288,4 +260,4 @@ impl WriteSettings {
 }
 
 /// More than any sensible setting.
-const MOST: usize = 1 << 20;
+pub(crate) const MOST: usize = 1 << 20;

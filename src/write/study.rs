@@ -8,7 +8,7 @@ use super::error::WriteError;
 use super::event::{ChunkUtility, Evaluated, Event, PhaseSeconds, When};
 use super::frame::Frame;
 use super::learn::Segment;
-use super::reader::{Reader, needs_document, question_room};
+use super::reader::{Reader, question_room};
 use super::settings::{Allocate, WriteSettings};
 use super::statistics::{exact_match, token_f1};
 use super::utility::mean;
@@ -84,7 +84,7 @@ struct Collector {
     before: Option<Evaluated>,
     after: Option<Evaluated>,
     steps: usize,
-    memory: Option<(Segment, Content)>,
+    memory: Option<(Segment, Vec<Content>)>,
 }
 
 impl Keeper for Collector {
@@ -100,8 +100,8 @@ impl Keeper for Collector {
         Ok(())
     }
 
-    fn memory(&mut self, segment: &Segment, memory: &Content) -> Result<(), WriteError> {
-        self.memory = Some((segment.clone(), memory.clone()));
+    fn memory(&mut self, segment: &Segment, memory: &[Content]) -> Result<(), WriteError> {
+        self.memory = Some((segment.clone(), memory.to_vec()));
         Ok(())
     }
 }
@@ -115,7 +115,7 @@ pub struct Study<'a> {
     known: Known,
     /// By the local pass of the first settings.
     utilities: Vec<ChunkUtility>,
-    with_document: Option<Reader<'a>>,
+    with_document: Option<Reader>,
     cancel: &'a CancelToken,
 }
 
@@ -219,26 +219,20 @@ impl<'a> Study<'a> {
             return Ok(None);
         }
         let (questions, generate) = (self.questions, self.generate);
-        if needs_document(settings.method) {
+        if settings.method.reads_document() {
             let reader = self.with_document(&segment.ids)?;
-            reader.hold(Some(memory))?;
+            reader.hold(memory)?;
             let answers = answer_all(reader, questions, generate);
-            reader.hold(None)?;
+            reader.hold(&[])?;
             return Ok(Some(answers?));
         }
-        let frame = Frame::new(self.job.model)?;
-        let options = SessionOptions {
-            cancel: Some(self.cancel),
-            profile: None,
-        };
-        let (device, model) = (self.job.device, self.job.transformer);
-        let room = self.room(&frame)?;
-        let mut reader = Reader::of_memory(device, model, frame, memory, room, options)?;
+        let options = SessionOptions::stopped_by(self.cancel);
+        let mut reader = Reader::of_memory(self.job.loaded, memory, self.room()?, options)?;
         Ok(Some(answer_all(&mut reader, questions, generate)?))
     }
 
     /// The reader that has the document before it, and no memory.
-    fn with_document(&mut self, ids: &[u32]) -> Result<&mut Reader<'a>, WriteError> {
+    fn with_document(&mut self, ids: &[u32]) -> Result<&mut Reader, WriteError> {
         let reader = match self.with_document.take() {
             Some(reader) => reader,
             None => self.reader(Some(ids))?,
@@ -246,20 +240,15 @@ impl<'a> Study<'a> {
         Ok(self.with_document.insert(reader))
     }
 
-    fn reader(&self, ids: Option<&[u32]>) -> Result<Reader<'a>, WriteError> {
-        let options = SessionOptions {
-            cancel: Some(self.cancel),
-            profile: None,
-        };
-        let frame = Frame::new(self.job.model)?;
-        let (device, model) = (self.job.device, self.job.transformer);
-        let room = self.room(&frame)?;
-        Reader::new(device, model, frame, ids, room, options, &mut |_, _| {})
+    fn reader(&self, ids: Option<&[u32]>) -> Result<Reader, WriteError> {
+        let options = SessionOptions::stopped_by(self.cancel);
+        Reader::new(self.job.loaded, ids, self.room()?, options, &mut |_, _| {})
     }
 
     /// Positions that the longest question and its answer need.
-    fn room(&self, frame: &Frame<'_>) -> Result<usize, WriteError> {
-        let mut room = question_room(self.job.model.config.context);
+    fn room(&self) -> Result<usize, WriteError> {
+        let frame = Frame::new(&self.job.loaded.model)?;
+        let mut room = question_room(self.job.loaded.config().context);
         for q in self.questions {
             let longest = frame.question(&q.question)?.len();
             let longest = longest.max(frame.bare_question(&q.question)?.len());
@@ -281,7 +270,7 @@ impl<'a> Study<'a> {
 }
 
 fn answer_all(
-    reader: &mut Reader<'_>,
+    reader: &mut Reader,
     questions: &[Question],
     generate: bool,
 ) -> Result<Answers, WriteError> {

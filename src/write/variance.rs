@@ -44,7 +44,7 @@ impl GradientVariance {
 /// Measures both parts from `draws` batches a chunk (at least 2), with nothing learned. Both are
 /// unbiased estimates, so that the smaller one can come out below zero.
 pub fn gradient_variance(
-    learner: &mut Learner<'_>,
+    learner: &mut Learner,
     chunks: &[Range<usize>],
     draws: usize,
     progress: &mut dyn FnMut(usize, usize),

@@ -14,18 +14,19 @@ use super::document::Document;
 use super::error::WriteError;
 use super::event::*;
 use super::frame::Frame;
-use super::learn::{self, Learner, Origin, Segment};
+use super::learn::{Learner, Segment};
+use super::method::Start;
 use super::reader::question_room;
-use super::settings::{Allocate, Method, WriteSettings};
+use super::settings::{Allocate, WriteSettings};
 use super::variance::{GradientVariance, gradient_variance};
-use crate::engine::{CancelToken, Device, EngineError};
+use crate::engine::{CancelToken, EngineError};
 use crate::memory::Content;
 use crate::model::ModelError;
 use crate::model::bundle::Model;
-use crate::model::gradmem::GradMem;
-use crate::model::session::SessionOptions;
+use crate::model::loaded::Loaded;
+use crate::model::session::{Session, SessionOptions};
 use crate::model::train::TrainerState;
-use crate::model::transformer::{Cache, Transformer};
+use crate::model::transformer::Cache;
 
 use parts::{held_out, segments, take_no_more};
 pub use reading::Known;
@@ -33,9 +34,7 @@ use survey::{Reading, Share};
 
 /// A document, a model and what to do with them.
 pub struct Job<'a> {
-    pub model: &'a Model,
-    pub transformer: &'a Transformer,
-    pub device: &'a Device,
+    pub loaded: &'a Loaded,
     /// See `memory::fingerprint`.
     pub fingerprint: &'a str,
     pub document: &'a Document,
@@ -62,7 +61,7 @@ pub trait Keeper {
     }
 
     /// A segment's memory is finished.
-    fn memory(&mut self, segment: &Segment, memory: &Content) -> Result<(), WriteError>;
+    fn memory(&mut self, segment: &Segment, memory: &[Content]) -> Result<(), WriteError>;
 
     /// Whether to wait before the next step.
     fn paused(&self) -> bool {
@@ -89,6 +88,7 @@ pub struct Told {
 }
 
 /// A document as tokens.
+#[derive(Clone)]
 pub struct Tokens {
     pub ids: Vec<u32>,
     /// What of the text each stands for.
@@ -206,7 +206,7 @@ impl<'a, 'k> Writer<'a, 'k> {
             return Err(WriteError::NothingToLearn);
         }
         Ok(Writer {
-            lead: Frame::new(job.model)?.lead,
+            lead: Frame::new(&job.loaded.model)?.lead,
             job,
             keeper,
             cancel,
@@ -255,7 +255,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         let done = Done {
             steps: self.step,
             seconds: self.seconds,
-            peak_bytes: self.job.transformer.weight_bytes() + self.peak_bytes,
+            peak_bytes: self.job.loaded.transformer.weight_bytes() + self.peak_bytes,
         };
         self.tell(&Event::Done(done.clone()))?;
         Ok(done)
@@ -268,7 +268,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         for (index, share) in self.survey(&segments)?.into_iter().enumerate() {
             if share.reading.is_none() {
                 let segment = self.begin(index, &segments[index])?;
-                self.read_segment(&segment, self.options())?;
+                self.read_segment(&segment)?;
                 self.tell(&Event::Allocated {
                     segment: index,
                     steps: share.steps,
@@ -282,13 +282,17 @@ impl<'a, 'k> Writer<'a, 'k> {
         let job = self.job;
         let segments = segments(self.tokens.ids.len(), self.room()?);
         let segment = self.segment(0, segments[0].clone());
-        let options = self.options();
-        let reading = self.read_segment(&segment, options)?;
-        let origin = self.origin(reading.surprisal)?;
+        let reading = self.read_segment(&segment)?;
         let ranges: Vec<Range<usize>> = reading.chunks.into_iter().map(|c| c.tokens).collect();
-        let (device, model, cache) = (job.device, job.transformer, reading.cache);
-        let mut learner =
-            Learner::new(device, model, segment, job.settings, origin, cache, options)?;
+        let (settings, options) = (job.settings, self.options());
+        let mut learner = Learner::new(
+            job.loaded,
+            segment,
+            settings,
+            &reading.surprisal,
+            reading.cache,
+            options,
+        )?;
         let phase = Phase::Steps;
         gradient_variance(&mut learner, &ranges, draws, &mut |done, total| {
             // A keeper that cannot show progress misses nothing else here.
@@ -296,20 +300,24 @@ impl<'a, 'k> Writer<'a, 'k> {
         })
     }
 
-    fn options(&self) -> SessionOptions<'a> {
-        SessionOptions {
-            cancel: Some(self.cancel),
-            profile: None,
-        }
+    fn options(&self) -> SessionOptions {
+        SessionOptions::stopped_by(self.cancel)
+    }
+
+    fn session(&self, capacity: usize) -> Result<Session, ModelError> {
+        let loaded = self.job.loaded;
+        Session::new(
+            &loaded.device,
+            &loaded.transformer,
+            capacity,
+            self.options(),
+        )
     }
 
     /// Document tokens that fit the context beside what opens the text and what the reader needs.
     fn room(&self) -> Result<usize, WriteError> {
-        let context = self.job.model.config.context;
-        let memory = match self.job.settings.method {
-            Method::Gradmem => self.job.settings.prefix,
-            Method::Gdwm | Method::Lora => 0,
-        };
+        let context = self.job.loaded.config().context;
+        let memory = self.job.settings.method.positions(self.job.settings);
         let taken = self.lead.len() + question_room(context) + memory;
         let room = context.saturating_sub(taken);
         if room < 2 {
@@ -325,7 +333,7 @@ impl<'a, 'k> Writer<'a, 'k> {
     }
 
     fn started(&self, segments: usize) -> Started {
-        let (job, config) = (self.job, &self.job.model.config);
+        let (job, config) = (self.job, self.job.loaded.config());
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         Started {
             version: EVENTS_VERSION,
@@ -336,11 +344,11 @@ impl<'a, 'k> Writer<'a, 'k> {
                 tokens: self.tokens.ids.len(),
             },
             model: ModelInfo {
-                name: job.model.name.clone(),
+                name: job.loaded.model.name.clone(),
                 fingerprint: job.fingerprint.to_owned(),
                 parameters: config.parameters(),
             },
-            device: job.device.name().to_owned(),
+            device: job.loaded.device.name().to_owned(),
             settings: job.settings.clone(),
             segments,
             unix_secs: now.map_or(0, |d| d.as_secs()),
@@ -366,7 +374,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         share: Share,
         checkpoint: Option<Checkpoint>,
     ) -> Result<(), WriteError> {
-        let (job, options) = (self.job, self.options());
+        let job = self.job;
         let Share { steps, reading } = share;
         let segment = &part.segment;
         let untouched = steps.iter().all(|s| s.total() == 0);
@@ -379,7 +387,7 @@ impl<'a, 'k> Writer<'a, 'k> {
             }
             None => {
                 self.begin(segment.index, &segment.tokens)?;
-                let reading = self.read_segment(segment, options)?;
+                let reading = self.read_segment(segment)?;
                 self.tell(&Event::Allocated {
                     segment: segment.index,
                     steps: steps.clone(),
@@ -387,19 +395,18 @@ impl<'a, 'k> Writer<'a, 'k> {
                 reading
             }
         };
-        if untouched && job.settings.method == Method::Gdwm && checkpoint.is_none() {
+        if untouched && job.settings.method.reads_document() && checkpoint.is_none() {
             return self.leave_untouched(segment, &reading);
         }
         let cache = self.cache_of(segment, reading.cache)?;
         let cache_bytes = cache.as_ref().map_or(0, |_| self.cache_bytes(segment));
         let mut learner = Learner::new(
-            job.device,
-            job.transformer,
+            job.loaded,
             segment.clone(),
             job.settings,
-            self.origin(reading.surprisal)?,
+            &reading.surprisal,
             cache,
-            options,
+            self.options(),
         )?;
         let mut done = 0;
         if let Some(checkpoint) = &checkpoint {
@@ -408,7 +415,7 @@ impl<'a, 'k> Writer<'a, 'k> {
             self.kept = self.step;
             done = self.step.saturating_sub(part.before);
             self.tell(&Event::Resumed { step: self.step })?;
-        } else if job.settings.method != Method::Gdwm {
+        } else if !job.settings.method.reads_document() {
             self.evaluate(&mut learner, segment, &reading.chunks, When::Before)?;
         }
         if part.of_several && self.step == 0 && job.settings.checkpoint > 0 {
@@ -421,7 +428,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         }
         self.note_peak(cache_bytes + learner.bytes());
         let started = Instant::now();
-        self.keeper.memory(segment, &learner.memory()?)?;
+        self.keeper.memory(segment, &[learner.memory()?])?;
         self.seconds.save += started.elapsed().as_secs_f64();
         Ok(())
     }
@@ -432,9 +439,15 @@ impl<'a, 'k> Writer<'a, 'k> {
             let surprisal = reading.surprisal.clone();
             self.tell_losses(segment, &reading.chunks, When::After, 0.0, surprisal)?;
         }
-        let memory = learn::untouched(self.job.transformer, self.job.settings, segment.index);
+        let started = self.job.settings.method.start(&Start {
+            loaded: self.job.loaded,
+            segment,
+            settings: self.job.settings,
+            surprisal: &reading.surprisal,
+        })?;
+        let memory = (started.finish)(started.initial)?;
         let started = Instant::now();
-        self.keeper.memory(segment, &memory)?;
+        self.keeper.memory(segment, &[memory])?;
         self.seconds.save += started.elapsed().as_secs_f64();
         Ok(())
     }
@@ -445,7 +458,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         segment: &Segment,
         kept: Option<Cache>,
     ) -> Result<Option<Cache>, WriteError> {
-        if self.job.settings.method != Method::Gdwm {
+        if !self.job.settings.method.reads_document() {
             return Ok(None);
         }
         if kept.is_some() {
@@ -453,17 +466,7 @@ impl<'a, 'k> Writer<'a, 'k> {
             self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
             return Ok(kept);
         }
-        self.read_again(segment, self.options()).map(Some)
-    }
-
-    /// What memory tokens may start from; a run that goes on has its own.
-    fn origin(&self, surprisal: Vec<Option<f32>>) -> Result<Origin, WriteError> {
-        let model = self.job.model;
-        let learned = match self.job.settings.method {
-            Method::Gradmem => GradMem::of(&model.file, &model.config)?,
-            Method::Gdwm | Method::Lora => None,
-        };
-        Ok(Origin { surprisal, learned })
+        self.read_again(segment).map(Some)
     }
 
     fn note_peak(&mut self, bytes: u64) {

@@ -5,7 +5,6 @@
 
 use std::sync::OnceLock;
 
-use inscribe::engine::cpu::CpuDevice;
 use inscribe::engine::gpu::{Choice, OpenOptions, Precision, TierCap};
 use inscribe::engine::{DType, Device, Recording, Tensor, Weight};
 use inscribe::kernels::cpu::Simd;
@@ -53,7 +52,7 @@ pub fn rig() -> &'static Rig {
             })
         };
         Rig {
-            cpu: Device::Cpu(CpuDevice::new(2)),
+            cpu: Device::cpu(2),
             gpus: vec![
                 ("portable", gpu(TierCap::Portable, Precision::Exact)),
                 ("subgroups", gpu(TierCap::Subgroups, Precision::Exact)),

@@ -4,10 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use inscribe::engine::{DType, Device};
+use inscribe::engine::Device;
 use inscribe::memory::gguf_adapter::{self, Precision};
-use inscribe::memory::{Content, peft};
-use inscribe::model::adapter::Adapter;
+use inscribe::memory::{Content, Lora, peft};
 use inscribe::model::config::ModelConfig;
 use inscribe::model::session::{Session, SessionOptions};
 use serde::Deserialize;
@@ -51,7 +50,7 @@ fn loaded(model: &ModelConfig) -> [Content; 3] {
     [
         peft::load(&folder().join("lora"), model).expect("an adapter"),
         peft::load(&folder().join("prefix"), model).expect("a prefix"),
-        Content::Lora(lora),
+        Content::new(lora),
     ]
 }
 
@@ -59,20 +58,8 @@ fn scores(device: &Device, ids: &[u32], content: Option<&Content>) -> Vec<f64> {
     let model = load(device, "llama.gguf");
     let options = SessionOptions::default();
     let mut session = Session::new(device, &model, ids.len() + 8, options).expect("memory");
-    match content {
-        Some(Content::Lora(lora)) => {
-            let layout = lora.layout(&model.config);
-            let params = device.tensor(DType::F32, 1, layout.len, "adapter");
-            let params = params.expect("memory");
-            device.write(&params, &lora.pack(&layout)).expect("a write");
-            let adapter = Adapter::new(&layout, lora.config.scale(), &params, None);
-            session.set_adapter(Some(adapter));
-        }
-        Some(Content::Prefix(prefix)) => {
-            let before = session.prefill_embeddings(&prefix.values);
-            before.expect("room for the prefix");
-        }
-        None => {}
+    if let Some(content) = content {
+        content.enter(&mut session).expect("memory");
     }
     let scores = session.score(ids, &mut |_, _| {}).expect("a pass");
     scores.iter().map(|score| score.logprob).collect()
@@ -133,9 +120,7 @@ fn adapters_are_saved_as_the_others_read_them() {
     let out = |name: &str| again.path().join(name);
     peft::save(&out("lora"), &lora, &config, "llama.gguf").expect("room");
     peft::save(&out("prefix"), &prefix, &config, "llama.gguf").expect("room");
-    let Content::Lora(matrices) = &gguf else {
-        panic!("a LoRA")
-    };
+    let matrices = gguf.get::<Lora>().expect("a LoRA");
     let saved = gguf_adapter::save(
         &out("lora.gguf"),
         matrices,

@@ -6,7 +6,6 @@ mod golden;
 mod text;
 
 use golden::{Golden, MODELS, path};
-use inscribe::engine::cpu::CpuDevice;
 use inscribe::engine::gpu::{Choice, OpenOptions};
 use inscribe::engine::{Device, EngineError};
 use inscribe::model::error::ModelError;
@@ -21,7 +20,7 @@ const TOLERANCE: f32 = 2e-4;
 const PIECES: [usize; 4] = [1, 7, 19, 13];
 
 fn cpu() -> Device {
-    Device::Cpu(CpuDevice::new(2))
+    Device::cpu(2)
 }
 
 /// The adapter that `INSCRIBE_TEST_ADAPTER` names, else the first, software rasterisers included.
@@ -74,7 +73,7 @@ fn loading_ends_where_its_progress_says_so() {
     assert_eq!(heard, 3);
 }
 
-fn session<'m>(device: &'m Device, model: &'m Transformer) -> Session<'m> {
+fn session(device: &Device, model: &Transformer) -> Session {
     Session::new(device, model, 64, SessionOptions::default()).expect("memory")
 }
 

@@ -10,11 +10,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use inscribe::engine::Device;
 use inscribe::engine::select::{self, SelectOptions};
-use inscribe::engine::{DType, Device};
+use inscribe::memory::kind::Kind;
 use inscribe::memory::{Content, Lora, LoraConfig, Prefix, gguf_adapter, peft};
-use inscribe::model::adapter::{Adapter, Projection};
+use inscribe::model::adapter::Projection;
 use inscribe::model::bundle::Model;
 use inscribe::model::session::{Session, SessionOptions};
 use inscribe::model::transformer::Transformer;
@@ -79,51 +80,33 @@ impl Rig {
         let gguf = folder.join("lora.gguf");
         gguf_adapter::save(&gguf, &lora, config, name, Default::default())?;
         let [base, with_lora, with_prefix] = [
-            self.score(None, None)?,
-            self.score(Some(&lora), None)?,
-            self.score(None, Some(&prefix))?,
+            self.score(None)?,
+            self.score(Some(&lora))?,
+            self.score(Some(&prefix))?,
         ];
-        peft::save(&folder.join("lora"), &Content::Lora(lora), config, name)?;
-        peft::save(
-            &folder.join("prefix"),
-            &Content::Prefix(prefix),
-            config,
-            name,
-        )?;
+        peft::save(&folder.join("lora"), &Content::new(lora), config, name)?;
+        peft::save(&folder.join("prefix"), &Content::new(prefix), config, name)?;
         Ok(json!({"ids": self.ids, "base": base, "lora": with_lora, "prefix": with_prefix}))
     }
 
     fn read(&self, place: &Path) -> Result<Value> {
         let content = match place.is_dir() {
             true => peft::load(place, &self.model.config)?,
-            false => Content::Lora(gguf_adapter::load(place, &self.model.config)?),
+            false => Content::new(gguf_adapter::load(place, &self.model.config)?),
         };
-        let scores = match &content {
-            Content::Lora(lora) => self.score(Some(lora), None)?,
-            Content::Prefix(prefix) => self.score(None, Some(prefix))?,
-        };
+        let scores = self.score(Some(&*content))?;
         Ok(json!({"ids": self.ids, "adapter": scores}))
     }
 
-    fn score(&self, lora: Option<&Lora>, prefix: Option<&Prefix>) -> Result<Vec<f64>> {
-        let rows = prefix.map_or(0, |p| p.rows);
-        let room = self.ids.len() + rows;
+    fn score(&self, memory: Option<&dyn Kind>) -> Result<Vec<f64>> {
+        let room = self.ids.len() + memory.map_or(0, Kind::positions);
         let options = SessionOptions::default();
         let mut session = Session::new(&self.device, &self.transformer, room, options)?;
-        session.set_adapter(lora.map(|lora| self.upload(lora)).transpose()?);
-        if let Some(prefix) = prefix {
-            session.prefill_embeddings(&prefix.values)?;
+        if let Some(memory) = memory {
+            memory.enter(&mut session)?;
         }
         let scores = session.score(&self.ids, &mut |_, _| {})?;
         Ok(scores.iter().map(|s| s.logprob).collect())
-    }
-
-    fn upload(&self, lora: &Lora) -> Result<Adapter> {
-        let layout = lora.layout(&self.model.config);
-        let flat = lora.pack(&layout);
-        let params = self.device.tensor(DType::F32, 1, layout.len, "adapter")?;
-        self.device.write(&params, &flat).context("the adapter")?;
-        Ok(Adapter::new(&layout, lora.config.scale(), &params, None))
     }
 
     /// On every projection, with a B that is not zero.

@@ -171,7 +171,7 @@ fn check_restored(device: &Device, name: &str) {
     let model = load(device, name);
     let lora = golden.lora(&model.config, &Q_AND_O, 4);
     let batch = sequence(&golden.ids);
-    let step = |trainer: &mut inscribe::model::train::Trainer<'_>| {
+    let step = |trainer: &mut inscribe::model::train::Trainer| {
         learn(trainer, &batch);
         trainer.apply(&adamw(&golden)).expect("a step");
     };

@@ -43,14 +43,14 @@ fn spans(random: &mut Random, document: &[u32]) -> Batch {
     }
 }
 
-fn loss(trainer: &mut Trainer<'_>, batch: &Batch) -> f64 {
+fn loss(trainer: &mut Trainer, batch: &Batch) -> f64 {
     let logprobs = trainer.evaluate(batch).expect("an evaluation");
     let weighted = logprobs.iter().zip(&batch.weights);
     weighted.map(|(l, &w)| -l * f64::from(w)).sum()
 }
 
 /// Compares both sides along several directions, each of which moves one tenth of the numbers.
-fn check(what: &str, trainer: &mut Trainer<'_>, batch: &Batch, random: &mut Random) {
+fn check(what: &str, trainer: &mut Trainer, batch: &Batch, random: &mut Random) {
     trainer.zero_gradients().expect("zeros");
     trainer.accumulate(batch).expect("gradients");
     let grads = trainer.gradients().expect("gradients");

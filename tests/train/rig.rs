@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use inscribe::engine::Device;
-use inscribe::engine::cpu::CpuDevice;
 use inscribe::engine::gpu::{Choice, OpenOptions};
 use inscribe::model::transformer::Transformer;
 use inscribe::model::weights::WeightFile;
@@ -11,7 +10,7 @@ use inscribe::model::weights::WeightFile;
 pub const MODELS: [&str; 4] = ["llama", "qwen2", "qwen3", "gemma3"];
 
 pub fn cpu() -> Device {
-    Device::Cpu(CpuDevice::new(2))
+    Device::cpu(2)
 }
 
 /// The adapter that `INSCRIBE_TEST_ADAPTER` names, else the first, software rasterisers included.

@@ -138,14 +138,7 @@ impl Case {
     }
 
     /// Gradients, then the first `steps` of the ten steps' losses.
-    fn check(
-        &self,
-        kind: &str,
-        lora: &Lora,
-        trainer: &mut Trainer<'_>,
-        batch: &Batch,
-        steps: usize,
-    ) {
+    fn check(&self, kind: &str, lora: &Lora, trainer: &mut Trainer, batch: &Batch, steps: usize) {
         let golden = &self.golden[kind];
         let (loss, grads) = learn(trainer, batch);
         let layout = lora.layout(&self.model.config);
@@ -184,7 +177,7 @@ impl Case {
     fn check_losses(
         &self,
         kind: &str,
-        trainer: &mut Trainer<'_>,
+        trainer: &mut Trainer,
         batch: &Batch,
         optimizer: &Optimizer,
         loss: f64,
@@ -239,7 +232,7 @@ impl Case {
 
 #[test]
 fn smollm2_on_the_cpu() {
-    let case = Case::new(Device::Cpu(CpuDevice::new(0)));
+    let case = Case::new(Device::cpu(0));
     case.whole_sequence(10);
     case.frozen_cache(10);
     case.prefix(5);

@@ -62,7 +62,7 @@ pub fn lora_trainer<'m>(
     lora: &Lora,
     cache: Option<Cache>,
     recompute: Option<Recompute>,
-) -> Trainer<'m> {
+) -> Trainer {
     let layout = lora.layout(&model.config);
     let initial = lora.pack(&layout);
     let scale = lora.config.scale();
@@ -77,7 +77,7 @@ pub fn trainer<'m>(
     initial: &[f32],
     cache: Option<Cache>,
     recompute: Option<Recompute>,
-) -> Trainer<'m> {
+) -> Trainer {
     let options = SessionOptions::default();
     Trainer::new(device, model, trained, initial, cache, recompute, options).expect("memory")
 }
@@ -91,7 +91,7 @@ pub fn loss(batch: &Batch, logprobs: &[f64]) -> f64 {
 }
 
 /// The gradients of one batch and its loss.
-pub fn learn(trainer: &mut Trainer<'_>, batch: &Batch) -> (f64, Vec<f32>) {
+pub fn learn(trainer: &mut Trainer, batch: &Batch) -> (f64, Vec<f32>) {
     trainer.zero_gradients().expect("zeros");
     let logprobs = trainer.accumulate(batch).expect("gradients");
     let grads = trainer.gradients().expect("gradients");
@@ -101,7 +101,7 @@ pub fn learn(trainer: &mut Trainer<'_>, batch: &Batch) -> (f64, Vec<f32>) {
 /// Takes steps and holds the loss before each against what is expected.
 pub fn assert_losses(
     what: &str,
-    trainer: &mut Trainer<'_>,
+    trainer: &mut Trainer,
     batch: &Batch,
     optimizer: &Optimizer,
     expected: &[f32],

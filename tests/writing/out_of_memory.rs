@@ -1,19 +1,14 @@
 //! A device whose memory runs out while steps are taken.
 
 use inscribe::engine::gpu::{Choice, OpenOptions};
-use inscribe::engine::{Buffer, CancelToken, Device, EngineError};
-use inscribe::memory::store::{DocumentInfo, Plan, StoredModel};
-use inscribe::memory::{Content, MemoryWriter, fingerprint};
+use inscribe::engine::{Buffer, Device, EngineError};
+use inscribe::inscriber::Watcher;
 use inscribe::model::ModelError;
 use inscribe::model::bundle::Model;
-use inscribe::model::transformer::Transformer;
-use inscribe::write::document::{Document, ReadOptions};
+use inscribe::model::loaded::Loaded;
 use inscribe::write::error::WriteError;
 use inscribe::write::event::Event;
-use inscribe::write::keep::{keep_checkpoint, keep_event, keep_memory};
-use inscribe::write::learn::Segment;
-use inscribe::write::settings::WriteSettings;
-use inscribe::write::writer::{Checkpoint, Job, Keeper, Tokens, write};
+use inscribe::{Document, Error, Inscriber, WriteSettings};
 
 use super::on_a_gpu::{SHORT, adapter};
 use super::*;
@@ -23,17 +18,16 @@ const MEMORY: u64 = 64 << 20;
 /// After this step nothing of it is left.
 const LAST_STEP: usize = 2;
 
-/// Keeps a run as `inscribe write` does, on a device of which another takes all that is free.
-struct Crowded<'d> {
-    store: MemoryWriter,
-    device: &'d Device,
+/// Watches a run on a device of which another takes all that is free.
+struct Crowded {
+    device: Device,
     taken: Option<Buffer>,
     steps: usize,
 }
 
-impl Crowded<'_> {
+impl Crowded {
     fn take_the_rest(&mut self) {
-        let Device::Gpu(gpu) = self.device else {
+        let Device::Gpu(gpu) = &self.device else {
             unreachable!("only a GPU's memory is limited")
         };
         let rest = gpu.memory_bytes().expect("a limit") - gpu.given_bytes();
@@ -43,7 +37,7 @@ impl Crowded<'_> {
     }
 }
 
-impl Keeper for Crowded<'_> {
+impl Watcher for Crowded {
     fn event(&mut self, event: &Event) -> Result<(), WriteError> {
         if let Event::Step(step) = event {
             self.steps = step.step;
@@ -51,15 +45,7 @@ impl Keeper for Crowded<'_> {
                 self.take_the_rest();
             }
         }
-        keep_event(&mut self.store, event)
-    }
-
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), WriteError> {
-        keep_checkpoint(&mut self.store, checkpoint)
-    }
-
-    fn memory(&mut self, segment: &Segment, memory: &Content) -> Result<(), WriteError> {
-        keep_memory(&mut self.store, segment, memory)
+        Ok(())
     }
 }
 
@@ -83,41 +69,20 @@ fn write_until_full(
     model: &str,
     settings: &WriteSettings,
 ) -> (String, u64) {
-    let (device, cancel) = (limited_device(), CancelToken::new());
     let model = Model::open(Path::new(model)).expect("a model");
-    let config = &model.config;
-    let transformer = Transformer::load(&device, &model.file, config.clone(), &mut |_| Ok(()));
-    let fingerprint = fingerprint(&model.file).expect("a model");
-    let document = Document::read(Path::new(&desk.document), &ReadOptions::default());
-    let document = document.expect("a document");
-    let tokens = Tokens::of(&model, &document.text, &cancel, &mut |_| {}).expect("tokens");
-    let plan = Plan {
-        model: &StoredModel::new(&model.name, &fingerprint, config),
-        config,
-        document: &DocumentInfo::new(&document.name, &document.text, tokens.ids.len()),
-        text: &document.text,
-        tokens: &tokens.ids,
-        settings,
-    };
-    let mut keeper = Crowded {
-        store: MemoryWriter::create(Path::new(out), &plan).expect("room"),
-        device: &device,
+    let loaded = Loaded::new(model, limited_device(), &mut |_| Ok(())).expect("weights");
+    let mut watcher = Crowded {
+        device: loaded.device.clone(),
         taken: None,
         steps: 0,
     };
-    let job = Job {
-        model: &model,
-        transformer: &transformer.expect("weights"),
-        device: &device,
-        fingerprint: &fingerprint,
-        document: &document,
-        tokens: &tokens,
-        settings,
-    };
-    match write(&job, &mut keeper, &cancel, None) {
-        Err(WriteError::Model(ModelError::Engine(error @ EngineError::OutOfMemory { .. }))) => {
-            (error.to_string(), keeper.steps as u64)
-        }
+    let inscriber = Inscriber::of(loaded).expect("a model");
+    let document = Document::open(&desk.document).expect("a document");
+    let writing = inscriber.write(&document, settings.clone()).keep_at(out);
+    match writing.watched(&mut watcher).err() {
+        Some(Error::Write(WriteError::Model(ModelError::Engine(
+            error @ EngineError::OutOfMemory { .. },
+        )))) => (error.to_string(), watcher.steps as u64),
         other => panic!("{other:?}"),
     }
 }

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::thread;
 
 use inscribe::engine::Device;
-use inscribe::engine::cpu::CpuDevice;
 use inscribe::engine::gpu::{AdapterKind, Precision, list_adapters};
 use inscribe::engine::select::DeviceChoice;
 use inscribe::memory::store::Unfinished;
@@ -27,7 +26,7 @@ pub fn survey(memories: &Path, cache: Option<&Path>, model: &str) -> Survey {
         models: models(cache.as_ref(), model),
         unfinished: unfinished(memories),
         processor_threads: threads,
-        processor_bytes: Device::Cpu(CpuDevice::new(1)).available_bytes(),
+        processor_bytes: Device::cpu(1).available_bytes(),
     }
 }
 

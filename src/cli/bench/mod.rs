@@ -325,10 +325,7 @@ fn time_reading(
             args.decode
         );
     }
-    let options = SessionOptions {
-        cancel: Some(&app.cancel),
-        profile: None,
-    };
+    let options = SessionOptions::stopped_by(&app.cancel);
     let mut session = Session::new(device, model, capacity, options)?;
     let vocab = model.config.vocab;
     let tokens: Vec<u32> = (0..args.prefill)

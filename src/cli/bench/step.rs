@@ -1,6 +1,7 @@
 //! A LoRA step, over a whole sequence and over spans of it against its frozen keys and values: how
 //! long it takes, and every kernel's part of it, the backward ones among them.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -78,24 +79,21 @@ pub fn measure(
     let ids: Vec<u32> = (0..=tokens)
         .map(|i| (i * 7919 % model.config.vocab) as u32)
         .collect();
-    let options = SessionOptions {
-        cancel: Some(cancel),
-        profile: None,
-    };
+    let options = || SessionOptions::stopped_by(cancel);
     let mut cache = None;
     if kind == Kind::Frozen {
-        let mut session = Session::new(device, model, tokens, options)?;
+        let mut session = Session::new(device, model, tokens, options())?;
         session.prefill(&ids[..tokens], &mut |_, _| {})?;
         cache = Some(session.cache().clone());
     }
     let batch = batch(kind, &ids);
-    let seconds = take(device, model, &batch, cache.clone(), rounds, options)?;
-    let profile = Profile::default();
-    let options = SessionOptions {
-        profile: Some(&profile),
-        ..options
+    let seconds = take(device, model, &batch, cache.clone(), rounds, options())?;
+    let profile = Arc::new(Profile::default());
+    let profiled = SessionOptions {
+        profile: Some(profile.clone()),
+        ..options()
     };
-    take(device, model, &batch, cache, 0, options)?;
+    take(device, model, &batch, cache, 0, profiled)?;
     let rate = |amount: u64, secs: f64| amount as f64 / secs.max(1e-12) / 1e9;
     let kernels = profile.rows().into_iter().map(|(_, kernel, e)| KernelTime {
         kernel,
@@ -141,7 +139,7 @@ fn take(
     batch: &Batch,
     cache: Option<Cache>,
     rounds: usize,
-    options: SessionOptions<'_>,
+    options: SessionOptions,
 ) -> Result<Vec<f64>> {
     let lora = Lora::new(&model.config, LoraConfig::default(), 1);
     let (layout, scale) = (lora.layout(&model.config), lora.config.scale());

@@ -4,10 +4,11 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use serde_json::Value;
 
-use inscribe::write::settings::{Allocate, Chunking, Method, UtilityScale, WriteSettings};
+use inscribe::write::method::{self, Method};
+use inscribe::write::settings::{Allocate, Chunking, UtilityScale, WriteSettings};
 use inscribe::write::study::Arm;
 
-use crate::cli::writing::{AllocateName, MethodName};
+use crate::cli::writing::AllocateName;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Experiment {
@@ -91,12 +92,11 @@ pub fn arms(
         Experiment::Methods => {
             let arm = |method: Method| {
                 Ok(Arm {
-                    name: format!("{method:?}").to_lowercase(),
+                    name: method.name().to_owned(),
                     settings: asked(method)?,
                 })
             };
-            let methods = [Method::Gdwm, Method::Lora, Method::Gradmem];
-            methods.into_iter().map(arm).collect::<Result<_>>()?
+            method::all().into_iter().map(arm).collect::<Result<_>>()?
         }
         Experiment::Overhead => vec![
             with("utility", &allocate(Allocate::Utility)),
@@ -133,12 +133,13 @@ fn named_arm(name: &str, base: &WriteSettings, asked: Asked<'_>) -> Result<Arm> 
     let mut settings = base.clone();
     if let Ok(rule) = AllocateName::from_str(rule, true) {
         settings.allocate = rule.into();
-    } else if let Ok(method) = MethodName::from_str(rule, true) {
-        settings = asked(method.into())?;
+    } else if let Some(method) = Method::named(&rule.to_lowercase()) {
+        settings = asked(method)?;
     } else {
+        let methods: Vec<&str> = method::all().iter().map(|m| m.name()).collect();
         bail!(
-            "'{rule}' is no arm; use utility, signed, uniform, random, topk, whole, gdwm, lora or \
-             gradmem"
+            "'{rule}' is no arm; use utility, signed, uniform, random, topk, whole or a method: {}",
+            methods.join(", ")
         );
     }
     settings.budget = settings.budget.saturating_mul(times);
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn methods_are_written_as_asked() {
-        let base = asked(Method::Gdwm).unwrap();
+        let base = asked(Method::GDWM).unwrap();
         let arm = |name| named_arm(name, &base, &asked).unwrap().settings;
         assert_eq!(arm("gdwm"), arm("utility"));
         let methods = arms(Experiment::Methods, &[], &base, &asked).unwrap();

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use inscribe::engine::EngineError;
 use inscribe::write::error::WriteError;
 use inscribe::write::figure::format;
-use inscribe::write::settings::{Method, WriteSettings};
+use inscribe::write::method::Method;
+use inscribe::write::settings::WriteSettings;
 use inscribe::write::study::{Arm, Outcome, Question, Study};
-use inscribe::write::writer::Job;
 
 use super::setup;
 use super::writing::WritingArgs;
@@ -93,7 +93,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
             ..settings
         })
     };
-    let base = asked(args.writing.method.into())?;
+    let base = asked(args.writing.method)?;
     if base.seed.checked_add(args.seeds).is_none() {
         bail!(
             "--seed {} leaves no room for --seeds {}",
@@ -106,15 +106,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     if experiment == Experiment::ChunkSize {
         leave_out_alike(&mut arms, tokens.ids.len(), app);
     }
-    let job = Job {
-        model: &loaded.model,
-        transformer: &loaded.transformer,
-        device: &loaded.device,
-        fingerprint: "",
-        document: &document,
-        tokens: &tokens,
-        settings: &base,
-    };
+    let job = loaded.inscriber.job(&document, &tokens, &base);
     let ids = setup::whole_document(&loaded, &tokens, "comparisons need")?;
     let mut study = Study::new(job, &questions, !args.no_generate, &app.cancel);
     let about = json!({

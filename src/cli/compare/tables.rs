@@ -1,6 +1,6 @@
 //! What came of the arms, as tables.
 
-use inscribe::write::settings::Method;
+use inscribe::write::method::Method;
 use inscribe::write::statistics::{Summary, mean};
 use inscribe::write::study::{Answers, Arm, Outcome};
 

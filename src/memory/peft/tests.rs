@@ -43,9 +43,9 @@ fn what_is_saved_is_loaded() {
     for interleaved in [true, false] {
         let model = tiny_model(Architecture::Llama, interleaved);
         for content in [
-            Content::Lora(lora(&model, 4, &all, 1)),
-            Content::Lora(lora(&model, 3, &[Projection::K], 2)),
-            Content::Prefix(prefix(&model, 5)),
+            Content::new(lora(&model, 4, &all, 1)),
+            Content::new(lora(&model, 3, &[Projection::K], 2)),
+            Content::new(prefix(&model, 5)),
         ] {
             let folder = saved(&content, &model);
             assert_eq!(load(folder.path(), &model).unwrap(), content);
@@ -58,7 +58,7 @@ fn an_adapter_of_some_layers_names_them() {
     let model = gguf_llama();
     let mut lora = lora(&model, 2, &[Projection::Q, Projection::Up], 3);
     lora.matrices.remove(0);
-    let content = Content::Lora(lora);
+    let content = Content::new(lora);
     let folder = saved(&content, &model);
     let config = fs::read_to_string(folder.path().join(CONFIG)).unwrap();
     assert!(
@@ -74,9 +74,10 @@ fn an_adapter_of_some_layers_names_them() {
 #[test]
 fn files_are_in_the_order_of_hugging_face() {
     let (gguf, hf) = (gguf_llama(), tiny_model(Architecture::Llama, false));
-    let content = Content::Lora(lora(&gguf, 2, &[Projection::Q, Projection::V], 4));
+    let content = Content::new(lora(&gguf, 2, &[Projection::Q, Projection::V], 4));
     let folder = saved(&content, &gguf);
-    let (Content::Lora(own), Ok(Content::Lora(other))) = (content, load(folder.path(), &hf)) else {
+    let other = load(folder.path(), &hf).unwrap();
+    let (Some(own), Some(other)) = (content.get::<Lora>(), other.get::<Lora>()) else {
         panic!("an adapter");
     };
     for (own, other) in own.matrices.iter().zip(&other.matrices) {
@@ -100,9 +101,8 @@ fn stabilised_scaling_is_taken_over() {
     let folder = saved(&lora_content(&model, 1), &model);
     with_field(&folder, "lora_alpha", 3.into());
     with_field(&folder, "use_rslora", true.into());
-    let Ok(Content::Lora(lora)) = load(folder.path(), &model) else {
-        panic!("an adapter");
-    };
+    let content = load(folder.path(), &model).unwrap();
+    let lora = content.get::<Lora>().expect("an adapter");
     // 3 / sqrt(4)
     assert_eq!(lora.config.scale(), 1.5);
 }
@@ -173,7 +173,7 @@ fn adapters_of_other_models_are_refused() {
     assert!(refusal(&folder, &model).contains("4 x 24"));
     let folder = saved(&lora_content(&deeper, 1), &deeper);
     assert!(refusal(&folder, &model).contains("2 layers"));
-    let folder = saved(&Content::Prefix(prefix(&larger, 3)), &larger);
+    let folder = saved(&Content::new(prefix(&larger, 3)), &larger);
     assert!(refusal(&folder, &model).contains("24 wide"));
 }
 
@@ -210,7 +210,7 @@ fn tensors_that_do_not_belong_are_refused() {
         let message = refusal(&folder, &model);
         assert!(message.contains(says), "{message}");
     }
-    let folder = saved(&Content::Prefix(prefix(&model, 2)), &model);
+    let folder = saved(&Content::new(prefix(&model, 2)), &model);
     let bytes = serialize(vec![tensor("embedding.weight", [2, 12])]).unwrap();
     fs::write(folder.path().join(WEIGHTS), bytes).unwrap();
     assert!(refusal(&folder, &model).contains("prompt_embeddings"));
@@ -222,7 +222,7 @@ fn nothing_that_is_no_number_is_saved() {
     let folder = tempfile::tempdir().unwrap();
     let mut lora = lora(&model, 2, &[Projection::O], 1);
     lora.matrices[1].b[3] = f32::INFINITY;
-    let content = Content::Lora(lora);
+    let content = Content::new(lora);
     let error = save(folder.path(), &content, &model, "m").unwrap_err();
     assert!(error.to_string().contains("o of layer 1"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -248,7 +248,8 @@ proptest! {
             bytes.truncate(cut.index(bytes.len()));
         }
         fs::write(&path, &bytes).unwrap();
-        if let Ok(Content::Lora(lora)) = load(folder.path(), &model) {
+        let loaded = load(folder.path(), &model);
+        if let Some(lora) = loaded.as_ref().ok().and_then(Content::get::<Lora>) {
             prop_assert!(lora.matrices.iter().all(|m| m.b.len() == m.outputs * lora.config.rank));
         }
     }
@@ -257,8 +258,8 @@ proptest! {
 #[test]
 fn a_full_disk_leaves_the_old_adapter_or_none_and_nothing_beside() {
     let model = gguf_llama();
-    let old = Content::Lora(lora(&model, 2, &[Projection::Q], 1));
-    let new = Content::Lora(lora(&model, 3, &[Projection::Q], 2));
+    let old = Content::new(lora(&model, 2, &[Projection::Q], 1));
+    let new = Content::new(lora(&model, 3, &[Projection::Q], 2));
     for there in [false, true] {
         for steps in 0..100 {
             let parent = tempfile::tempdir().unwrap();
@@ -268,7 +269,7 @@ fn a_full_disk_leaves_the_old_adapter_or_none_and_nothing_beside() {
             }
             let full = Disk::failing_once_after(steps, std::io::ErrorKind::StorageFull);
             let written = exchange(&full, &folder, |disk, beside| {
-                save_on(disk, beside, &new, &model, "the model")
+                new.save(disk, beside, &model, "the model").map(drop)
             });
             let left = fs::read_dir(parent.path()).unwrap().count();
             match written {

@@ -10,10 +10,10 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Result;
+use super::{MemoryFile, Result, json};
 use crate::memory::disk::{Disk, PARTIAL};
 use crate::memory::error::{MemoryError, shown};
-use crate::memory::peft;
+use crate::memory::kind;
 
 pub const MEMORY: &str = "memory.json";
 pub const RUN: &str = "run.json";
@@ -36,7 +36,6 @@ const OWN_FILES: [&str; 8] = [
     ".DS_Store",
 ];
 const ELSEWHERE: &str = "move it elsewhere and try again";
-const SEGMENT_FILES: [&str; 3] = [peft::CONFIG, peft::WEIGHTS, ".DS_Store"];
 
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -174,9 +173,10 @@ fn in_the_way(path: &Path, entry: String, advice: &'static str) -> MemoryError {
 }
 
 /// Whether a name is one of these, or one of these half-written.
-fn is_own(name: &OsStr, own: &[&str]) -> bool {
+fn is_own<S: AsRef<str>>(name: &OsStr, own: &[S]) -> bool {
     let name = name.to_str().unwrap_or_default();
-    own.contains(&name.strip_suffix(PARTIAL).unwrap_or(name))
+    let name = name.strip_suffix(PARTIAL).unwrap_or(name);
+    own.iter().any(|own| own.as_ref() == name)
 }
 
 fn is_segment(name: &OsStr) -> bool {
@@ -210,10 +210,26 @@ fn entries(folder: &Path) -> Result<Vec<Entry>> {
     }
 }
 
+/// Names that files of a segment may have: those of the known kinds, and those that the memory itself
+/// lists, whose kinds another program may know.
+fn segment_files(folder: &Path) -> Vec<String> {
+    let known = kind::all().into_iter().flat_map(|loader| loader.files);
+    let mut names: Vec<String> = known.map(|name| (*name).to_owned()).collect();
+    names.push(".DS_Store".to_owned());
+    for description in [MEMORY, RUN] {
+        let file = json::read::<MemoryFile>(&folder.join(description));
+        let segments = file.map(|file| file.segments).unwrap_or_default();
+        let parts = segments.into_iter().flat_map(|segment| segment.parts);
+        names.extend(parts.flat_map(|part| part.files).map(|file| file.name));
+    }
+    names
+}
+
 /// The files of a memory's folder, and its inner folders, those inside first. `Err` of the inner
 /// result names something that is no part of a memory.
 fn own_entries(folder: &Path) -> Result<Result<Vec<Entry>, String>> {
     let mut own = Vec::new();
+    let of_segments = segment_files(folder);
     for entry in entries(folder)? {
         if entry.is_folder && entry.name == SEGMENTS {
             for segment in entries(&entry.path)? {
@@ -222,7 +238,7 @@ fn own_entries(folder: &Path) -> Result<Result<Vec<Entry>, String>> {
                     return Ok(Err(shown(&segment.name)));
                 }
                 for file in entries(&segment.path)? {
-                    if file.is_folder || !is_own(&file.name, &SEGMENT_FILES) {
+                    if file.is_folder || !is_own(&file.name, &of_segments) {
                         let name = file.name.to_string_lossy();
                         return Ok(Err(format!("{}/{name}", shown(&segment.name))));
                     }

@@ -102,7 +102,7 @@ impl Case {
             writer.append(&json!({"event": "step", "step": step + 1}))?;
             if step % 2 == 1 {
                 let tokens = segment * 10..segment * 10 + 10;
-                writer.segment(segment, tokens, &self.content(segment))?;
+                writer.segment(segment, tokens, &[self.content(segment)])?;
             }
             writer.checkpoint(&self.checkpoint(step.div_ceil(2), step + 1))?;
             writer.append(&json!({"event": "checkpointed"}))?;
@@ -121,7 +121,7 @@ impl Case {
         for segment in 0..2 {
             assert_eq!(
                 memory.load(segment, &self.config).unwrap(),
-                self.content(segment)
+                [self.content(segment)]
             );
         }
         assert_eq!(memory.settings::<Settings>().unwrap(), self.settings);
@@ -173,11 +173,13 @@ fn what_is_written_is_read() {
 fn prefixes_are_kept_too() {
     let (_parent, folder) = place();
     let case = Case::new(1);
-    let content = Content::Prefix(prefix(&case.config, 3));
+    let content = Content::new(prefix(&case.config, 3));
     let mut writer = MemoryWriter::create(&folder, &case.plan()).unwrap();
-    writer.segment(0, 0..20, &content).unwrap();
+    writer
+        .segment(0, 0..20, std::slice::from_ref(&content))
+        .unwrap();
     let memory = writer.finish().unwrap();
-    assert_eq!(memory.load(0, &case.config).unwrap(), content);
+    assert_eq!(memory.load(0, &case.config).unwrap(), [content]);
     assert!(refusal(memory.load(1, &case.config)).contains("no segment 1"));
 }
 
@@ -430,7 +432,7 @@ fn a_run_with_missing_pieces_is_not_finished() {
     let (_parent, folder) = place();
     let case = Case::new(1);
     let mut writer = MemoryWriter::create(&folder, &case.plan()).unwrap();
-    assert!(refusal(writer.segment(1, 0..9, &case.content(1))).contains("segment 1"));
+    assert!(refusal(writer.segment(1, 0..9, &[case.content(1)])).contains("segment 1"));
     assert!(refusal(writer.finish()).contains("no segments"));
     assert!(!folder.exists());
 }

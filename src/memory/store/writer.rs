@@ -13,10 +13,9 @@ use super::places::{CHECKPOINT, DOCUMENT, EVENTS, Lock, MEMORY, Places, RUN, TOK
 use super::{
     DocumentInfo, MEMORY_VERSION, Memory, MemoryFile, Result, StoredModel, StoredSegment, json,
 };
-use crate::memory::content::Content;
 use crate::memory::disk::Disk;
 use crate::memory::error::{MemoryError, shown};
-use crate::memory::peft;
+use crate::memory::kind::{Content, StoredPart};
 use crate::model::config::ModelConfig;
 
 /// What a run is going to write.
@@ -191,16 +190,27 @@ impl MemoryWriter {
 
     /// Keeps what the writing of a segment left: the one after the last, or one of those before,
     /// again.
-    pub fn segment(&mut self, index: usize, tokens: Range<usize>, content: &Content) -> Result<()> {
+    pub fn segment(
+        &mut self,
+        index: usize,
+        tokens: Range<usize>,
+        contents: &[Content],
+    ) -> Result<()> {
         self.file.segments.truncate(index);
         if self.file.segments.len() != index {
             let detail = format!("segment {index} is written before those before it");
             return Err(MemoryError::file(&self.places.writing, detail));
         }
-        let segment = StoredSegment::new(index, tokens);
+        let mut segment = StoredSegment::new(index, tokens);
         let folder = self.places.writing.join(&segment.folder);
         let model_name = &self.file.model.info.name;
-        peft::save_on(&self.disk, &folder, content, &self.config, model_name)?;
+        for content in contents {
+            let files = content.save(&self.disk, &folder, &self.config, model_name)?;
+            segment.parts.push(StoredPart {
+                kind: content.kind().to_owned(),
+                files,
+            });
+        }
         self.disk.sync_folder(folder.parent())?;
         self.file.segments.push(segment);
         Ok(())
@@ -214,7 +224,7 @@ impl MemoryWriter {
         }
         // Segments may have been written by a run that was stopped long ago.
         for segment in &self.file.segments {
-            peft::load(&self.places.writing.join(&segment.folder), &self.config)?;
+            segment.load(&self.places.writing, &self.config)?;
         }
         self.disk.sync(&self.events, &self.events_path)?;
         self.disk.write(&path, &json::pretty(&path, &self.file)?)?;

@@ -25,13 +25,13 @@ pub struct Pass {
     pub state: Tensor,
 }
 
-impl Trainer<'_> {
+impl Trainer {
     pub(super) fn prepare(&mut self, key: Key) -> Result<Pass, ModelError> {
         let rows = key.tokens + self.trained.rows_before();
         if key.kind == BatchKind::Sequence {
             self.make_angles(rows)?;
         }
-        let device = self.device;
+        let device = &self.device;
         let ids = device.tensor(DType::U32, 1, key.tokens, "token ids")?;
         let row = |dtype, what| device.tensor(dtype, 1, rows, what);
         let positions = row(DType::U32, "positions")?;
@@ -61,7 +61,7 @@ impl Trainer<'_> {
 
     fn make_angles(&mut self, rows: usize) -> Result<(), ModelError> {
         if self.angles.as_ref().is_none_or(|(held, _)| *held < rows) {
-            let angles = Angles::new(self.device, &self.model.config, rows)?;
+            let angles = Angles::new(&self.device, &self.model.config, rows)?;
             self.angles = Some((rows, angles));
         }
         Ok(())

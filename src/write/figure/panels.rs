@@ -248,17 +248,10 @@ pub fn facts_table(canvas: &mut Canvas, view: &View<'_>, area: Area) {
 
 /// What stands under the document's name.
 pub fn subtitle(run: &RunRecord) -> String {
-    use crate::write::settings::{Allocate, Method};
+    use crate::write::settings::Allocate;
     let mut parts = Vec::new();
     if let Some(settings) = &run.settings {
-        parts.push(
-            match settings.method {
-                Method::Gdwm => "GDWM",
-                Method::Lora => "LoRA without the document",
-                Method::Gradmem => "GradMem",
-            }
-            .to_owned(),
-        );
+        parts.push(settings.method.title().to_owned());
         let how = match settings.allocate {
             Allocate::Utility => "by utility",
             Allocate::Signed => "by signed utility",

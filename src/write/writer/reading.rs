@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::{Keeper, Writer};
-use crate::model::session::{Score, Session, SessionOptions};
+use crate::model::session::Score;
 use crate::model::transformer::Cache;
 use crate::write::error::WriteError;
 use crate::write::event::{Event, Phase};
@@ -40,18 +40,14 @@ struct Timed<T> {
     seconds: f64,
 }
 
-impl<'a> Writer<'a, '_> {
+impl Writer<'_, '_> {
     /// One pass over everything, scored: the segment's keys and values, and the surprisals of its
     /// tokens.
-    pub(super) fn read(
-        &mut self,
-        segment: &Segment,
-        options: SessionOptions<'a>,
-    ) -> Result<ReadWhole, WriteError> {
+    pub(super) fn read(&mut self, segment: &Segment) -> Result<ReadWhole, WriteError> {
         let known = self.known.as_ref();
         let whole = match known.and_then(|k| k.whole.get(&segment.index)) {
             Some(whole) => whole.clone(),
-            None => self.score_whole(segment, options)?,
+            None => self.score_whole(segment)?,
         };
         if let Some(known) = &mut self.known {
             known.whole.insert(segment.index, whole.clone());
@@ -70,14 +66,10 @@ impl<'a> Writer<'a, '_> {
         })
     }
 
-    fn score_whole(
-        &mut self,
-        segment: &Segment,
-        options: SessionOptions<'a>,
-    ) -> Result<Whole, WriteError> {
+    fn score_whole(&mut self, segment: &Segment) -> Result<Whole, WriteError> {
         let started = Instant::now();
-        let (job, ids) = (self.job, &segment.ids);
-        let mut session = Session::new(job.device, job.transformer, ids.len(), options)?;
+        let ids = &segment.ids;
+        let mut session = self.session(ids.len())?;
         let scores = session.score(ids, &mut progress_to(self.keeper, Phase::Prefill))?;
         let mut value = vec![None; usize::from(segment.lead == 0)];
         let skipped = segment.lead.saturating_sub(1);
@@ -92,18 +84,14 @@ impl<'a> Writer<'a, '_> {
     }
 
     /// The keys and values alone, for a run that goes on or that had no room to keep them.
-    pub(super) fn read_again(
-        &mut self,
-        segment: &Segment,
-        options: SessionOptions<'a>,
-    ) -> Result<Cache, WriteError> {
+    pub(super) fn read_again(&mut self, segment: &Segment) -> Result<Cache, WriteError> {
         let known = self.known.as_ref();
         if let Some(whole) = known.and_then(|known| known.whole.get(&segment.index)) {
             return Ok(whole.cache.clone());
         }
         let started = Instant::now();
-        let (job, ids) = (self.job, &segment.ids);
-        let mut session = Session::new(job.device, job.transformer, ids.len(), options)?;
+        let ids = &segment.ids;
+        let mut session = self.session(ids.len())?;
         // Scored, as the first time: the same work gives the same bits.
         session.score(ids, &mut progress_to(self.keeper, Phase::Prefill))?;
         self.seconds.prefill += started.elapsed().as_secs_f64();
@@ -116,14 +104,13 @@ impl<'a> Writer<'a, '_> {
         &mut self,
         segment: &Segment,
         whole: &ReadWhole,
-        options: SessionOptions<'a>,
     ) -> Result<Surprisals, WriteError> {
         let window = self.job.settings.window;
         let key = (segment.index, window);
         let known = self.known.as_ref().and_then(|k| k.local.get(&key).cloned());
         let local = match known {
             Some(local) => local,
-            None => self.score_locally(segment, whole, options)?,
+            None => self.score_locally(segment, whole)?,
         };
         if let Some(known) = &mut self.known {
             known.local.insert(key, local.clone());
@@ -143,12 +130,11 @@ impl<'a> Writer<'a, '_> {
         &mut self,
         segment: &Segment,
         whole: &ReadWhole,
-        options: SessionOptions<'a>,
     ) -> Result<Timed<Surprisals>, WriteError> {
         let (job, window) = (self.job, self.job.settings.window);
         let started = Instant::now();
-        let capacity = (segment.lead + 2 * window).min(job.model.config.context);
-        let mut session = Session::new(job.device, job.transformer, capacity, options)?;
+        let capacity = (segment.lead + 2 * window).min(job.loaded.config().context);
+        let mut session = self.session(capacity)?;
         let seen = window.saturating_mul(2).min(segment.len());
         let mut progress = progress_to(self.keeper, Phase::Local);
         let (ids, lead) = (&segment.ids, segment.lead);

@@ -15,10 +15,10 @@ use crate::write::utility;
 /// How often a paused run looks whether it may go on.
 const PAUSE_POLL: Duration = Duration::from_millis(30);
 
-impl<'a> Writer<'a, '_> {
+impl Writer<'_, '_> {
     pub(super) fn steps(
         &mut self,
-        learner: &mut Learner<'a>,
+        learner: &mut Learner,
         segment: &Segment,
         chunks: &[ChunkUtility],
         steps: &[ChunkSteps],
@@ -64,7 +64,7 @@ impl<'a> Writer<'a, '_> {
 
     fn step(
         &mut self,
-        learner: &mut Learner<'a>,
+        learner: &mut Learner,
         segment: &Segment,
         planned: Planned,
         range: Range<usize>,
@@ -99,7 +99,7 @@ impl<'a> Writer<'a, '_> {
 
     fn wait_while_paused(
         &mut self,
-        learner: &mut Learner<'a>,
+        learner: &mut Learner,
         segment: &Segment,
     ) -> Result<(), WriteError> {
         if !self.keeper.paused() {
@@ -114,7 +114,7 @@ impl<'a> Writer<'a, '_> {
     }
 
     /// Ends a cancelled run with everything so far kept.
-    fn stop(&mut self, learner: &Learner<'a>, segment: &Segment) -> Result<(), WriteError> {
+    fn stop(&mut self, learner: &Learner, segment: &Segment) -> Result<(), WriteError> {
         self.checkpoint(learner, segment)?;
         Err(WriteError::Cancelled { step: self.step })
     }
@@ -138,7 +138,7 @@ impl<'a> Writer<'a, '_> {
 
     pub(super) fn checkpoint(
         &mut self,
-        learner: &Learner<'a>,
+        learner: &Learner,
         segment: &Segment,
     ) -> Result<(), WriteError> {
         let started = Instant::now();
@@ -158,7 +158,7 @@ impl<'a> Writer<'a, '_> {
 
     pub(super) fn evaluate(
         &mut self,
-        learner: &mut Learner<'a>,
+        learner: &mut Learner,
         segment: &Segment,
         chunks: &[ChunkUtility],
         when: When,

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{Told, Writer, needs_utility};
-use crate::model::session::SessionOptions;
 use crate::model::transformer::Cache;
 use crate::write::chunk::{self, Chunk};
 use crate::write::error::WriteError;
@@ -16,7 +15,7 @@ use crate::write::event::{ChunkSteps, ChunkUtility, Event};
 use crate::write::learn::Segment;
 use crate::write::plan;
 use crate::write::reader::kept_cache_bytes;
-use crate::write::settings::{Chunking, Method};
+use crate::write::settings::Chunking;
 use crate::write::utility;
 
 /// What reading a segment told.
@@ -40,7 +39,7 @@ impl Share {
     }
 }
 
-impl<'a> Writer<'a, '_> {
+impl Writer<'_, '_> {
     /// Shares out the steps, after reading all segments where the shares depend on it.
     pub(super) fn survey(&mut self, segments: &[Range<usize>]) -> Result<Vec<Share>, WriteError> {
         let job = self.job;
@@ -50,9 +49,9 @@ impl<'a> Writer<'a, '_> {
         let mut readings = Vec::with_capacity(segments.len());
         for (index, range) in segments.iter().enumerate() {
             let segment = self.begin(index, range)?;
-            let mut reading = self.read_segment(&segment, self.options())?;
+            let mut reading = self.read_segment(&segment)?;
             let bytes = self.cache_bytes(&segment);
-            if index > 0 && self.waiting_bytes + bytes > kept_cache_bytes(job.device) {
+            if index > 0 && self.waiting_bytes + bytes > kept_cache_bytes(&job.loaded.device) {
                 reading.cache = None;
             }
             if reading.cache.is_some() {
@@ -70,7 +69,7 @@ impl<'a> Writer<'a, '_> {
             })?;
             if steps.iter().all(|s| s.total() == 0) && reading.cache.take().is_some() {
                 self.waiting_bytes -=
-                    Cache::bytes(&job.model.config, self.lead.len() + segments[index].len());
+                    Cache::bytes(job.loaded.config(), self.lead.len() + segments[index].len());
             }
             all.push(Share {
                 steps,
@@ -155,17 +154,13 @@ impl<'a> Writer<'a, '_> {
     }
 
     /// Reads a segment as a whole and, where the shares depend on it, locally, and weighs its chunks.
-    pub(super) fn read_segment(
-        &mut self,
-        segment: &Segment,
-        options: SessionOptions<'a>,
-    ) -> Result<Reading, WriteError> {
+    pub(super) fn read_segment(&mut self, segment: &Segment) -> Result<Reading, WriteError> {
         let job = self.job;
         let bytes = &self.tokens.bytes[segment.tokens.clone()];
         let chunks = self.chunks(bytes);
-        let whole = self.read(segment, options)?;
+        let whole = self.read(segment)?;
         let local = if needs_utility(job.settings.allocate) {
-            self.read_locally(segment, &whole, options)?
+            self.read_locally(segment, &whole)?
         } else {
             vec![None; segment.len()]
         };
@@ -178,7 +173,7 @@ impl<'a> Writer<'a, '_> {
         Ok(Reading {
             chunks,
             surprisal,
-            cache: (job.settings.method == Method::Gdwm).then_some(whole.cache),
+            cache: job.settings.method.reads_document().then_some(whole.cache),
         })
     }
 
@@ -195,6 +190,6 @@ impl<'a> Writer<'a, '_> {
     }
 
     pub(super) fn cache_bytes(&self, segment: &Segment) -> u64 {
-        Cache::bytes(&self.job.model.config, segment.ids.len())
+        Cache::bytes(self.job.loaded.config(), segment.ids.len())
     }
 }

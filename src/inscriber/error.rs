@@ -1,0 +1,38 @@
+//! What can go wrong, from opening a model to asking a memory.
+
+use thiserror::Error;
+
+use crate::engine::EngineError;
+use crate::memory::MemoryError;
+use crate::model::ModelError;
+use crate::model::hub::PullError;
+use crate::model::locate::LocateError;
+use crate::write::document::DocumentError;
+use crate::write::error::WriteError;
+
+/// An error of any of the layers.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The name says no model.
+    #[error(transparent)]
+    Locate(#[from] LocateError),
+    /// The model could not be fetched.
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    /// The device failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The model cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The document cannot be read.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// A memory's files are not as they should be.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// Writing or answering failed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}

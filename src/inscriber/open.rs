@@ -1,0 +1,111 @@
+//! Opening a model: found or fetched, put on a device.
+
+use std::path::{Path, PathBuf};
+
+use super::{Error, Inscriber};
+use crate::engine::CancelToken;
+use crate::engine::select::{self, SelectOptions};
+use crate::model::bundle::Model;
+use crate::model::hub::{Cache, PullEvent, Puller, Setup, Source, Watch};
+use crate::model::loaded::Loaded;
+use crate::model::locate;
+
+/// What happens while a model is opened.
+#[derive(Debug)]
+pub enum OpenEvent<'a> {
+    /// The device is open.
+    Device { name: &'a str, why: &'a str },
+    /// The model is fetched.
+    Fetch(&'a PullEvent<'a>),
+    /// The model is here, at this file or folder.
+    Found(&'a Path),
+    /// Bytes of its weights that are on the device.
+    Loading { done: u64, total: u64 },
+}
+
+/// A model about to be opened.
+pub struct Opening {
+    model: String,
+    device: SelectOptions,
+    cache: Option<PathBuf>,
+    hub: Option<Setup>,
+    cancel: CancelToken,
+}
+
+impl Opening {
+    pub(super) fn new(model: &str) -> Opening {
+        Opening {
+            model: model.to_owned(),
+            device: SelectOptions::default(),
+            cache: None,
+            hub: None,
+            cancel: CancelToken::new(),
+        }
+    }
+
+    /// Which device to take, and how.
+    pub fn device(mut self, device: SelectOptions) -> Opening {
+        self.device = device;
+        self
+    }
+
+    /// The folder that models are kept in, instead of this platform's.
+    pub fn cache(mut self, folder: impl Into<PathBuf>) -> Opening {
+        self.cache = Some(folder.into());
+        self
+    }
+
+    /// Where models are fetched from, instead of what the environment says.
+    pub fn hub(mut self, hub: Setup) -> Opening {
+        self.hub = Some(hub);
+        self
+    }
+
+    /// Ends the opening, and later whatever the model does, once this is cancelled.
+    pub fn stopped_by(mut self, cancel: &CancelToken) -> Opening {
+        self.cancel = cancel.clone();
+        self
+    }
+
+    /// Opens the device first, since a wrong one should not wait for a model to be fetched, then finds
+    /// the model or fetches it, and puts it on the device.
+    pub fn run(self, on_event: &mut dyn FnMut(OpenEvent<'_>)) -> Result<Inscriber, Error> {
+        let cache = match &self.cache {
+            Some(folder) => Ok(Cache::at(folder)),
+            None => Cache::open(),
+        };
+        let mut options = self.device.clone();
+        if let (Ok(cache), None) = (&cache, &options.cache_dir) {
+            options.cache_dir = Some(cache.root().join("pipelines"));
+        }
+        let opened = select::open(&options)?;
+        on_event(OpenEvent::Device {
+            name: opened.device.name(),
+            why: &opened.why,
+        });
+        let spec = locate::resolve(&self.model, cache.as_ref().ok())?;
+        let path = match spec.path() {
+            Some(path) => path.to_owned(),
+            None => {
+                let puller = Puller {
+                    cache: cache?,
+                    setup: self.hub.clone().unwrap_or_else(Setup::from_env),
+                    source: Source::Auto,
+                    force: false,
+                };
+                let mut report = |event: &PullEvent<'_>| on_event(OpenEvent::Fetch(event));
+                let mut watch = Watch::new(self.cancel.flag(), &mut report);
+                spec.obtain(&puller, &mut watch)?
+            }
+        };
+        on_event(OpenEvent::Found(&path));
+        let model = Model::open(&path)?;
+        let total = model.file.total_bytes();
+        let mut progress = |done| {
+            on_event(OpenEvent::Loading { done, total });
+            self.cancel.check()
+        };
+        let loaded = Loaded::new(model, opened.device, &mut progress)?;
+        Ok(Inscriber::of(loaded)?.stopped_by(&self.cancel))
+    }
+}

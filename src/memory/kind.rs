@@ -1,0 +1,208 @@
+//! Kinds of memory: how the numbers that a run left are kept in a folder, and read back.
+//!
+//! A kind is a type that implements [`Kind`], and a [`Loader`] by which the store finds it again.
+//! The kinds of this crate are in [`OWN`]; another program adds its own with [`add`].
+
+use std::any::Any;
+use std::fmt;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::disk::Disk;
+use super::error::MemoryError;
+use super::fingerprint::hex;
+use super::{lora, prefix};
+use crate::model::ModelError;
+use crate::model::config::ModelConfig;
+use crate::model::session::Session;
+
+type Result<T, E = MemoryError> = std::result::Result<T, E>;
+
+/// Numbers of one kind, for one model.
+pub trait Kind: Any + fmt::Debug + Send + Sync {
+    /// The kind's name, as its [`Loader`] has it.
+    fn kind(&self) -> &'static str;
+
+    /// What is wrong with these numbers for `model`: sizes of another one, values that are not
+    /// numbers.
+    fn fault(&self, model: &ModelConfig) -> Option<String>;
+
+    /// Writes them into a segment's folder.
+    fn save(&self, folder: &mut Folder<'_>, model: &ModelConfig) -> Result<()>;
+
+    /// Puts them before what `session` reads next, or beside its weights.
+    fn enter(&self, session: &mut Session) -> Result<(), ModelError>;
+
+    /// Positions of the context that they take.
+    fn positions(&self) -> usize {
+        0
+    }
+
+    /// Whether `other` is of this kind and holds the same numbers.
+    fn equals(&self, other: &dyn Kind) -> bool;
+}
+
+/// Finds the numbers of a kind in a folder.
+#[derive(Clone, Copy)]
+pub struct Loader {
+    pub kind: &'static str,
+    /// Names of the files that [`Kind::save`] may write.
+    pub files: &'static [&'static str],
+    pub load: fn(&Path, &ModelConfig) -> Result<Content>,
+}
+
+/// The kinds of this crate.
+pub const OWN: [Loader; 2] = [lora::LOADER, prefix::LOADER];
+
+static ADDED: RwLock<Vec<Loader>> = RwLock::new(Vec::new());
+
+/// Adds a kind, in place of an earlier one of its name.
+pub fn add(loader: Loader) {
+    let mut added = ADDED.write().unwrap_or_else(|e| e.into_inner());
+    added.retain(|known| known.kind != loader.kind);
+    added.push(loader);
+}
+
+/// All kinds that are known.
+pub fn all() -> Vec<Loader> {
+    let added = ADDED.read().unwrap_or_else(|e| e.into_inner());
+    OWN.iter().chain(added.iter()).copied().collect()
+}
+
+/// Something of a memory, of whichever kind. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Content(Arc<dyn Kind>);
+
+impl Content {
+    pub fn new(numbers: impl Kind) -> Content {
+        Content(Arc::new(numbers))
+    }
+
+    /// The numbers, if they are of this kind.
+    pub fn get<K: Kind>(&self) -> Option<&K> {
+        (&*self.0 as &dyn Any).downcast_ref()
+    }
+
+    /// Writes it into a folder, and says which files it took; nothing is written of numbers that no
+    /// file should hold.
+    pub(crate) fn save(
+        &self,
+        disk: &Disk,
+        folder: &Path,
+        model: &ModelConfig,
+        model_name: &str,
+    ) -> Result<Vec<StoredFile>> {
+        if let Some(detail) = self.fault(model) {
+            return Err(MemoryError::file(folder, format!("not written: {detail}")));
+        }
+        let mut into = Folder {
+            disk,
+            path: folder,
+            model_name,
+            files: Vec::new(),
+        };
+        self.0.save(&mut into, model)?;
+        Ok(into.files)
+    }
+}
+
+impl<K: Kind> From<K> for Content {
+    fn from(numbers: K) -> Content {
+        Content::new(numbers)
+    }
+}
+
+impl Deref for Content {
+    type Target = dyn Kind;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl PartialEq for Content {
+    fn eq(&self, other: &Content) -> bool {
+        self.equals(&**other)
+    }
+}
+
+/// The first of these kinds among some contents.
+pub fn find<K: Kind>(contents: &[Content]) -> Option<&K> {
+    contents.iter().find_map(Content::get)
+}
+
+/// A folder that a kind writes its files into.
+pub struct Folder<'a> {
+    disk: &'a Disk,
+    path: &'a Path,
+    model_name: &'a str,
+    files: Vec<StoredFile>,
+}
+
+impl Folder<'_> {
+    /// Where the folder is, for error messages.
+    pub fn path(&self) -> &Path {
+        self.path
+    }
+
+    /// The name of the model that the memory is for.
+    pub fn model_name(&self) -> &str {
+        self.model_name
+    }
+
+    /// Writes a file whole.
+    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.disk.create_folder(self.path)?;
+        self.disk.write(&self.path.join(name), bytes)?;
+        self.files.push(StoredFile {
+            name: name.to_owned(),
+            bytes: bytes.len() as u64,
+            sha256: hex(&Sha256::digest(bytes)),
+        });
+        Ok(())
+    }
+}
+
+/// A file of a segment's folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredFile {
+    pub name: String,
+    pub bytes: u64,
+    /// Of its bytes, in hexadecimal.
+    pub sha256: String,
+}
+
+/// Something of a segment's memory, as `memory.json` lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredPart {
+    pub kind: String,
+    pub files: Vec<StoredFile>,
+}
+
+impl StoredPart {
+    /// Loads it from its segment's folder.
+    pub(crate) fn load(&self, folder: &Path, model: &ModelConfig) -> Result<Content> {
+        let Some(loader) = all().into_iter().find(|known| known.kind == self.kind) else {
+            let detail = format!(
+                "is of the kind '{}', which this program does not know",
+                self.kind
+            );
+            return Err(MemoryError::file(folder, detail));
+        };
+        (loader.load)(folder, model)
+    }
+
+    /// The first of its files that is missing or was changed.
+    pub fn changed_file(&self, folder: &Path) -> Option<PathBuf> {
+        let changed = |file: &&StoredFile| {
+            let bytes = std::fs::read(folder.join(&file.name));
+            !bytes.is_ok_and(|bytes| hex(&Sha256::digest(&bytes)) == file.sha256)
+        };
+        let first = self.files.iter().find(changed);
+        first.map(|file| folder.join(&file.name))
+    }
+}
