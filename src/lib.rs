@@ -25,6 +25,7 @@ pub mod inscriber;
 pub mod kernels;
 pub mod memory;
 pub mod model;
+pub mod words;
 pub mod write;
 
 pub use inscriber::{Error, Inscriber, Remembered};

@@ -1,7 +1,7 @@
 //! A run's chunks as a table.
 
+use inscribe::words;
 use inscribe::write::event::ChunkSteps;
-use inscribe::write::figure::format;
 use inscribe::write::figure::utility_colour;
 use inscribe::write::run::{ChunkRecord, RunRecord};
 
@@ -30,7 +30,7 @@ pub fn table(record: &RunRecord, shown: Steps) -> Table {
     let (low, high) = record.utility_range().unwrap_or((0.0, 1.0));
     let totals = record.chunks().map(|(_, c)| shown.of(c).total());
     let most_steps = f64::from(totals.max().unwrap_or(0).max(1));
-    let number = |value: Option<f64>| Cell::from(value.map_or(String::new(), format::number));
+    let number = |value: Option<f64>| Cell::from(value.map_or(String::new(), words::number));
     for (at, (segment, chunk)) in record.chunks().enumerate() {
         let share = |steps: u32| f64::from(steps) / most_steps;
         let bar = |utility: f64| Cell::Bar(utility / high, utility_colour(utility, (low, high)));

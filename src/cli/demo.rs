@@ -3,9 +3,9 @@
 use anyhow::{Context as _, Result};
 
 use inscribe::model::generate::GenerateOptions;
+use inscribe::words;
 use inscribe::write::document::ReadOptions;
 use inscribe::write::event::{Event, PhaseSeconds};
-use inscribe::write::figure::format;
 use inscribe::write::reader::View;
 use inscribe::write::statistics::mean;
 use inscribe::write::study::Question;
@@ -75,7 +75,7 @@ fn told(seconds: &PhaseSeconds, steps: usize) {
     outln!(
         "written  {} in {:.1} s: read {:.1}, utility {:.1}, steps {:.1}, measured {:.1}, \
          saved {:.1}",
-        format::counted(steps, "step"),
+        words::counted(steps, "step"),
         seconds.total(),
         seconds.prefill,
         seconds.local,

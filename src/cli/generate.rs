@@ -11,7 +11,7 @@ use inscribe::model::chat::Message;
 use inscribe::model::generate::{Ended, GenerateOptions, Generated, generate};
 use inscribe::model::sample::SampleOptions;
 use inscribe::model::session::Session;
-use inscribe::write::figure::format;
+use inscribe::words;
 
 use super::Context;
 use super::out::outln;
@@ -240,7 +240,7 @@ pub fn report(app: &Context, prompt: &[u32], made: &Generated) {
     let rate = |tokens: usize, secs: f64| tokens as f64 / secs.max(1e-9);
     app.note(&format!(
         "read {} at {:.0} tokens/s, wrote {} at {:.1} tokens/s",
-        format::counted(prompt.len(), "token"),
+        words::counted(prompt.len(), "token"),
         rate(prompt.len(), made.prefill_secs),
         made.ids.len(),
         rate(made.ids.len(), made.decode_secs)

@@ -17,9 +17,9 @@ use inscribe::memory::{Memory, fingerprint};
 use inscribe::model::hub::{Cache, KNOWN};
 use inscribe::model::session::SessionOptions;
 use inscribe::model::weights::WeightFile;
+use inscribe::words;
 use inscribe::write::document::{self, Document, ReadOptions};
 use inscribe::write::event::Phase;
-use inscribe::write::figure::format;
 use inscribe::write::frame::Frame;
 use inscribe::write::reader::question_room;
 use inscribe::write::writer::Tokens;
@@ -213,7 +213,7 @@ pub fn whole_document(loaded: &Loaded, tokens: &Tokens, needs: &str) -> Result<V
         bail!(
             "the document has {}; {needs} it and its questions within the model's context of \
              {context}",
-            format::counted(tokens.ids.len(), "token")
+            words::counted(tokens.ids.len(), "token")
         );
     }
     Ok(ids)

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use inscribe::engine::Profile;
 use inscribe::model::session::{Score, Session};
-use inscribe::write::figure::format;
+use inscribe::words;
 
 use super::Context;
 use super::setup::{self, Loaded};
@@ -224,7 +224,7 @@ fn summary(app: &Context, scores: &[Score]) {
     let mean = scores.iter().map(|s| s.logprob).sum::<f64>() / scores.len() as f64;
     app.note(&format!(
         "{} scored, mean log-probability {mean:.4}, perplexity {:.2}",
-        format::counted(scores.len(), "token"),
+        words::counted(scores.len(), "token"),
         (-mean).exp()
     ));
 }

@@ -8,8 +8,8 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use inscribe::Document;
+use inscribe::words;
 use inscribe::write::event::{ChunkSteps, ChunkUtility, Event};
-use inscribe::write::figure::format;
 use inscribe::write::plan::share_out;
 use inscribe::write::run::RunRecord;
 use inscribe::write::settings::{Allocate, WriteSettings};
@@ -128,7 +128,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let (full, local) = found.seconds;
     app.note(&format!(
         "read as a whole in {full:.1} s and locally in {local:.1} s; {} shared out",
-        format::counted(settings.budget, "step")
+        words::counted(settings.budget, "step")
     ));
     Ok(())
 }

@@ -9,9 +9,9 @@ use anyhow::{Context as _, Result, bail};
 
 use inscribe::inscriber::{Outcome, Watcher};
 use inscribe::memory::store::Unfinished;
+use inscribe::words;
 use inscribe::write::error::WriteError;
 use inscribe::write::event::{Done, Event};
-use inscribe::write::figure::format;
 use inscribe::{Document, Error, WriteSettings};
 
 use super::Context;
@@ -302,14 +302,14 @@ fn report(args: &Args, done: &Done) {
         "{}: written in {} and {:.1} s (read {:.1}, utility {:.1}, steps {:.1}, measured \
          {:.1}, saved {:.1}), at most {} with the weights",
         args.out.display(),
-        format::counted(done.steps, "step"),
+        words::counted(done.steps, "step"),
         seconds.total(),
         seconds.prefill,
         seconds.local,
         seconds.steps,
         seconds.evaluate,
         seconds.save,
-        format::bytes(done.peak_bytes)
+        words::bytes(done.peak_bytes)
     );
     outln!(
         "ask it:   inscribe ask --memory {}{} \"...\"",

@@ -2,6 +2,7 @@
 
 pub mod allocate;
 pub mod asker;
+pub mod chart;
 pub mod chunk;
 pub mod document;
 pub mod error;

@@ -3,7 +3,7 @@
 use eframe::egui::{
     Align2, Color32, CornerRadius, Rect, Role, Sense, Stroke, TextStyle, Ui, WidgetInfo, pos2, vec2,
 };
-use inscribe::write::figure::format;
+use inscribe::words;
 
 use crate::action::Selection;
 use crate::run::{Cell, Figures};
@@ -85,7 +85,7 @@ fn row(
         painter.hline(body.x_range(), y(value), Stroke::new(1.0, colour));
         let label = match value {
             0.0 => "0".to_owned(),
-            value => format::signed(value),
+            value => words::signed(value),
         };
         let at = pos2(body.left() - space::S, y(value));
         painter.text(at, Align2::RIGHT_CENTER, label, small.clone(), p.muted);
@@ -121,7 +121,7 @@ fn row(
         painter.rect_filled(bar, CornerRadius::same(1), colour);
         let id = ui.scope_id().with((name, cell.segment, cell.chunk));
         let response = ui.interact(column, id, Sense::CLICK | Sense::HOVER);
-        let label = format!("{name}, {}: {}", cell.name, format::signed(difference));
+        let label = format!("{name}, {}: {}", cell.name, words::signed(difference));
         response.widget_info(|| WidgetInfo::labeled(Role::Button, true, label.as_str()));
         if response.clicked() {
             *selection = Selection::chunk(cell.segment, cell.chunk);

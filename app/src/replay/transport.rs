@@ -4,8 +4,8 @@ use eframe::egui::{
     Align, CornerRadius, CursorIcon, Key, Layout, Modifiers, Rect, Sense, Stroke, Ui, WidgetInfo,
     pos2, vec2,
 };
+use inscribe::words;
 use inscribe::write::event::Phase;
-use inscribe::write::figure::format;
 
 use super::player::Player;
 use crate::theme::{Icon, Theme, icon_button, segmented, space, text};
@@ -165,7 +165,7 @@ fn place(phase: Phase) -> usize {
 /// `1:46`, `2:05:10`.
 fn clock(secs: f64) -> String {
     if secs < 10.0 && secs.fract() != 0.0 {
-        return format::duration(secs);
+        return words::duration(secs);
     }
     let whole = secs.max(0.0) as u64;
     let (hours, minutes, secs) = (whole / 3600, whole % 3600 / 60, whole % 60);

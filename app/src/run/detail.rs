@@ -4,8 +4,8 @@ use eframe::egui::{
     Align, Align2, Button, Color32, Grid, Layout, Rect, Role, Sense, Shape, Stroke, TextStyle, Ui,
     WidgetInfo, pos2, vec2,
 };
+use inscribe::words;
 use inscribe::write::event::StepKind;
-use inscribe::write::figure::format;
 use inscribe::write::run::RunRecord;
 
 use super::figures::{Cell, Figures, range, tick_labels};
@@ -75,7 +75,7 @@ fn nothing(ui: &mut Ui, figures: &Figures, selection: &mut Selection) {
     ui.add_space(space::S);
     ui.label(text::strong_small("Highest utility"));
     for cell in best.into_iter().take(4) {
-        let utility = format::number(cell.record.utility.unwrap_or(0.0));
+        let utility = words::number(cell.record.utility.unwrap_or(0.0));
         let title = cell.record.title.as_deref().unwrap_or("no heading");
         let words = format!("{}  ·  {utility}  ·  {title}", cell.name);
         let button = Button::new(words)
@@ -90,9 +90,9 @@ fn nothing(ui: &mut Ui, figures: &Figures, selection: &mut Selection) {
 fn numbers(ui: &mut Ui, cell: &Cell, rule: Option<&str>) {
     ui.spacing_mut().interact_size.y = 16.0;
     let chunk = &cell.record;
-    let value = |v: Option<f64>| v.map_or("–".to_owned(), format::number);
+    let value = |v: Option<f64>| v.map_or("–".to_owned(), words::number);
     let change = |before: Option<f64>, after: Option<f64>| match (before, after) {
-        (Some(before), Some(after)) => format::signed(after - before),
+        (Some(before), Some(after)) => words::signed(after - before),
         _ => "–".to_owned(),
     };
     Grid::new("chunk numbers")
@@ -107,9 +107,9 @@ fn numbers(ui: &mut Ui, cell: &Cell, rule: Option<&str>) {
                 ui.end_row();
             };
             let none = String::new;
-            let range = format!("{}–{}", format::count(cell.from), format::count(cell.to));
+            let range = format!("{}–{}", words::count(cell.from), words::count(cell.to));
             row("Tokens", [range, none(), none()]);
-            let signed = chunk.signed.map_or("–".to_owned(), format::signed);
+            let signed = chunk.signed.map_or("–".to_owned(), words::signed);
             row("Utility, signed", [value(chunk.utility), signed, none()]);
             let (planned, taken) = (chunk.planned, chunk.taken);
             let of = |taken: u32, planned: u32| format!("{taken} of {planned}");
@@ -154,7 +154,7 @@ fn curve(ui: &mut Ui, figures: &Figures, record: &RunRecord, place: usize) {
     let height = ui.available_height().clamp(72.0, 120.0);
     let (area, response) =
         ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
-    let label = format!("Loss curve of {}", format::counted(steps.len(), "step"));
+    let label = format!("Loss curve of {}", words::counted(steps.len(), "step"));
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, label.as_str()));
     let font = TextStyle::Small.resolve(ui.style());
     let painter = ui.painter();

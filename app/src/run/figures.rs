@@ -1,8 +1,9 @@
 //! What the views of a run draw, worked out of its record once per change.
 
 use egui_plot::PlotPoint;
+use inscribe::words;
+use inscribe::write::chart;
 use inscribe::write::event::{ChunkSteps, StepKind};
-use inscribe::write::figure::format;
 use inscribe::write::run::{ChunkRecord, RunRecord, SegmentRecord};
 
 use crate::action::Selection;
@@ -169,7 +170,7 @@ pub fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 
 /// Round values from `low` to `high` with their labels, all with as many decimals.
 pub fn tick_labels(low: f64, high: f64, most: usize) -> Vec<(f64, String)> {
-    let ticks = format::ticks(low, high, most);
+    let ticks = chart::ticks(low, high, most);
     let step = match ticks.as_slice() {
         [a, b, ..] => b - a,
         _ => 0.1,
@@ -258,13 +259,13 @@ fn label(name: &str, chunk: &ChunkRecord) -> String {
         None => name.to_owned(),
     }];
     if let Some(utility) = chunk.utility {
-        parts.push(format!("utility {}", format::number(utility)));
+        parts.push(format!("utility {}", words::number(utility)));
     }
     if chunk.planned.total() > 0 {
         parts.push(steps_in_words(chunk.taken, chunk.planned));
     }
     if let (Some(before), Some(after)) = (chunk.loss_before, chunk.loss_after) {
-        let (before, after) = (format::number(before), format::number(after));
+        let (before, after) = (words::number(before), words::number(after));
         parts.push(format!("loss {before} to {after}"));
     }
     parts.join(", ")
@@ -272,7 +273,7 @@ fn label(name: &str, chunk: &ChunkRecord) -> String {
 
 /// `3 of 5 steps`.
 pub fn steps_in_words(taken: ChunkSteps, planned: ChunkSteps) -> String {
-    let planned = format::counted(planned.total() as usize, "step");
+    let planned = words::counted(planned.total() as usize, "step");
     format!("{} of {planned}", taken.total())
 }
 

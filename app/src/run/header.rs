@@ -1,8 +1,8 @@
 //! The run in numbers: its document, how far it is, how fast, how much the loss fell.
 
 use eframe::egui::{CornerRadius, Rect, Role, Sense, Ui, WidgetInfo, vec2};
+use inscribe::words;
 use inscribe::write::event::Phase;
-use inscribe::write::figure::format;
 use inscribe::write::run::{RunRecord, Status};
 use inscribe::write::settings::{Allocate, Method};
 
@@ -44,7 +44,7 @@ fn facts(record: &RunRecord) -> String {
         .document
         .as_ref()
         .map_or(record.tokens(), |d| d.tokens);
-    let mut parts = vec![format::counted(tokens, "token")];
+    let mut parts = vec![words::counted(tokens, "token")];
     if let Some(settings) = &record.settings {
         let (method, rule) = (method(settings.method), rule(settings.allocate));
         parts.push(format!("{method}, steps {rule}"));
@@ -83,13 +83,13 @@ fn numbers(record: &RunRecord) -> Vec<(String, &'static str)> {
         "steps",
     )];
     if let (Some(before), Some(after)) = (record.loss_before(), record.loss_after()) {
-        let (from, to) = (format::number(before), format::number(after));
+        let (from, to) = (words::number(before), words::number(after));
         numbers.push((format!("{from} → {to}"), "mean loss, nats a token"));
     } else if let Some(before) = record.loss_before() {
-        numbers.push((format::number(before), "mean loss before, nats a token"));
+        numbers.push((words::number(before), "mean loss before, nats a token"));
     }
     if let (Some(before), Some(after)) = (record.held_out_before(), record.held_out_after()) {
-        let (from, to) = (format::number(before), format::number(after));
+        let (from, to) = (words::number(before), words::number(after));
         numbers.push((format!("{from} → {to}"), "loss of held-out tokens"));
     }
     let done = record.status == Status::Done;
@@ -99,17 +99,17 @@ fn numbers(record: &RunRecord) -> Vec<(String, &'static str)> {
         record.step_rate()
     };
     if let Some(rate) = rate {
-        numbers.push((format::number(rate), "tokens/s in steps"));
+        numbers.push((words::number(rate), "tokens/s in steps"));
     } else if let Some(rate) = record.prefill_rate() {
-        numbers.push((format::number(rate), "tokens/s reading"));
+        numbers.push((words::number(rate), "tokens/s reading"));
     }
     if done {
-        numbers.push((format::duration(record.seconds().total()), "in all"));
+        numbers.push((words::duration(record.seconds().total()), "in all"));
     } else if let Some(left) = record.seconds_left() {
         numbers.push((time_words(left), "left"));
     }
     if let Some(bytes) = record.peak_bytes {
-        numbers.push((format::bytes(bytes), "memory at the most"));
+        numbers.push((words::bytes(bytes), "memory at the most"));
     }
     numbers
 }
@@ -144,9 +144,9 @@ pub fn numbers_of(a: &RunRecord, b: &RunRecord) -> Vec<Pair> {
         let difference = b - a;
         pairs.push(Pair {
             name,
-            a: format::number(a),
-            b: format::number(b),
-            difference: format!("{} nats a token", format::signed(difference)),
+            a: words::number(a),
+            b: words::number(b),
+            difference: format!("{} nats a token", words::signed(difference)),
             better: (difference.abs() > 5e-4).then_some(difference < 0.0),
         });
     };
@@ -155,8 +155,8 @@ pub fn numbers_of(a: &RunRecord, b: &RunRecord) -> Vec<Pair> {
     let (secs_a, secs_b) = (a.seconds().total(), b.seconds().total());
     pairs.push(Pair {
         name: "Time",
-        a: format::duration(secs_a),
-        b: format::duration(secs_b),
+        a: words::duration(secs_a),
+        b: words::duration(secs_b),
         difference: String::new(),
         better: None,
     });
@@ -202,7 +202,7 @@ fn state(record: &RunRecord) -> (String, f64) {
         return ("Waiting".to_owned(), 0.0);
     };
     let part = now.done as f64 / now.total.max(1) as f64;
-    let (done, total) = (format::count(now.done), format::count(now.total));
+    let (done, total) = (words::count(now.done), words::count(now.total));
     let words = match now.phase {
         Phase::Prefill => format!("Reading the document: {done} of {total} tokens"),
         Phase::Local => format!("Reading with local context only: {done} of {total} blocks"),

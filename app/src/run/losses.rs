@@ -6,8 +6,9 @@ use egui_plot::{
     AxisHints, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints, Points,
     VLine,
 };
+use inscribe::words;
+use inscribe::write::chart;
 use inscribe::write::event::StepKind;
-use inscribe::write::figure::format;
 use inscribe::write::run::RunRecord;
 
 use super::figures::{Figures, StepPoints, tick_label};
@@ -133,7 +134,7 @@ impl<'a> LossPlot<'a> {
         let x_axis = axis(AxisHints::new_x()).formatter(|mark, _| {
             let whole = mark.value.fract().abs() < 1e-6 && mark.value > 0.0;
             if whole {
-                format::count(mark.value as usize)
+                words::count(mark.value as usize)
             } else {
                 String::new()
             }
@@ -168,7 +169,7 @@ impl<'a> LossPlot<'a> {
 
 /// Round places for grid lines.
 fn marks(bounds: (f64, f64), most: usize, whole: bool) -> Vec<egui_plot::GridMark> {
-    let ticks = format::ticks(bounds.0, bounds.1, most);
+    let ticks = chart::ticks(bounds.0, bounds.1, most);
     let step = match ticks.as_slice() {
         [a, b, ..] => b - a,
         _ => 1.0,
@@ -239,9 +240,9 @@ fn hover_text(at: &HoverPosition<'_>, figures: &Figures, record: &RunRecord) -> 
     };
     Some(format!(
         "Step {} · {name} · {plot_name}\nloss {} nats a token\ngradient norm {}, {}",
-        format::count(step.step),
-        format::number(step.loss),
-        format::number(step.grad_norm),
-        format::duration(step.seconds),
+        words::count(step.step),
+        words::number(step.loss),
+        words::number(step.grad_norm),
+        words::duration(step.seconds),
     ))
 }

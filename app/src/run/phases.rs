@@ -1,8 +1,8 @@
 //! Where a run's time went.
 
 use eframe::egui::{CornerRadius, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use inscribe::words;
 use inscribe::write::event::PhaseSeconds;
-use inscribe::write::figure::format;
 
 use crate::theme::{Mark, Theme, keys};
 
@@ -42,7 +42,7 @@ pub fn show(ui: &mut Ui, seconds: &PhaseSeconds) {
     }
     let words: Vec<String> = phases
         .iter()
-        .map(|(name, secs)| format!("{name} {}", format::duration(*secs)))
+        .map(|(name, secs)| format!("{name} {}", words::duration(*secs)))
         .collect();
     response.widget_info(|| {
         WidgetInfo::labeled(

@@ -7,7 +7,8 @@ use eframe::egui::{
     self, CornerRadius, EventFilter, Id, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
     pos2, vec2,
 };
-use inscribe::write::figure::format;
+use inscribe::words;
+use inscribe::write::chart;
 
 use super::figures::{Cell, Figures, steps_in_words};
 use super::{Preview, move_selection};
@@ -273,11 +274,11 @@ impl<'a> Strips<'a> {
         let most = (axis.width / 110.0).max(2.0) as usize;
         let unit = "tokens";
         let unit_width = 44.0;
-        let ticks = format::whole_ticks(0, figures.tokens, most);
+        let ticks = chart::whole_ticks(0, figures.tokens, most);
         for tick in ticks {
             let x = axis.x(tick);
             painter.vline(x, top + 3.0..=top + 7.0, Stroke::new(1.0, p.faint));
-            let label = format::count(tick);
+            let label = words::count(tick);
             let galley = painter.layout_no_wrap(label, font.clone(), p.muted);
             let half = galley.size().x / 2.0;
             let left = (x - half).max(axis.left - GUTTER / 2.0);
@@ -311,20 +312,20 @@ fn tooltip(ui: &mut Ui, cell: &Cell) {
     }
     ui.add_space(space::XS);
     let chunk = &cell.record;
-    let range = (format::count(cell.from), format::count(cell.to));
+    let range = (words::count(cell.from), words::count(cell.to));
     let mut lines = vec![format!("Tokens {} to {}", range.0, range.1)];
     if let Some(utility) = chunk.utility {
-        lines.push(format!("Utility {} nats a token", format::number(utility)));
+        lines.push(format!("Utility {} nats a token", words::number(utility)));
     }
     if let Some(signed) = chunk.signed {
-        lines.push(format!("Signed {} nats a token", format::signed(signed)));
+        lines.push(format!("Signed {} nats a token", words::signed(signed)));
     }
     if chunk.planned.total() + chunk.taken.total() > 0 {
         lines.push(steps_in_words(chunk.taken, chunk.planned));
     }
     if let Some(before) = chunk.loss_before {
-        let after = chunk.loss_after.map_or("–".to_owned(), format::number);
-        lines.push(format!("Loss {} → {after}", format::number(before)));
+        let after = chunk.loss_after.map_or("–".to_owned(), words::number);
+        lines.push(format!("Loss {} → {after}", words::number(before)));
     }
     for line in lines {
         ui.label(text::caption(line));

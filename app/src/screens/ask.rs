@@ -8,7 +8,7 @@ use eframe::egui::{
     Stroke, TextEdit, Ui, WidgetInfo, vec2,
 };
 use inscribe::memory::store::Asked;
-use inscribe::write::figure::format::{count, counted};
+use inscribe::words::{count, counted};
 use inscribe::write::reader::View;
 
 use crate::action::{Action, Screen};

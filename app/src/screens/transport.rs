@@ -4,8 +4,8 @@ use eframe::egui::{
     Align, Button, CornerRadius, Frame, Label, Layout, Margin, Panel, Rect, Role, Sense, Stroke,
     Ui, WidgetInfo, vec2,
 };
+use inscribe::words::{count, counted};
 use inscribe::write::event::Phase;
-use inscribe::write::figure::format::{count, counted};
 
 use crate::action::{Action, Screen};
 use crate::engine::{Fetch, Purpose};

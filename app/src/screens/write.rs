@@ -1,7 +1,7 @@
 //! The document and its run: the text on one side, on the other what is measured and learned.
 
 use eframe::egui::{Align, Label, Layout, ScrollArea, Ui, vec2};
-use inscribe::write::figure::format::counted;
+use inscribe::words::counted;
 
 use crate::action::{Action, Selection};
 use crate::app::Views;

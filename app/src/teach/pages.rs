@@ -3,9 +3,9 @@
 mod steps;
 
 use eframe::egui::Ui;
+use inscribe::words;
 use inscribe::write::allocate::{Allocation, Rule, allocate};
 use inscribe::write::event::ChunkSteps;
-use inscribe::write::figure::format;
 use inscribe::write::run::RunRecord;
 use inscribe::write::settings::{Method, WriteSettings};
 
@@ -149,11 +149,11 @@ fn here(ui: &mut Ui, words: &str) {
 }
 
 fn n(value: f64) -> Formula {
-    up(format::number(value))
+    up(words::number(value))
 }
 
 fn int(value: usize) -> Formula {
-    up(format::count(value))
+    up(words::count(value))
 }
 
 fn eq() -> Formula {
@@ -192,7 +192,7 @@ fn beginning(ui: &mut Ui, lesson: &mut Lesson<'_>) {
             var("A"),
         ];
         shown(ui, row(wide));
-        let (alpha, rank) = (format::number(lora.alpha.into()), lora.rank);
+        let (alpha, rank) = (words::number(lora.alpha.into()), lora.rank);
         ui.label(text::caption(format!("α = {alpha}, rank r = {rank}")));
     }
     prose(
@@ -275,7 +275,7 @@ fn passes(ui: &mut Ui, lesson: &mut Lesson<'_>) {
         ui,
         &format!(
             "Token {} of this document, with n = {}",
-            format::count(at + 1),
+            words::count(at + 1),
             lesson.example.window
         ),
     );
@@ -294,8 +294,8 @@ fn passes(ui: &mut Ui, lesson: &mut Lesson<'_>) {
     let better = token.full > token.local;
     let ratio = (token.full - token.local).abs().exp();
     let ratio = match ratio < 100.0 {
-        true => format::number(ratio),
-        false => format::count(ratio as usize),
+        true => words::number(ratio),
+        false => words::count(ratio as usize),
     };
     ui.label(text::caption(match better {
         true => format!("Far context makes this token {ratio} times more likely."),

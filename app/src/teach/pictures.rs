@@ -4,8 +4,9 @@ use eframe::egui::{
     Align2, Color32, CornerRadius, FontId, Painter, Rect, Sense, Shape, Stroke, StrokeKind,
     TextStyle, Ui, pos2, vec2,
 };
+use inscribe::words;
+use inscribe::write::chart;
 use inscribe::write::event::{ChunkSteps, StepKind};
-use inscribe::write::figure::format;
 
 use super::pages::Lesson;
 use crate::run::figures::{range, tick_labels};
@@ -98,7 +99,7 @@ pub fn document(ui: &mut Ui, lesson: &mut Lesson<'_>) {
         Align2::LEFT_TOP,
         "first token",
     );
-    let last = format!("token {}", format::count(lesson.figures.tokens));
+    let last = format!("token {}", words::count(lesson.figures.tokens));
     f.label(bar.right(), bar.bottom() + 8.0, Align2::RIGHT_TOP, last);
 }
 
@@ -140,7 +141,7 @@ pub fn windows(ui: &mut Ui, lesson: &mut Lesson<'_>) {
             Stroke::new(2.0, p.ink),
         );
         f.label(f.rect.left(), bar.center().y, Align2::LEFT_CENTER, name);
-        let count = format::counted(at - from, "token");
+        let count = words::counted(at - from, "token");
         let room = seen.width() > 90.0;
         let (place, align) = match room {
             true => (seen.center().x, Align2::CENTER_CENTER),
@@ -160,7 +161,7 @@ pub fn windows(ui: &mut Ui, lesson: &mut Lesson<'_>) {
             ink,
         );
         if name == "local" {
-            let words = format!("token {}", format::count(at + 1));
+            let words = format!("token {}", words::count(at + 1));
             let align = if x > bar.center().x {
                 Align2::RIGHT_TOP
             } else {
@@ -233,7 +234,7 @@ pub fn differences(ui: &mut Ui, lesson: &mut Lesson<'_>) {
     let line = [pos2(plot.left(), y(mean)), pos2(plot.right(), y(mean))];
     f.painter
         .extend(Shape::dashed_line(&line, Stroke::new(1.5, p.ink), 6.0, 4.0));
-    let words = format!("mean, the utility: {}", format::number(mean));
+    let words = format!("mean, the utility: {}", words::number(mean));
     let galley = f.painter.layout_no_wrap(words, f.font.clone(), p.ink);
     let ground = Rect::from_min_size(
         pos2(
@@ -249,13 +250,13 @@ pub fn differences(ui: &mut Ui, lesson: &mut Lesson<'_>) {
         plot.left(),
         plot.bottom() + 6.0,
         Align2::LEFT_TOP,
-        format!("token {}", format::count(example.cell.from + 1)),
+        format!("token {}", words::count(example.cell.from + 1)),
     );
     f.label(
         plot.right(),
         plot.bottom() + 6.0,
         Align2::RIGHT_TOP,
-        format!("token {}", format::count(example.cell.to)),
+        format!("token {}", words::count(example.cell.to)),
     );
 }
 
@@ -301,7 +302,7 @@ fn bars(ui: &mut Ui, lesson: &Lesson<'_>, steps: &[ChunkSteps], most: u32) {
     let p = f.theme.palette;
     let plot = f.plot();
     let y = |steps: u32| plot.bottom() - (plot.height() - 14.0) * steps as f32 / most as f32;
-    for tick in format::whole_ticks(0, most as usize, 4) {
+    for tick in chart::whole_ticks(0, most as usize, 4) {
         let at = y(tick as u32);
         f.painter
             .hline(plot.x_range(), at, Stroke::new(1.0, p.grid));
@@ -309,7 +310,7 @@ fn bars(ui: &mut Ui, lesson: &Lesson<'_>, steps: &[ChunkSteps], most: u32) {
             plot.left() - 6.0,
             at,
             Align2::RIGHT_CENTER,
-            format::count(tick),
+            words::count(tick),
         );
     }
     let width = plot.width() / steps.len().max(1) as f32;

@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use inscribe::engine::EngineError;
+use inscribe::words;
 use inscribe::write::error::WriteError;
-use inscribe::write::figure::format;
 use inscribe::write::method::Method;
 use inscribe::write::settings::WriteSettings;
 use inscribe::write::study::{Arm, Outcome, Question, Study};
@@ -223,7 +223,7 @@ fn run_arms(
     bar.finish_and_clear();
     app.note(&format!(
         "{} in {:.0} s",
-        format::counted(total as usize, "run"),
+        words::counted(total as usize, "run"),
         started.elapsed().as_secs_f64()
     ));
     (outcomes, None)

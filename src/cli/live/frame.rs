@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use console::measure_text_width;
+use inscribe::words;
 use inscribe::write::event::{Event, Phase};
-use inscribe::write::figure::{format, utility_colour};
+use inscribe::write::figure::utility_colour;
 use inscribe::write::run::{ChunkRecord, PhaseProgress, RunRecord, Status};
 
 use crate::cli::look::{self, Look};
@@ -105,7 +106,7 @@ fn title(run: &RunRecord, look: &Look) -> String {
     let Some(document) = &run.document else {
         return "Waiting for the run to start".to_owned();
     };
-    let mut rest = format!(" {} {}", look.dot(), format::counted(run.tokens(), "token"));
+    let mut rest = format!(" {} {}", look.dot(), words::counted(run.tokens(), "token"));
     let model = run.model.as_ref().map_or("", |m| m.name.as_str());
     for part in [model, run.device.as_str()] {
         let part = look.plain(part);
@@ -141,11 +142,7 @@ fn status(run: &RunRecord, look: &Look) -> String {
         parts.push(format!("segment {segment} of {}", run.segments.len()));
     }
     if total > 0 {
-        parts.push(format!(
-            "{} of {}",
-            format::count(done),
-            format::count(total)
-        ));
+        parts.push(format!("{} of {}", words::count(done), words::count(total)));
     }
     let numbers = parts.join(", ");
     let share = done as f64 / total.max(1) as f64;
@@ -268,7 +265,7 @@ fn strip(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> String {
         line += &cell;
         line += gap(column);
     }
-    let (low, high) = (format::number(range.0), format::number(range.1));
+    let (low, high) = (words::number(range.0), words::number(range.1));
     let scale = match look.unicode {
         true => format!(" {low}–{high}"),
         false => format!(" {low}-{high}"),
@@ -410,9 +407,9 @@ fn losses(run: &RunRecord, room: usize, look: &Look) -> String {
     let last = run.steps.last().map_or(f64::NAN, smoothed);
     let text = format!(
         " {} {} {}",
-        format::number(first),
+        words::number(first),
         look.arrow(),
-        format::number(last)
+        words::number(last)
     );
     let text = look.plain(&text).into_owned();
     let columns = room
@@ -450,41 +447,38 @@ fn figures(run: &RunRecord, clock: &Clock, look: &Look) -> String {
     match (pace, run.step_rate()) {
         (Some((now, (rate, left))), _) => {
             if matches!(now.phase, Phase::Prefill | Phase::Local) {
-                parts.push(format!("{} tokens/s", format::count(rate.round() as usize)));
+                parts.push(format!("{} tokens/s", words::count(rate.round() as usize)));
             }
             let what = if last_phase { "left" } else { "left of this" };
-            parts.push(format!("{} {what}", format::duration(left)));
+            parts.push(format!("{} {what}", words::duration(left)));
         }
         (None, Some(rate)) => {
             let rate = match run.status {
                 Status::Done => run.mean_step_rate().unwrap_or(rate),
                 _ => rate,
             };
-            parts.push(format!("{} tokens/s", format::count(rate.round() as usize)));
+            parts.push(format!("{} tokens/s", words::count(rate.round() as usize)));
         }
         (None, None) => {}
     }
     if run.status == Status::Done {
-        parts.push(format!(
-            "{} in all",
-            format::duration(run.seconds().total())
-        ));
+        parts.push(format!("{} in all", words::duration(run.seconds().total())));
         if let Some((before, after)) = run.loss_before().zip(run.loss_after()) {
-            let (before, after) = (format::number(before), format::number(after));
+            let (before, after) = (words::number(before), words::number(after));
             parts.push(format!("mean loss {before} {} {after}", look.arrow()));
         }
         if let Some(peak) = run.peak_bytes {
-            parts.push(format!("{} at most with weights", format::bytes(peak)));
+            parts.push(format!("{} at most with weights", words::bytes(peak)));
         }
     } else {
         let measured = pace.is_some() && last_phase;
         if let Some(left) = run.seconds_left().filter(|_| !measured) {
-            parts.push(format!("{} left", format::duration(left)));
+            parts.push(format!("{} left", words::duration(left)));
         }
         if clock.stopped.is_none() {
             parts.push(format!(
                 "{} so far",
-                format::duration(clock.began.elapsed().as_secs_f64())
+                words::duration(clock.began.elapsed().as_secs_f64())
             ));
         }
     }

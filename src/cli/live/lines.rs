@@ -1,7 +1,7 @@
 //! A run as plain lines: one for each phase, one every few steps.
 
+use inscribe::words;
 use inscribe::write::event::{Evaluated, Event, Step, When};
-use inscribe::write::figure::format;
 use inscribe::write::run::RunRecord;
 
 /// Lines that tell of the steps, whatever their number.
@@ -27,22 +27,22 @@ impl Lines {
                     "segment {} of {}: {}",
                     segment + 1,
                     self.record.segments.len(),
-                    format::counted(*tokens, "token")
+                    words::counted(*tokens, "token")
                 )]
             }
             Event::Prefilled {
                 tokens, seconds, ..
             } => vec![format!(
                 "read {} in {} ({:.0} tokens/s)",
-                format::counted(*tokens, "token"),
-                format::duration(*seconds),
+                words::counted(*tokens, "token"),
+                words::duration(*seconds),
                 *tokens as f64 / seconds.max(1e-9)
             )],
             Event::LocallyRead {
                 window, seconds, ..
             } => vec![format!(
                 "read again with the nearest {window} tokens in {}",
-                format::duration(*seconds)
+                words::duration(*seconds)
             )],
             Event::Utility { segment, .. } => self.utility(*segment).into_iter().collect(),
             Event::Allocated { segment, steps } => {
@@ -86,8 +86,8 @@ impl Lines {
         let model = record.model.as_ref().map_or("", |m| m.name.as_str());
         format!(
             "{name}: {}, {}, {model} on {}",
-            format::counted(record.tokens(), "token"),
-            format::counted(record.steps_to_take(), "step"),
+            words::counted(record.tokens(), "token"),
+            words::counted(record.steps_to_take(), "step"),
             record.device
         )
     }
@@ -104,7 +104,7 @@ impl Lines {
         let title = title.map(|t| format!(" ({t})")).unwrap_or_default();
         Some(format!(
             "utility of {}: {low:.3} to {high:.3}, highest in chunk {}{title}",
-            format::counted(chunks.len(), "chunk"),
+            words::counted(chunks.len(), "chunk"),
             at + 1
         ))
     }
@@ -146,23 +146,23 @@ impl Lines {
             line += &format!(", {rate:.0} tokens/s");
         }
         if let Some(left) = self.record.seconds_left() {
-            line += &format!(", {} left", format::duration(left));
+            line += &format!(", {} left", words::duration(left));
         }
         Some(line)
     }
 
     fn done(&self) -> String {
         let record = &self.record;
-        let total = format::duration(record.seconds().total());
+        let total = words::duration(record.seconds().total());
         let mut line = format!(
             "done: {} in {total}",
-            format::counted(record.steps.len(), "step")
+            words::counted(record.steps.len(), "step")
         );
         if let Some((before, after)) = record.loss_before().zip(record.loss_after()) {
             line += &format!(", mean loss {before:.3} to {after:.3}");
         }
         if let Some(peak) = record.peak_bytes {
-            line += &format!(", {} at most with the weights", format::bytes(peak));
+            line += &format!(", {} at most with the weights", words::bytes(peak));
         }
         line
     }

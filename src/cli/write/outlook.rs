@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use inscribe::words;
 use inscribe::write::event::{Event, Phase};
-use inscribe::write::figure::format;
 use inscribe::write::run::RunRecord;
 
 /// Tells early of a document that takes very long to read, and of how the steps were shared out.
@@ -69,8 +69,8 @@ impl Outlook {
                         "{}: {} at {rate:.0} a second take {} or more to read before the \
                          first step; Ctrl-C stops, and a part of the document takes less",
                         self.document,
-                        format::counted(self.tokens, "token"),
-                        format::duration(secs)
+                        words::counted(self.tokens, "token"),
+                        words::duration(secs)
                     )
                 })
             }

@@ -7,7 +7,6 @@ use super::run::RunRecord;
 
 pub mod colour;
 mod compose;
-pub mod format;
 mod legend;
 mod page;
 mod panels;

@@ -6,11 +6,11 @@ use crate::write::run::RunRecord;
 
 use super::colour::{Palette, Theme};
 use super::compose;
-use super::format;
 use super::panels;
 use super::svg::escape;
 use super::text;
 use super::view::{Cell, View, part};
+use crate::words;
 
 /// Writing to a `String` cannot fail.
 macro_rules! put {
@@ -118,7 +118,7 @@ fn chunk_table(page: &mut String, view: &View<'_>) {
 
 fn chunk_row(page: &mut String, view: &View<'_>, cell: &Cell<'_>, segments: bool) {
     let chunk = cell.chunk;
-    let number = |value: Option<f64>| value.map_or("–".to_owned(), format::number);
+    let number = |value: Option<f64>| value.map_or("–".to_owned(), words::number);
     let title = chunk
         .title
         .as_deref()
@@ -129,7 +129,7 @@ fn chunk_row(page: &mut String, view: &View<'_>, cell: &Cell<'_>, segments: bool
         put!(page, "<td>{}</td>", cell.segment + 1);
     }
     put!(page, "<td class=\"text\">{}</td>", escape(&title));
-    put!(page, "<td>{}</td>", format::count(chunk.tokens.len()));
+    put!(page, "<td>{}</td>", words::count(chunk.tokens.len()));
     put!(page, "<td>{}</td>", number(chunk.utility));
     let (low, high) = view.utility.unwrap_or((0.0, 1.0));
     let share = chunk.utility.map_or(0.0, |u| part(u, low.min(0.0), high));
@@ -142,7 +142,7 @@ fn chunk_row(page: &mut String, view: &View<'_>, cell: &Cell<'_>, segments: bool
     put!(
         page,
         "<td>{}</td>",
-        chunk.signed.map_or("–".to_owned(), format::signed)
+        chunk.signed.map_or("–".to_owned(), words::signed)
     );
     let (taken, planned) = (chunk.taken.total(), chunk.planned.total());
     let steps = match taken < planned {
@@ -166,7 +166,7 @@ fn settings(page: &mut String, run: &RunRecord) {
     }
     if let Some(model) = &run.model {
         row("model", model.name.clone());
-        row("parameters", format::count(model.parameters as usize));
+        row("parameters", words::count(model.parameters as usize));
         row("fingerprint", model.fingerprint.clone());
     }
     if !run.device.is_empty() {

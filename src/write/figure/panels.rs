@@ -3,12 +3,13 @@
 use crate::write::run::{RunRecord, Status};
 
 use super::colour::{self, Rgb};
-use super::format;
 use super::legend::{Heading, Key, LABEL_SIZE};
 use super::stack::padded;
 use super::svg::{Anchor, Area, Canvas, Type};
 use super::text;
 use super::view::{View, part};
+use crate::words;
+use crate::write::chart;
 
 pub const CURVE_HEIGHT: f64 = 240.0;
 const GUTTER: f64 = 46.0;
@@ -42,12 +43,12 @@ pub fn curve(canvas: &mut Canvas, view: &View<'_>, area: Area) {
     let x_of = |step: usize| plot.x + 6.0 + part(step as f64, 1.0, last) * (plot.w - 6.0);
     let y_of = |loss: f64| plot.bottom() - part(loss, low, high) * plot.h;
     let small = Type::new(13.0, view.palette.muted);
-    for tick in format::ticks(low, high, 5) {
+    for tick in chart::ticks(low, high, 5) {
         let y = y_of(tick);
         canvas.line((plot.x, y), (plot.right(), y), view.palette.grid, 1.0);
         canvas.text(
             (plot.x - 8.0, y + 4.5),
-            &format::number(tick),
+            &words::number(tick),
             small.anchor(Anchor::End),
         );
     }
@@ -57,7 +58,7 @@ pub fn curve(canvas: &mut Canvas, view: &View<'_>, area: Area) {
         let step = &record.step;
         let cell = step.chunk.and_then(|chunk| view.cell(step.segment, chunk));
         let colour = cell.map_or(view.palette.neutral, |cell| cell.colour);
-        let mut tip = format!("Step {} · loss {}", step.step, format::number(step.loss));
+        let mut tip = format!("Step {} · loss {}", step.step, words::number(step.loss));
         if let Some(cell) = cell {
             tip += &format!(" · chunk {}", cell.number);
         }
@@ -83,7 +84,7 @@ fn step_ticks(canvas: &mut Canvas, view: &View<'_>, plot: Area, x_of: &dyn Fn(us
     canvas.text((plot.x - 8.0, baseline), "step", kind.anchor(Anchor::End));
     let last = view.run.steps_to_take().max(1);
     let room = (plot.w / 70.0) as usize;
-    let mut ticks: Vec<usize> = format::whole_ticks(0, last, room.clamp(2, 8));
+    let mut ticks: Vec<usize> = chart::whole_ticks(0, last, room.clamp(2, 8));
     ticks.retain(|&t| t > 0);
     if ticks
         .first()
@@ -93,7 +94,7 @@ fn step_ticks(canvas: &mut Canvas, view: &View<'_>, plot: Area, x_of: &dyn Fn(us
     }
     let mut free = plot.x - 4.0;
     for tick in ticks {
-        let label = format::count(tick);
+        let label = words::count(tick);
         let half = kind.width(&label) / 2.0;
         let x = x_of(tick).min(plot.right() + 6.0 - half);
         if x - half > free {
@@ -117,7 +118,7 @@ pub fn phase_rows(run: &RunRecord) -> Vec<(&'static str, f64)> {
 }
 
 fn phase_heading(view: &View<'_>) -> Heading {
-    let total = format::duration(view.run.seconds().total());
+    let total = words::duration(view.run.seconds().total());
     Heading::new("Time by phase", vec![Key::Note(format!("{total} in all"))])
 }
 
@@ -135,7 +136,7 @@ pub fn phases(canvas: &mut Canvas, view: &View<'_>, area: Area) {
     let name = Type::new(LABEL_SIZE, view.palette.ink);
     let value = Type::new(LABEL_SIZE, view.palette.muted).anchor(Anchor::End);
     let left = rows.iter().map(|r| name.width(r.0)).fold(0.0, f64::max) + 12.0;
-    let label = |secs: f64| format!("{} · {:.0} %", format::duration(secs), 100.0 * secs / total);
+    let label = |secs: f64| format!("{} · {:.0} %", words::duration(secs), 100.0 * secs / total);
     let right = rows
         .iter()
         .map(|r| value.width(&label(r.1)))
@@ -161,8 +162,8 @@ pub fn phases(canvas: &mut Canvas, view: &View<'_>, area: Area) {
 /// The run in figures: what, and how much.
 pub fn facts(run: &RunRecord) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
-    let tokens = format::counted(run.tokens(), "token");
-    let chunks = format::counted(run.chunks().count(), "chunk");
+    let tokens = words::counted(run.tokens(), "token");
+    let chunks = words::counted(run.chunks().count(), "chunk");
     let parts = match run.segments.len() {
         0 | 1 => format!("{tokens} in {chunks}"),
         segments => format!("{tokens}, {chunks}, {segments} segments"),
@@ -179,7 +180,7 @@ pub fn facts(run: &RunRecord) -> Vec<(&'static str, String)> {
     match run.loss_before().zip(run.loss_after()) {
         Some((before, after)) => facts.push(("Mean loss", change(before, after))),
         None => {
-            let before = run.loss_before().map(format::number);
+            let before = run.loss_before().map(words::number);
             facts.extend(before.map(|before| ("Mean loss before", before)));
         }
     }
@@ -187,14 +188,14 @@ pub fn facts(run: &RunRecord) -> Vec<(&'static str, String)> {
         facts.push(("Loss held out", change(before, after)));
     }
     if let Some((low, high)) = run.utility_range().filter(|(low, high)| low < high) {
-        let range = format!("{} to {}", format::number(low), format::number(high));
+        let range = format!("{} to {}", words::number(low), words::number(high));
         facts.push(("Utility", range));
     }
     let learned: usize = run.steps.iter().map(|s| s.step.tokens).sum();
     if learned > 0 {
-        facts.push(("Learned from", format::counted(learned, "token")));
+        facts.push(("Learned from", words::counted(learned, "token")));
     }
-    let speed = |rate: f64| format!("{} tokens/s", format::count(rate.round() as usize));
+    let speed = |rate: f64| format!("{} tokens/s", words::count(rate.round() as usize));
     if let Some(rate) = run.prefill_rate() {
         facts.push(("Reading", speed(rate)));
     }
@@ -204,7 +205,7 @@ pub fn facts(run: &RunRecord) -> Vec<(&'static str, String)> {
     if let Some(peak) = run.peak_bytes {
         facts.push((
             "Memory with weights",
-            format!("at most {}", format::bytes(peak)),
+            format!("at most {}", words::bytes(peak)),
         ));
     }
     facts
@@ -212,7 +213,7 @@ pub fn facts(run: &RunRecord) -> Vec<(&'static str, String)> {
 
 fn change(before: f64, after: f64) -> String {
     let percent = format!("{:+.1}", 100.0 * (after - before) / before).replace('-', "−");
-    let (before, after) = (format::number(before), format::number(after));
+    let (before, after) = (words::number(before), words::number(after));
     format!("{before} to {after} ({percent} %)")
 }
 
@@ -260,7 +261,7 @@ pub fn subtitle(run: &RunRecord) -> String {
             Allocate::Topk => "to the highest utilities",
             Allocate::Whole => "from the whole document",
         };
-        let steps = format::counted(settings.budget, "step");
+        let steps = words::counted(settings.budget, "step");
         parts.push(format!("{steps} {how}"));
     }
     if let Some(model) = &run.model {

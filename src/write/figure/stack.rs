@@ -3,11 +3,12 @@
 use crate::write::settings::Allocate;
 
 use super::colour::{self, Rgb};
-use super::format;
 use super::legend::{Heading, Key, LABEL_SIZE, triangle};
 use super::svg::{Anchor, Area, Canvas, Type};
 use super::text::{self, Weight};
 use super::view::{Cell, View, part};
+use crate::words;
+use crate::write::chart;
 
 /// Room left of the axis for the rows' own scales.
 const GUTTER: f64 = 46.0;
@@ -144,11 +145,11 @@ fn heading(row: Row, view: &View<'_>) -> Heading {
             let keys = match low < high {
                 true => vec![Key::Ramp {
                     id: "utility-map",
-                    low: format::number(low),
-                    high: format!("{} nats a token", format::number(high)),
+                    low: words::number(low),
+                    high: format!("{} nats a token", words::number(high)),
                     colour: Box::new(colour::sequential),
                 }],
-                false => vec![Key::Note(format!("{} nats a token", format::number(low)))],
+                false => vec![Key::Note(format!("{} nats a token", words::number(low)))],
             };
             Heading::new("Utility of each chunk", keys)
         }
@@ -156,8 +157,8 @@ fn heading(row: Row, view: &View<'_>) -> Heading {
             let middle = palette.neutral;
             let keys = vec![Key::Ramp {
                 id: "signed-map",
-                low: format::signed(-view.signed),
-                high: format::signed(view.signed),
+                low: words::signed(-view.signed),
+                high: words::signed(view.signed),
                 colour: Box::new(move |at| colour::diverging(2.0 * at - 1.0, middle)),
             }];
             Heading::new("Distant context hinders or helps", keys)
@@ -256,7 +257,7 @@ fn utility(canvas: &mut Canvas, view: &View<'_>, area: Area, width: f64) {
         };
         let ink = cell.colour.ink();
         let kind = Type::new(LABEL_SIZE, ink).anchor(Anchor::Middle);
-        let label = format::number(utility);
+        let label = words::number(utility);
         let centre = place.x + place.w / 2.0;
         if kind.width(&label) + 6.0 <= place.w {
             canvas.text((centre, place.y + place.h / 2.0 + 5.0), &label, kind);
@@ -300,7 +301,7 @@ fn steps(canvas: &mut Canvas, view: &View<'_>, area: Area) {
     // Room above the highest bar for its label.
     let plot = Area::new(area.x, area.y + 16.0, area.w, area.h - 16.0);
     let unit = plot.h / most as f64;
-    let ticks = format::whole_ticks(0, most, 5);
+    let ticks = chart::whole_ticks(0, most, 5);
     for tick in ticks {
         let y = plot.bottom() - tick as f64 * unit;
         scale_line(canvas, view, plot, y, &tick.to_string());
@@ -385,8 +386,8 @@ fn losses(canvas: &mut Canvas, view: &View<'_>, area: Area) {
     let (low, high) = padded(known.flatten());
     let plot = Area::new(area.x, area.y + 6.0, area.w, area.h - 10.0);
     let y_of = |loss: f64| plot.bottom() - part(loss, low, high) * plot.h;
-    for tick in format::ticks(low, high, 5) {
-        scale_line(canvas, view, plot, y_of(tick), &format::number(tick));
+    for tick in chart::ticks(low, high, 5) {
+        scale_line(canvas, view, plot, y_of(tick), &words::number(tick));
     }
     for cell in &view.cells {
         let place = cell_area(cell, plot);

@@ -3,7 +3,7 @@
 use crate::write::run::{ChunkRecord, RunRecord};
 
 use super::colour::{self, Palette, Rgb, Theme};
-use super::format;
+use crate::words;
 
 /// A chunk on the common axis.
 #[derive(Debug)]
@@ -84,20 +84,17 @@ impl<'a> View<'a> {
             );
         }
         if let Some(utility) = chunk.utility {
-            text += &format!(" · utility {}", format::number(utility));
+            text += &format!(" · utility {}", words::number(utility));
         }
         if let Some(signed) = chunk.signed {
-            text += &format!(" ({} signed)", format::signed(signed));
+            text += &format!(" ({} signed)", words::signed(signed));
         }
         let (taken, planned) = (chunk.taken.total(), chunk.planned.total());
         if planned > 0 || taken > 0 {
-            text += &format!(
-                " · {taken} of {}",
-                format::counted(planned as usize, "step")
-            );
+            text += &format!(" · {taken} of {}", words::counted(planned as usize, "step"));
         }
         if let (Some(before), Some(after)) = (chunk.loss_before, chunk.loss_after) {
-            let (before, after) = (format::number(before), format::number(after));
+            let (before, after) = (words::number(before), words::number(after));
             text += &format!(" · loss {before} to {after}");
         }
         text

@@ -1,8 +1,8 @@
 //! What a person should know of how the steps were shared out.
 
-use super::super::figure::format::counted;
 use super::super::settings::{Allocate, UtilityScale};
 use super::{LEAST_UTILITY, RunRecord};
+use crate::words::counted;
 
 impl RunRecord {
     /// Empty until the steps of all chunks are known: by a rule that measures nothing, and in a

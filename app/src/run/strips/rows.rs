@@ -4,8 +4,9 @@ use eframe::egui::{
     Align, Align2, Color32, CornerRadius, FontId, Layout, Rect, Shape, Stroke, StrokeKind,
     TextStyle, Ui, UiBuilder, pos2, text::LayoutJob, text::TextWrapping, vec2,
 };
+use inscribe::words;
+use inscribe::write::chart;
 use inscribe::write::event::ChunkSteps;
-use inscribe::write::figure::format;
 
 use super::{Axis, Scales, outline};
 use crate::run::Preview;
@@ -277,11 +278,11 @@ fn steps(ui: &Ui, drawn: &Drawn<'_>) {
     let body = drawn.body;
     // Room for the number over the highest bar.
     let y = |steps: u32| body.bottom() - (body.height() - 14.0) * steps as f32 / most as f32;
-    let ticks = format::whole_ticks(0, most as usize, 3);
+    let ticks = chart::whole_ticks(0, most as usize, 3);
     gutter(
         ui,
         body,
-        ticks.into_iter().map(|t| (y(t as u32), format::count(t))),
+        ticks.into_iter().map(|t| (y(t as u32), words::count(t))),
     );
     for cell in &drawn.figures.cells {
         let column = drawn.column(cell);

@@ -1,7 +1,7 @@
 //! From utilities to steps, and what the steps changed.
 
 use eframe::egui::{Slider, Ui};
-use inscribe::write::figure::format;
+use inscribe::words;
 use inscribe::write::settings::{Allocate, OptimizerName, UtilityScale};
 
 use super::super::formula::{
@@ -58,7 +58,7 @@ pub fn softmax(ui: &mut Ui, lesson: &mut Lesson<'_>) {
         &format!(
             "{} of this document, τ = {}",
             lesson.example.cell.name,
-            format::number(*lesson.tau)
+            words::number(*lesson.tau)
         ),
     );
     let part = part(lesson);
@@ -121,8 +121,8 @@ pub fn softmax_picture(ui: &mut Ui, lesson: &mut Lesson<'_>) {
         let slider = Slider::new(lesson.tau, 0.02..=20.0)
             .logarithmic(true)
             .text("temperature τ");
-        ui.add(slider.custom_formatter(|value, _| format::number(value)));
-        let own = format!("This run's, {}", format::number(lesson.own_tau));
+        ui.add(slider.custom_formatter(|value, _| words::number(value)));
+        let own = format!("This run's, {}", words::number(lesson.own_tau));
         if *lesson.tau != lesson.own_tau && ui.button(own).clicked() {
             *lesson.tau = lesson.own_tau;
         }
@@ -260,7 +260,7 @@ pub fn changed(ui: &mut Ui, lesson: &mut Lesson<'_>) {
             op("→"),
             tinted(Tint::Utility, n(after)),
             Formula::Space(1.0),
-            paren(up(format::signed(after - before))),
+            paren(up(words::signed(after - before))),
         ])
     };
     let record = lesson.record;
@@ -278,7 +278,7 @@ pub fn changed(ui: &mut Ui, lesson: &mut Lesson<'_>) {
             &format!(
                 "{}, {}",
                 lesson.example.cell.name,
-                format::counted(chunk.taken.total() as usize, "step")
+                words::counted(chunk.taken.total() as usize, "step")
             ),
         );
         shown(ui, change(before, after));
