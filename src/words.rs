@@ -70,6 +70,20 @@ pub fn duration(secs: f64) -> String {
     }
 }
 
+/// `43 s` as `45 s`, `130 s` as `3 min`: a time that is only estimated.
+pub fn rough_duration(secs: f64) -> String {
+    if !secs.is_finite() || secs < 0.0 {
+        return "unknown".to_owned();
+    }
+    match secs {
+        s if s < 1.0 => "under a second".to_owned(),
+        s if s < 10.0 => format!("{s:.0} s"),
+        s if s < 90.0 => format!("{:.0} s", (s / 5.0).round() * 5.0),
+        s if s < 3600.0 => format!("{:.0} min", (s / 60.0).ceil()),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
 /// `412 MB`.
 pub fn bytes(value: u64) -> String {
     let value = value as f64;
@@ -123,6 +137,16 @@ mod tests {
         ];
         for (secs, text) in times {
             assert_eq!(duration(secs), text);
+        }
+        let rough = [
+            (0.2, "under a second"),
+            (7.4, "7 s"),
+            (43.0, "45 s"),
+            (130.0, "3 min"),
+            (f64::NAN, "unknown"),
+        ];
+        for (secs, text) in rough {
+            assert_eq!(rough_duration(secs), text);
         }
         assert_eq!(
             (bytes(412_000_000), bytes(999)),

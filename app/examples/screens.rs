@@ -19,13 +19,13 @@ use eframe::egui::{ViewportEvent, ViewportId, vec2};
 use egui_kittest::kittest::{NodeT, Queryable};
 use inscribe::write::event::{Event, Phase};
 use inscribe::write::run::Status;
-use inscribe_app::action::{Screen, Selection};
 use inscribe_app::engine::{Fetch, Survey, UnfinishedInfo};
 use inscribe_app::state::prefs::{Recent, ThemeChoice};
 use inscribe_app::state::{
-    AskState, Dialog, Job, ModelState, OpenDocument, Pause, Prefs, Run, State, Task,
+    AskState, Job, ModelState, OpenDocument, Pause, Prefs, Run, State, Task,
 };
 use inscribe_app::trouble::{Remedy, Trouble};
+use inscribe_app::vocabulary::{Dialog, Screen, Selection};
 
 use desk::{Desk, Setup};
 

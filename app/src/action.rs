@@ -6,45 +6,9 @@ use std::path::PathBuf;
 use inscribe::engine::select::DeviceChoice;
 use inscribe::write::settings::WriteSettings;
 
-use crate::engine::Purpose;
 use crate::state::prefs::ThemeChoice;
-use crate::state::{Dialog, PendingOpen};
 use crate::trouble::Remedy;
-
-/// What the person looks at, the same in every view of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Selection {
-    pub segment: usize,
-    /// Within the segment.
-    pub chunk: Option<usize>,
-    /// Within the segment.
-    pub token: Option<usize>,
-}
-
-impl Selection {
-    pub fn chunk(segment: usize, chunk: usize) -> Selection {
-        Selection {
-            segment,
-            chunk: Some(chunk),
-            token: None,
-        }
-    }
-}
-
-/// The parts of the window that fill it in turn.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
-)]
-pub enum Screen {
-    #[default]
-    Welcome,
-    /// The document, its strips and the live run.
-    Write,
-    Ask,
-    Compare,
-    Learn,
-    Replay,
-}
+use crate::vocabulary::{Dialog, PendingOpen, Purpose, Screen};
 
 #[derive(Clone, Debug)]
 pub enum Action {

@@ -10,7 +10,8 @@ use std::thread;
 use inscribe::write::figure::FigureKind;
 use rfd::{AsyncFileDialog, FileHandle};
 
-use crate::engine::{ExportFormat, Outbox, Purpose, Report};
+use crate::engine::{Outbox, Report};
+use crate::vocabulary::{ExportFormat, Purpose};
 
 /// Answers in place of the system's dialogs.
 pub type Picker = Arc<dyn Fn(Purpose) -> Option<PathBuf> + Send + Sync>;

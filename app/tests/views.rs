@@ -11,14 +11,14 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use inscribe::write::run::{RunRecord, Status};
 use inscribe::write::synthetic::{Invented, events};
-use inscribe_app::action::Selection;
-use inscribe_app::compare::{self, Compare, Side};
+use inscribe_app::compare::{self, Compare};
 use inscribe_app::replay::load::{self, Source};
 use inscribe_app::replay::player::Player;
 use inscribe_app::replay::{Ask, Replay};
 use inscribe_app::run::{RunView, Shown};
 use inscribe_app::teach::Teach;
 use inscribe_app::theme;
+use inscribe_app::vocabulary::{Selection, Side};
 
 const SIZE: (f32, f32) = (1280.0, 800.0);
 

@@ -5,9 +5,9 @@ use eframe::egui::{
 };
 use inscribe::words;
 
-use crate::action::Selection;
 use crate::run::{Cell, Figures};
 use crate::theme::{Mark, Theme, keys, section, space, text};
+use crate::vocabulary::Selection;
 
 const GUTTER: f32 = 44.0;
 const ROW: f32 = 84.0;

@@ -5,28 +5,12 @@ mod difference;
 use eframe::egui::{self, ComboBox, Layout, RichText, Ui, vec2};
 use inscribe::write::run::RunRecord;
 
-use crate::action::Selection;
 use crate::replay::load::{Loading, Source, load};
 use crate::replay::trouble;
 use crate::run::header::numbers_of;
-use crate::run::{Figures, LossPlot, Scales, Strips, fresh_version, loss_keys};
+use crate::run::{Figures, LossPlot, Scales, Strips, loss_keys};
 use crate::theme::{Theme, card, primary_button, section, space, text};
-
-/// Which of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    A,
-    B,
-}
-
-impl Side {
-    pub fn name(self) -> &'static str {
-        match self {
-            Side::A => "A",
-            Side::B => "B",
-        }
-    }
-}
+use crate::vocabulary::{Selection, Side, fresh_version};
 
 /// What the screen cannot do by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

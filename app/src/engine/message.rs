@@ -15,8 +15,8 @@ use inscribe::write::settings::WriteSettings;
 
 use super::control::JobId;
 use super::shape::Shape;
-use crate::compare::Side;
 use crate::trouble::Trouble;
+use crate::vocabulary::{ExportFormat, Purpose};
 
 /// What the engine is asked to do.
 #[derive(Debug)]
@@ -85,12 +85,6 @@ pub struct ScoreRequest {
     pub answer: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExportFormat {
-    Peft,
-    Gguf,
-}
-
 #[derive(Clone, Debug)]
 pub struct ExportRequest {
     pub memory: PathBuf,
@@ -154,43 +148,6 @@ pub enum Report {
     },
 }
 
-/// What a path is chosen for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    OpenDocument,
-    OpenMemory,
-    ModelFile,
-    /// Where the memory of the next write is to stand.
-    WriteTo,
-    SaveMemoryAs,
-    Export(ExportFormat),
-    Figure(FigureKind),
-    Events {
-        csv: bool,
-    },
-    /// A run to play: an events file or a memory's folder.
-    ReplayRun,
-    CompareRun(Side),
-}
-
-impl Purpose {
-    /// Whether it is about the document at hand and no other.
-    pub fn is_of_the_document(self) -> bool {
-        match self {
-            Purpose::WriteTo
-            | Purpose::SaveMemoryAs
-            | Purpose::Export(_)
-            | Purpose::Figure(_)
-            | Purpose::Events { .. } => true,
-            Purpose::OpenDocument
-            | Purpose::OpenMemory
-            | Purpose::ModelFile
-            | Purpose::ReplayRun
-            | Purpose::CompareRun(_) => false,
-        }
-    }
-}
-
 /// How a job ended.
 #[derive(Debug)]
 pub enum End {
@@ -247,7 +204,7 @@ pub struct Answered {
     pub segment: usize,
 }
 
-/// What the clerk, the thread for files, is asked to do.
+/// What the thread for files is asked to do.
 #[derive(Debug)]
 pub enum FileWork {
     ReadDocument(PathBuf),

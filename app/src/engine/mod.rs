@@ -1,10 +1,10 @@
 //! The threads that work for the window: the engine, with a model on a device of its own, and a
-//! clerk for files. Work goes in, reports come out; nothing of it waits in a drawing function.
+//! thread for files. Work goes in, reports come out; nothing of it waits in a drawing function.
 
 mod ask;
-mod clerk;
 mod control;
 mod documents;
+mod files;
 mod load;
 mod message;
 mod shape;
@@ -50,7 +50,7 @@ pub struct Engine {
     commands: Option<Sender<Command>>,
     worker: JoinHandle<()>,
     files: Sender<FileWork>,
-    /// How many things the clerk has still to keep on disk.
+    /// Saves to disk that are asked for and not done.
     saves: Arc<AtomicUsize>,
     reports: Receiver<Report>,
     outbox: Outbox,
@@ -76,8 +76,8 @@ impl Engine {
         let saves = Arc::new(AtomicUsize::new(0));
         let (theirs, counted) = (outbox.clone(), Arc::clone(&saves));
         thread::Builder::new()
-            .name("clerk".to_owned())
-            .spawn(move || clerk::run(&file_inbox, &theirs, &counted))?;
+            .name("files".to_owned())
+            .spawn(move || files::run(&file_inbox, &theirs, &counted))?;
         Ok(Engine {
             commands: Some(commands),
             worker,

@@ -14,8 +14,9 @@ use inscribe::write::writer::{Checkpoint, Job, Keeper, Known, Tokens};
 use super::Outbox;
 use super::control::Control;
 use super::load::{Loaded, Pace};
-use super::message::{End, ExportFormat, ExportRequest, Report, WriteRequest};
+use super::message::{End, ExportRequest, Report, WriteRequest};
 use crate::trouble::Failure;
+use crate::vocabulary::ExportFormat;
 
 pub fn measure(
     request: &WriteRequest,

@@ -6,9 +6,9 @@ mod transport;
 
 use eframe::egui::{Key, Modifiers, ScrollArea, Ui};
 
-use crate::action::Selection;
 use crate::run::{RunView, Shown};
 use crate::theme::{card, primary_button, space, text};
+use crate::vocabulary::Selection;
 use load::{Loading, Source};
 use player::Player;
 

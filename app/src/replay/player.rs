@@ -1,9 +1,8 @@
 //! A run's events on a clock.
 
+use crate::vocabulary::fresh_version;
 use inscribe::write::event::{Event, Phase};
 use inscribe::write::run::RunRecord;
-
-use crate::run::fresh_version;
 
 /// A stretch of the run that one phase takes.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -9,8 +9,8 @@ use inscribe::write::event::StepKind;
 use inscribe::write::run::RunRecord;
 
 use super::figures::{Cell, Figures, range, tick_labels};
-use crate::action::Selection;
 use crate::theme::{Icon, Mark, Theme, draw_mark, icon_button, space, text};
+use crate::vocabulary::Selection;
 
 pub fn show(ui: &mut Ui, figures: &Figures, record: &RunRecord, selection: &mut Selection) {
     let place = figures.selected(selection);

@@ -1,12 +1,11 @@
 //! What the views of a run draw, worked out of its record once per change.
 
+use crate::vocabulary::Selection;
 use egui_plot::PlotPoint;
 use inscribe::words;
 use inscribe::write::chart;
 use inscribe::write::event::{ChunkSteps, StepKind};
 use inscribe::write::run::{ChunkRecord, RunRecord, SegmentRecord};
-
-use crate::action::Selection;
 
 /// More steps than a plot has pixels are drawn by the lowest and the highest of each part.
 const MOST_POINTS: usize = 4096;

@@ -7,7 +7,6 @@ use inscribe::write::run::{RunRecord, Status};
 use inscribe::write::settings::{Allocate, Method};
 
 use super::phases;
-use crate::state::estimate::time_words;
 use crate::theme::{Theme, number, space, text};
 
 pub fn show(ui: &mut Ui, record: &RunRecord) {
@@ -106,7 +105,7 @@ fn numbers(record: &RunRecord) -> Vec<(String, &'static str)> {
     if done {
         numbers.push((words::duration(record.seconds().total()), "in all"));
     } else if let Some(left) = record.seconds_left() {
-        numbers.push((time_words(left), "left"));
+        numbers.push((words::rough_duration(left), "left"));
     }
     if let Some(bytes) = record.peak_bytes {
         numbers.push((words::bytes(bytes), "memory at the most"));

@@ -12,8 +12,8 @@ use inscribe::write::event::StepKind;
 use inscribe::write::run::RunRecord;
 
 use super::figures::{Figures, StepPoints, tick_label};
-use crate::action::Selection;
 use crate::theme::{Mark, Theme, empty, keys};
+use crate::vocabulary::Selection;
 
 const COVERAGE: &str = "coverage";
 /// Steps beyond coverage, where no rule is known that shared them out.

@@ -8,14 +8,12 @@ mod losses;
 pub mod phases;
 mod strips;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use eframe::egui::{self, Ui, vec2};
 use inscribe::write::event::ChunkSteps;
 use inscribe::write::run::RunRecord;
 
-use crate::action::Selection;
 use crate::theme::{card, empty, section, space};
+use crate::vocabulary::Selection;
 
 pub use figures::{Cell, Figures};
 pub use losses::{LossPlot, loss_keys};
@@ -23,12 +21,6 @@ pub use strips::{Scales, Strips};
 
 /// Steps that would be taken under other settings: a list for each segment.
 pub type Preview = Vec<Vec<ChunkSteps>>;
-
-/// A version that no record had before: for whoever changes one that a [`RunView`] draws.
-pub fn fresh_version() -> u64 {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    LAST.fetch_add(1, Ordering::Relaxed) + 1
-}
 
 /// What changes when a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use inscribe::write::chart;
 
 use super::figures::{Cell, Figures, steps_in_words};
 use super::{Preview, move_selection};
-use crate::action::Selection;
 use crate::theme::{Theme, space, text};
+use crate::vocabulary::Selection;
 use rows::Row;
 
 /// Left of the axis, for the rows' own scales.

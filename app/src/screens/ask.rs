@@ -11,11 +11,12 @@ use inscribe::memory::store::Asked;
 use inscribe::words::{count, counted};
 use inscribe::write::reader::View;
 
-use crate::action::{Action, Screen};
+use crate::action::Action;
 use crate::engine::Answered;
 use crate::state::ask::{Turn, VIEWS, view_name};
 use crate::state::{State, Task};
 use crate::theme::{Theme, card, column, empty, primary_button, segmented, space, text};
+use crate::vocabulary::Screen;
 
 /// Lines of text are no wider.
 const WIDTH: f32 = 1120.0;

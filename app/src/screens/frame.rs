@@ -7,11 +7,11 @@ use eframe::egui::{
 use inscribe::engine::select::DeviceChoice;
 use inscribe::write::figure::FigureKind;
 
-use crate::action::{Action, Screen};
-use crate::engine::{ExportFormat, Purpose};
+use crate::action::Action;
 use crate::state::prefs::ThemeChoice;
-use crate::state::{Dialog, ModelState, State, estimate};
+use crate::state::{ModelState, State, estimate};
 use crate::theme::{Theme, space, text};
+use crate::vocabulary::{Dialog, ExportFormat, Purpose, Screen};
 
 pub fn top_bar(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let p = Theme::of(ui).palette;

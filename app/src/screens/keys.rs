@@ -2,9 +2,9 @@
 
 use eframe::egui::{Key, KeyboardShortcut, Modifiers, Ui};
 
-use crate::action::{Action, Screen, Selection};
-use crate::engine::Purpose;
-use crate::state::{Dialog, Pause, State, Task};
+use crate::action::Action;
+use crate::state::{Pause, State, Task};
+use crate::vocabulary::{Dialog, Purpose, Screen, Selection};
 
 const OPEN: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::O);
 

@@ -16,12 +16,26 @@ pub mod write;
 use eframe::egui::{CentralPanel, Frame, Margin, Ui};
 use inscribe::write::run::RunRecord;
 
-use crate::action::{Action, Screen};
-use crate::app::Views;
-use crate::engine::Purpose;
-use crate::replay;
+use crate::action::Action;
+use crate::compare::Compare;
+use crate::replay::{self, Replay};
+use crate::run::RunView;
 use crate::state::State;
+use crate::teach::Teach;
 use crate::theme::{Theme, space};
+use crate::vocabulary::{Purpose, Screen};
+
+/// What views keep between frames beside the state: layouts and the like.
+#[derive(Default)]
+pub struct Views {
+    pub text: text::TextView,
+    pub controls: controls::Controls,
+    pub pane: write::Pane,
+    pub run: RunView,
+    pub compare: Compare,
+    pub teach: Teach,
+    pub replay: Replay,
+}
 
 /// Draws the whole window.
 pub fn show(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec<Action>) {

@@ -5,9 +5,10 @@ use eframe::egui::{
     StrokeKind, TextEdit, Ui,
 };
 
-use crate::action::{Action, Screen};
-use crate::state::{Dialog, PendingOpen, State};
+use crate::action::Action;
+use crate::state::State;
 use crate::theme::{Theme, primary_button, space, text};
+use crate::vocabulary::{Dialog, PendingOpen, Screen};
 
 use super::pickers;
 

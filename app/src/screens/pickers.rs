@@ -6,10 +6,13 @@ use eframe::egui::{
 };
 
 use crate::action::Action;
-use crate::engine::{DeviceInfo, ModelEntry, Purpose};
-use crate::state::estimate::{self, Estimate, bytes_words, time_words};
-use crate::state::{PendingOpen, State};
+use crate::engine::{DeviceInfo, ModelEntry};
+use crate::state::State;
+use crate::state::estimate::{self, Estimate};
 use crate::theme::{Theme, space, text};
+use inscribe::words;
+
+use crate::vocabulary::{PendingOpen, Purpose};
 
 use super::frame::model_label;
 
@@ -69,7 +72,7 @@ pub fn models(ui: &mut Ui, state: &State, typed: &mut String, actions: &mut Vec<
 fn model(ui: &mut Ui, state: &State, entry: &ModelEntry, on: bool) -> Response {
     let place = match entry.here {
         true => "on this computer".to_owned(),
-        false => format!("{} to fetch", bytes_words(entry.bytes)),
+        false => format!("{} to fetch", words::bytes(entry.bytes)),
     };
     let mut facts = vec![place];
     facts.extend(entry.licence.map(|licence| format!("licence: {licence}")));
@@ -124,7 +127,7 @@ pub fn devices(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 fn facts(device: &DeviceInfo) -> String {
     match (device.memory_bytes, device.is_software) {
         (_, true) => "slow: it imitates a graphics card on the processor".to_owned(),
-        (Some(bytes), _) => format!("{} of its own memory", bytes_words(bytes)),
+        (Some(bytes), _) => format!("{} of its own memory", words::bytes(bytes)),
         (None, _) if device.is_gpu => "its memory is not known".to_owned(),
         _ => "uses the computer’s memory".to_owned(),
     }
@@ -193,12 +196,18 @@ fn costs(ui: &mut Ui, estimate: &Estimate) {
         ui.spacing_mut().item_spacing.y = 2.0;
         ui.set_width(COSTS);
         let about = if estimate.timed { "" } else { "about " };
-        let read = format!("reading {about}{}", time_words(estimate.read_secs));
-        let steps = format!("steps {about}{}", time_words(estimate.steps_secs));
+        let read = format!(
+            "reading {about}{}",
+            words::rough_duration(estimate.read_secs)
+        );
+        let steps = format!(
+            "steps {about}{}",
+            words::rough_duration(estimate.steps_secs)
+        );
         ui.label(text::caption(read));
         ui.label(text::caption(steps));
         if let Some(bytes) = estimate.memory_bytes {
-            let words = RichText::new(format!("{} of memory", bytes_words(bytes)))
+            let words = RichText::new(format!("{} of memory", words::bytes(bytes)))
                 .text_style(egui::TextStyle::Small);
             let colour = if estimate.fits() { p.muted } else { p.danger };
             ui.label(words.color(colour));

@@ -4,14 +4,15 @@ use eframe::egui::{
     Align, Button, CornerRadius, Frame, Label, Layout, Margin, Panel, Rect, Role, Sense, Stroke,
     Ui, WidgetInfo, vec2,
 };
-use inscribe::words::{count, counted};
+use inscribe::words::{self, count, counted};
 use inscribe::write::event::Phase;
 
-use crate::action::{Action, Screen};
-use crate::engine::{Fetch, Purpose};
-use crate::state::estimate::{self, Estimate, bytes_words, time_words};
-use crate::state::{Job, ModelState, Pause, PendingOpen, State, Task};
+use crate::action::Action;
+use crate::engine::Fetch;
+use crate::state::estimate::{self, Estimate};
+use crate::state::{Job, ModelState, Pause, State, Task};
 use crate::theme::{Theme, primary_button, space, text};
+use crate::vocabulary::{PendingOpen, Purpose, Screen};
 
 pub fn show(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let p = Theme::of(ui).palette;
@@ -151,24 +152,30 @@ fn parts_words(estimate: &Estimate) -> String {
 pub fn costs(estimate: &Estimate, measured: bool) -> String {
     let mut parts = Vec::new();
     if let Some(bytes) = estimate.fetch_bytes {
-        parts.push(format!("fetches the model first ({})", bytes_words(bytes)));
+        parts.push(format!("fetches the model first ({})", words::bytes(bytes)));
     }
     let known = estimate.read_secs.is_finite();
     if known && !measured {
-        parts.push(format!("reading {}", time_words(estimate.read_secs)));
+        parts.push(format!(
+            "reading {}",
+            words::rough_duration(estimate.read_secs)
+        ));
     }
     if known {
-        parts.push(format!("steps {}", time_words(estimate.steps_secs)));
+        parts.push(format!(
+            "steps {}",
+            words::rough_duration(estimate.steps_secs)
+        ));
     }
     if let Some(bytes) = estimate.memory_bytes {
         let of = match estimate.available_bytes {
             Some(there) if !estimate.fits() => {
-                format!(", and {} are free: it may not fit", bytes_words(there))
+                format!(", and {} are free: it may not fit", words::bytes(there))
             }
-            Some(there) => format!(" ({} free)", bytes_words(there)),
+            Some(there) => format!(" ({} free)", words::bytes(there)),
             None => String::new(),
         };
-        parts.push(format!("about {} of memory{of}", bytes_words(bytes)));
+        parts.push(format!("about {} of memory{of}", words::bytes(bytes)));
     }
     let basis = match (estimate.timed, known) {
         (true, _) => "",
@@ -313,7 +320,7 @@ fn progress_of(state: &State, job: Job) -> Shown {
         .seconds_left()
         .filter(|_| progress.phase == Phase::Steps)
     {
-        details.push(format!("{} left", time_words(left)));
+        details.push(format!("{} left", words::rough_duration(left)));
     }
     Shown {
         what: what.to_owned(),
@@ -327,7 +334,7 @@ fn loading(model: &ModelState) -> Shown {
     match model {
         ModelState::Loading { done, total } => Shown {
             what: "Loading the model".to_owned(),
-            detail: format!("{} of {}", bytes_words(*done), bytes_words(*total)),
+            detail: format!("{} of {}", words::bytes(*done), words::bytes(*total)),
             part: Some(*done as f32 / (*total).max(1) as f32),
         },
         ModelState::Fetching(fetch) if !fetch.label.is_empty() => Shown {
@@ -354,16 +361,16 @@ fn fetch_words(fetch: &Fetch) -> String {
         parts.push(format!("from {}", fetch.source));
     }
     parts.push(match fetch.total {
-        Some(total) => format!("{} of {}", bytes_words(fetch.done), bytes_words(total)),
-        None => bytes_words(fetch.done),
+        Some(total) => format!("{} of {}", words::bytes(fetch.done), words::bytes(total)),
+        None => words::bytes(fetch.done),
     });
     if let Some(speed) = fetch.speed {
-        parts.push(format!("{}/s", bytes_words(speed as u64)));
+        parts.push(format!("{}/s", words::bytes(speed as u64)));
         let left = fetch
             .total
             .map(|total| total.saturating_sub(fetch.done) as f64 / speed.max(1.0));
         if let Some(left) = left.filter(|_| fetch.label != "checking") {
-            parts.push(format!("{} left", time_words(left)));
+            parts.push(format!("{} left", words::rough_duration(left)));
         }
     }
     parts.extend(fetch.note.clone());

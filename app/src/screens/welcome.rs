@@ -5,11 +5,12 @@ use eframe::egui::{
     Stroke, Ui, vec2,
 };
 
-use crate::action::{Action, Screen};
-use crate::engine::{Purpose, UnfinishedInfo};
+use crate::action::Action;
+use crate::engine::UnfinishedInfo;
+use crate::state::State;
 use crate::state::prefs::Recent;
-use crate::state::{Dialog, PendingOpen, State};
 use crate::theme::{Theme, card, centred_row, column, primary_button, space, text};
+use crate::vocabulary::{Dialog, PendingOpen, Purpose, Screen};
 
 const WIDTH: f32 = 720.0;
 

@@ -3,20 +3,21 @@
 use eframe::egui::{Align, Label, Layout, ScrollArea, Ui, vec2};
 use inscribe::words::counted;
 
-use crate::action::{Action, Selection};
-use crate::app::Views;
+use super::Views;
+use crate::action::Action;
 use crate::run::Shown;
 use crate::state::State;
 use crate::theme::{card, segmented, space, text};
+use crate::vocabulary::Selection;
 
 use super::text::legend;
 
 /// Below this width the text and the run take turns.
 const BESIDE: f32 = 800.0;
 
-/// Which of the two is shown where there is no room for both.
+/// The half of the screen that is shown where there is no room for both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Side {
+pub enum Pane {
     Text,
     #[default]
     Run,
@@ -29,9 +30,9 @@ pub fn show(ui: &mut Ui, state: &mut State, views: &mut Views, _actions: &mut Ve
     if !has_run {
         document(ui, state, views, false);
     } else if size.x < BESIDE {
-        match views.side {
-            Side::Text => document(ui, state, views, true),
-            Side::Run => {
+        match views.pane {
+            Pane::Text => document(ui, state, views, true),
+            Pane::Run => {
                 sides(ui, views);
                 run(ui, state, views);
             }
@@ -69,8 +70,8 @@ fn follow(state: &mut State) {
 }
 
 fn sides(ui: &mut Ui, views: &mut Views) {
-    let choices = [(Side::Text, "Text"), (Side::Run, "Run")];
-    segmented(ui, &mut views.side, &choices);
+    let choices = [(Pane::Text, "Text"), (Pane::Run, "Run")];
+    segmented(ui, &mut views.pane, &choices);
 }
 
 /// What was measured and learned, in one column.

@@ -264,29 +264,6 @@ fn available(state: &State, device: Option<&DeviceInfo>) -> Option<u64> {
     }
 }
 
-/// A time in words: no more precise than it is known.
-pub fn time_words(secs: f64) -> String {
-    if !secs.is_finite() || secs < 0.0 {
-        return "unknown".to_owned();
-    }
-    match secs {
-        s if s < 1.0 => "under a second".to_owned(),
-        s if s < 10.0 => format!("{s:.0} s"),
-        s if s < 90.0 => format!("{:.0} s", (s / 5.0).round() * 5.0),
-        s if s < 3600.0 => format!("{:.0} min", (s / 60.0).ceil()),
-        s => format!("{:.1} h", s / 3600.0),
-    }
-}
-
-pub fn bytes_words(bytes: u64) -> String {
-    match bytes {
-        b if b < 1_000 => format!("{b} B"),
-        b if b < 1_000_000 => format!("{:.0} kB", b as f64 / 1e3),
-        b if b < 1_000_000_000 => format!("{:.0} MB", b as f64 / 1e6),
-        b => format!("{:.1} GB", b as f64 / 1e9),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,16 +283,5 @@ mod tests {
             .sum();
         assert!((read / told - 1.0).abs() < 0.01, "{read} {told}");
         assert!(steps > 0.0);
-    }
-
-    #[test]
-    fn times_and_sizes_are_said_as_people_say_them() {
-        assert_eq!(time_words(0.2), "under a second");
-        assert_eq!(time_words(7.4), "7 s");
-        assert_eq!(time_words(43.0), "45 s");
-        assert_eq!(time_words(130.0), "3 min");
-        assert_eq!(time_words(f64::NAN), "unknown");
-        assert_eq!(bytes_words(98_362_432), "98 MB");
-        assert_eq!(bytes_words(1_117_320_768), "1.1 GB");
     }
 }

@@ -17,10 +17,9 @@ use inscribe::write::event::Event;
 use inscribe::write::run::{RunRecord, Status};
 use inscribe::write::settings::WriteSettings;
 
-use crate::action::{Screen, Selection};
 use crate::engine::{Fetch, JobId, LoadRequest, LoadedModel, Survey, UnfinishedInfo};
-use crate::run::fresh_version;
 use crate::trouble::{Remedy, Trouble};
+use crate::vocabulary::{Dialog, Screen, Selection, fresh_version};
 
 pub use ask::AskState;
 pub use prefs::Prefs;
@@ -155,52 +154,6 @@ impl Job {
             since: Instant::now(),
             cancelling: false,
             orphaned: false,
-        }
-    }
-}
-
-/// What stands over everything else.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Dialog {
-    #[default]
-    None,
-    Model,
-    Device,
-    /// A write goes on while the window is to be closed.
-    Quit,
-    /// A text is pasted or typed: the draft.
-    Paste,
-    /// Something is opened while a run goes on.
-    Replace(PendingOpen),
-}
-
-/// What takes the place of the document at hand, or of its model: at once, or once the person
-/// agrees that a run be stopped for it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum PendingOpen {
-    Document(PathBuf),
-    Bytes {
-        name: String,
-        bytes: Vec<u8>,
-    },
-    Sample,
-    Memory(PathBuf),
-    /// A stopped write, to go on with it.
-    Unfinished(PathBuf),
-    /// A known name, a path or a hub id.
-    Model(String),
-}
-
-impl PendingOpen {
-    /// What is to be done with a path that was dropped or chosen.
-    pub fn of(path: PathBuf) -> PendingOpen {
-        if path.join("memory.json").is_file() {
-            return PendingOpen::Memory(path);
-        }
-        let ending = path.extension();
-        match ending.is_some_and(|e| e.eq_ignore_ascii_case("gguf")) {
-            true => PendingOpen::Model(path.display().to_string()),
-            false => PendingOpen::Document(path),
         }
     }
 }

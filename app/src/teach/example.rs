@@ -3,8 +3,8 @@
 use inscribe::write::event::{Step, StepKind};
 use inscribe::write::run::RunRecord;
 
-use crate::action::Selection;
 use crate::run::{Cell, Figures};
+use crate::vocabulary::Selection;
 
 /// One token under both passes.
 #[derive(Clone, Copy, Debug, PartialEq)]

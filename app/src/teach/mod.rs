@@ -10,11 +10,11 @@ use eframe::egui::{
 };
 use inscribe::write::run::RunRecord;
 
-use crate::action::Selection;
 use crate::replay::load::{Loading, Source, load};
 use crate::replay::trouble;
-use crate::run::{Figures, fresh_version};
+use crate::run::Figures;
 use crate::theme::{Theme, card, empty, primary_button, space, text};
+use crate::vocabulary::{Selection, fresh_version};
 use example::Example;
 use pages::{Lesson, PAGES};
 

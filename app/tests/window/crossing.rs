@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use eframe::egui::Key;
-use inscribe_app::action::Screen;
 use inscribe_app::engine::{End, Report};
 use inscribe_app::state::ask::Turn;
-use inscribe_app::state::{Dialog, Job, Pause, State, Task};
+use inscribe_app::state::{Job, Pause, State, Task};
+use inscribe_app::vocabulary::{Dialog, Screen};
 
 use crate::desk::{Desk, prefs, text, tiny_model};
 

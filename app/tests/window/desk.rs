@@ -16,9 +16,9 @@ use inscribe::write::settings::WriteSettings;
 use inscribe::write::synthetic::Invented;
 use inscribe_app::InscribeApp;
 use inscribe_app::app::Options;
-use inscribe_app::engine::Purpose;
 use inscribe_app::state::prefs::ThemeChoice;
 use inscribe_app::state::{OpenDocument, Prefs, State};
+use inscribe_app::vocabulary::Purpose;
 
 /// Longer than anything takes on a slow machine with the tiny model.
 const PATIENCE: Duration = Duration::from_secs(90);

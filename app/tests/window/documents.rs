@@ -1,11 +1,11 @@
 //! Opening documents, good ones and garbage.
 
+use inscribe_app::vocabulary::Screen;
 use std::sync::Arc;
 
 use eframe::egui::FontId;
 use egui_kittest::kittest::Queryable;
 use egui_system_font_provider::SystemFontProvider;
-use inscribe_app::action::Screen;
 
 use crate::desk::Desk;
 

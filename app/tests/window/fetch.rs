@@ -6,7 +6,8 @@ use std::time::Duration;
 use eframe::egui::accesskit::Role;
 use egui_kittest::kittest::{NodeT, Queryable};
 use inscribe::model::hub;
-use inscribe_app::state::{Dialog, ModelState, State};
+use inscribe_app::state::{ModelState, State};
+use inscribe_app::vocabulary::Dialog;
 use sha2::{Digest, Sha256};
 
 use crate::desk::{Desk, Setup, prefs, tiny_model};

@@ -8,8 +8,8 @@ use cpu_time::ThreadTime;
 
 use eframe::egui::{Event, MouseWheelSource, MouseWheelUnit, TouchPhase, Vec2};
 use inscribe::write::synthetic::{Invented, events};
-use inscribe_app::action::Screen;
 use inscribe_app::state::Run;
+use inscribe_app::vocabulary::Screen;
 
 use crate::desk::{Desk, invented, prefs};
 

@@ -1,9 +1,9 @@
 //! Memories saved, exported and opened again; figures and events saved.
 
+use inscribe_app::vocabulary::Screen;
 use std::path::Path;
 
 use egui_kittest::kittest::{NodeT, Queryable};
-use inscribe_app::action::Screen;
 
 use crate::desk::{Desk, prefs, text};
 

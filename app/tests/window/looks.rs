@@ -6,11 +6,11 @@ use egui_kittest::SnapshotOptions;
 use inscribe::memory::store::Asked;
 use inscribe::write::reader::View;
 use inscribe::write::synthetic::{Invented, events};
-use inscribe_app::action::{Screen, Selection};
 use inscribe_app::engine::{Answered, Survey};
 use inscribe_app::state::Run;
 use inscribe_app::state::ask::{Turn, VIEWS};
 use inscribe_app::state::prefs::ThemeChoice;
+use inscribe_app::vocabulary::{Screen, Selection};
 
 use crate::desk::{Desk, invented, prefs};
 

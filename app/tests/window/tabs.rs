@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use eframe::App as _;
 use eframe::egui::{self, Key, Modifiers};
 use egui_kittest::kittest::Queryable;
-use inscribe_app::action::{Screen, Selection};
 use inscribe_app::state::Prefs;
 use inscribe_app::state::prefs::ThemeChoice;
+use inscribe_app::vocabulary::{Screen, Selection};
 
 use crate::desk::{Desk, prefs};
 

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use eframe::egui::{ViewportEvent, ViewportId};
 use inscribe::engine::EngineError;
-use inscribe_app::action::Screen;
 use inscribe_app::engine::{End, Report};
-use inscribe_app::state::{Dialog, Job, Task};
+use inscribe_app::state::{Job, Task};
 use inscribe_app::trouble::{Failure, Trouble};
+use inscribe_app::vocabulary::{Dialog, Screen};
 
 use crate::desk::{Desk, prefs, tiny_model};
 

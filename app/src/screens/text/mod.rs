@@ -16,9 +16,9 @@ use eframe::egui::{
 };
 use inscribe::write::run::RunRecord;
 
-use crate::action::Selection;
 use crate::state::{OpenDocument, State};
 use crate::theme::{Theme, space, text};
+use crate::vocabulary::Selection;
 
 use lines::{Row, Widths, row_of, wrap};
 pub use shades::Shades;

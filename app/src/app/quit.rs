@@ -3,7 +3,7 @@
 use eframe::egui;
 
 use crate::app::InscribeApp;
-use crate::state::Dialog;
+use crate::vocabulary::Dialog;
 
 impl InscribeApp {
     pub(crate) fn watch_close(&mut self, ctx: &egui::Context) {

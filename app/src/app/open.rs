@@ -8,10 +8,10 @@ use inscribe::write::document::Document;
 use inscribe::write::run::Status;
 use inscribe::write::settings::WriteSettings;
 
-use crate::action::{Screen, Selection};
 use crate::app::InscribeApp;
 use crate::engine::{FileWork, OpenedMemory, UnfinishedWrite};
-use crate::state::{Dialog, Job, OpenDocument, Pause, PendingOpen, Run, Task};
+use crate::state::{Job, OpenDocument, Pause, Run, Task};
+use crate::vocabulary::{Dialog, PendingOpen, Screen, Selection};
 
 /// The document that comes with the program.
 pub const SAMPLE: &[u8] = include_bytes!("../../assets/sample.md");

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use inscribe::write::event::Event;
 
-use crate::action::Screen;
 use crate::app::InscribeApp;
-use crate::engine::{Answered, FileReport, FileWork, Purpose, Report};
+use crate::engine::{Answered, FileReport, FileWork, Report};
 use crate::replay::load::Source;
-use crate::state::{ModelState, Pause, PendingOpen, Run, State};
+use crate::state::{ModelState, Pause, Run, State};
 use crate::trouble::Remedy;
+use crate::vocabulary::{PendingOpen, Purpose, Screen};
 
 impl InscribeApp {
     pub(crate) fn take_in(&mut self, report: Report) {

@@ -1,6 +1,13 @@
 //! The application: once a frame it takes in what the threads report, draws, and carries out what
 //! the widgets asked for.
 
+mod commands;
+mod jobs;
+mod models;
+mod open;
+mod quit;
+mod reports;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -8,15 +15,11 @@ use eframe::egui;
 use inscribe::model::hub;
 
 use crate::action::Action;
-use crate::compare::Compare;
 use crate::dialogs::Picker;
 use crate::engine::{Engine, FileWork, Outbox};
-use crate::replay::Replay;
-use crate::run::RunView;
-use crate::screens::{self, text::TextView};
+use crate::screens::{self, Views};
 use crate::state::prefs::ThemeChoice;
 use crate::state::{Prefs, State};
-use crate::teach::Teach;
 use crate::theme;
 
 /// The name that preferences are kept under.
@@ -53,18 +56,6 @@ pub struct InscribeApp {
     pub frame_secs: Vec<f32>,
     /// To wake the window from where there is none at hand.
     pub(crate) ctx: egui::Context,
-}
-
-/// What views keep between frames beside the state: layouts and the like.
-#[derive(Default)]
-pub struct Views {
-    pub text: TextView,
-    pub controls: screens::controls::Controls,
-    pub side: screens::write::Side,
-    pub run: RunView,
-    pub compare: Compare,
-    pub teach: Teach,
-    pub replay: Replay,
 }
 
 impl InscribeApp {

@@ -7,9 +7,9 @@ use inscribe::write::run::Status;
 
 use crate::app::InscribeApp;
 use crate::engine::{End, JobId};
-use crate::run::fresh_version;
 use crate::state::{Job, ModelState, Pause, State, Task, estimate};
 use crate::trouble::{Remedy, Trouble};
+use crate::vocabulary::fresh_version;
 
 impl InscribeApp {
     pub(crate) fn end(&mut self, id: JobId, end: End) {

@@ -8,17 +8,15 @@ use eframe::egui;
 use inscribe::write::figure::{FigureKind, Theme};
 use inscribe::write::reader::View;
 
-use crate::action::{Action, Screen};
+use crate::action::Action;
 use crate::app::InscribeApp;
 use crate::dialogs;
-use crate::engine::{
-    AskRequest, ExportFormat, ExportRequest, FileWork, JobId, Purpose, ScoreRequest, Work,
-    WriteRequest,
-};
+use crate::engine::{AskRequest, ExportRequest, FileWork, JobId, ScoreRequest, Work, WriteRequest};
 use crate::state::ask::{Turn, VIEWS};
 use crate::state::presets::Preset;
-use crate::state::{Dialog, Job, Pause, Task};
+use crate::state::{Job, Pause, Task};
 use crate::trouble::Remedy;
+use crate::vocabulary::{Dialog, ExportFormat, Purpose, Screen};
 
 impl InscribeApp {
     pub(crate) fn carry_out(&mut self, action: Action, ctx: &egui::Context) {
