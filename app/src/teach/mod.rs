@@ -2,6 +2,7 @@
 
 pub mod example;
 pub mod formula;
+mod lesson;
 mod pages;
 mod pictures;
 
@@ -16,7 +17,8 @@ use crate::run::Figures;
 use crate::theme::{Theme, card, empty, primary_button, space, text};
 use crate::vocabulary::{Selection, fresh_version};
 use example::Example;
-use pages::{Lesson, PAGES};
+use lesson::Lesson;
+use pages::PAGES;
 
 /// Width of the buttons and dots that turn pages.
 const NAVIGATION: f32 = 400.0;

@@ -4,28 +4,15 @@ mod steps;
 
 use eframe::egui::Ui;
 use inscribe::words;
-use inscribe::write::allocate::{Allocation, Rule, allocate};
-use inscribe::write::event::ChunkSteps;
-use inscribe::write::run::RunRecord;
-use inscribe::write::settings::{Method, WriteSettings};
+use inscribe::write::settings::Method;
 
-use super::example::Example;
 use super::formula::{
     Formula, Tint, absolute, fraction, high, low, op, paren, row, sum, tinted, up, var,
 };
+use super::lesson::Lesson;
 use super::pictures;
-use crate::run::Figures;
 use crate::theme::{space, text};
 use steps::{changed, softmax, softmax_picture, step};
-
-/// What a page is written about.
-pub struct Lesson<'a> {
-    pub record: &'a RunRecord,
-    pub figures: &'a Figures,
-    pub example: &'a Example,
-    pub tau: &'a mut f64,
-    pub own_tau: f64,
-}
 
 pub struct Page {
     pub title: &'static str,
@@ -74,59 +61,6 @@ pub const PAGES: [Page; 7] = [
 const SIZE: f32 = 22.0;
 /// Size of the words: read from the back of a class.
 const WORDS: f32 = 16.0;
-
-impl Lesson<'_> {
-    pub fn settings(&self) -> WriteSettings {
-        self.record.settings.clone().unwrap_or_default()
-    }
-
-    /// Steps of the example's part of the document.
-    pub fn budget(&self) -> usize {
-        let own = self
-            .figures
-            .cells
-            .iter()
-            .filter(|c| c.segment == self.example.cell.segment);
-        let planned: u32 = own.map(|c| c.record.planned.total()).sum();
-        match planned {
-            0 => self.settings().budget,
-            planned => planned as usize,
-        }
-    }
-
-    pub fn chunks(&self) -> usize {
-        self.example.utilities.len()
-    }
-
-    pub fn k_min(&self) -> usize {
-        let settings = self.settings();
-        if settings.coverage { settings.k_min } else { 0 }
-    }
-
-    /// Steps left once every chunk has its coverage.
-    pub fn rest(&self) -> usize {
-        self.budget().saturating_sub(self.chunks() * self.k_min())
-    }
-
-    /// The allocation at the temperature that the page shows.
-    pub fn allocation(&self) -> Vec<ChunkSteps> {
-        let settings = self.settings();
-        let allocation = Allocation {
-            budget: self.budget(),
-            k_min: settings.k_min,
-            coverage: settings.coverage,
-            tau: *self.tau,
-            scale: settings.scale,
-            rule: Rule::Utility,
-        };
-        allocate(&self.example.utilities, &allocation).unwrap_or_default()
-    }
-
-    /// The name of the example among its part's chunks.
-    fn c(&self) -> Formula {
-        up((self.example.cell.chunk + 1).to_string())
-    }
-}
 
 fn prose(ui: &mut Ui, words: &str) {
     let words = eframe::egui::RichText::new(words)

@@ -8,8 +8,8 @@ use inscribe::words;
 use inscribe::write::chart;
 use inscribe::write::event::{ChunkSteps, StepKind};
 
-use super::pages::Lesson;
-use crate::run::figures::{range, tick_labels};
+use super::lesson::Lesson;
+use crate::run::figures::tick_labels;
 use crate::theme::{ColourScale, Map, Mark, Theme, draw_mark, hatch, keys, legend, section};
 
 struct Frame {
@@ -381,7 +381,7 @@ pub fn course(ui: &mut Ui, lesson: &mut Lesson<'_>) {
         .iter()
         .filter_map(|&at| lesson.record.steps.get(at))
         .collect();
-    let Some((low, high)) = range(steps.iter().map(|s| s.step.loss)) else {
+    let Some((low, high)) = chart::range(steps.iter().map(|s| s.step.loss)) else {
         f.label(
             f.rect.center().x,
             f.rect.center().y,
@@ -441,7 +441,7 @@ pub fn changes(ui: &mut Ui, lesson: &mut Lesson<'_>) {
     let all = cells
         .iter()
         .flat_map(|c| [c.record.loss_before, c.record.loss_after]);
-    let Some((low, high)) = range(all.flatten()) else {
+    let Some((low, high)) = chart::range(all.flatten()) else {
         f.label(
             f.rect.center().x,
             f.rect.center().y,
