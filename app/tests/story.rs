@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use inscribe::model::hub;
+use inscribe::model::transformer::Cache;
 use inscribe::write::run::Status;
-use inscribe_app::engine::Shape;
 use inscribe_app::state::Prefs;
 
 use desk::{Desk, Setup};
@@ -44,7 +44,11 @@ fn the_sample_is_opened_written_asked_and_saved_with_the_default_model() {
     desk.click("Write into memory");
     desk.wait("the model", |state| state.model.ready().is_some());
     let model = desk.state().model.ready().expect("a model");
-    assert_eq!(Some(model.shape), Shape::of_known(hub::DEFAULT));
+    let known = hub::known(hub::DEFAULT).expect("a known model");
+    let (sizes, published) = (&model.config, (known.config)());
+    assert_eq!(sizes.parameters(), published.parameters());
+    assert_eq!(Cache::bytes(sizes, 1), Cache::bytes(&published, 1));
+    assert_eq!(sizes.context, published.context);
     desk.wait("the first step", |state| !state.run.record.steps.is_empty());
     desk.shot("3-writing");
     desk.wait("the memory", Desk::is_idle);

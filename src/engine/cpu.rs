@@ -73,6 +73,16 @@ impl OwnedMemory {
 }
 
 impl CpuBuffer {
+    /// No memory, of no device: for tensors that are planned and never touched.
+    pub(super) fn none() -> CpuBuffer {
+        CpuBuffer::Owned(OwnedMemory {
+            lines: UnsafeCell::new(Vec::new()),
+            bytes: 0,
+            copy: Slot::new(),
+            exclusive: Arc::default(),
+        })
+    }
+
     pub fn bytes(&self) -> usize {
         match self {
             CpuBuffer::Owned(memory) => memory.bytes,

@@ -11,7 +11,7 @@ use super::DType;
 use super::cpu::CpuDevice;
 use super::error::{EngineError, Result};
 use super::gpu::{GpuDevice, GpuProgram, OpenOptions};
-use super::plan::Plan;
+use super::plan::{Plan, share};
 use super::profile::Profile;
 use super::recording::Recording;
 use super::tensor::{Buffer, Place, TempId, Tensor, Weight};
@@ -100,26 +100,15 @@ impl Arena {
 
     /// A buffer for each size, from those held where one is big enough.
     fn slots(&mut self, device: &Device, sizes: &[u64]) -> Result<Vec<Buffer>> {
-        let mut used = vec![false; self.buffers.len()];
-        let mut order: Vec<usize> = (0..sizes.len()).collect();
-        order.sort_by_key(|&i| std::cmp::Reverse(sizes[i]));
-        let mut slots = vec![None; sizes.len()];
-        for i in order {
-            let fitting = (0..self.buffers.len())
-                .filter(|&b| !used[b] && self.buffers[b].bytes() >= sizes[i])
-                .min_by_key(|&b| self.buffers[b].bytes());
-            let chosen = match fitting {
-                Some(b) => b,
-                None => {
-                    self.buffers.push(device.alloc(sizes[i], "activations")?);
-                    used.push(false);
-                    self.buffers.len() - 1
-                }
-            };
-            used[chosen] = true;
-            slots[i] = Some(self.buffers[chosen].clone());
+        let mut held: Vec<u64> = self.buffers.iter().map(Buffer::bytes).collect();
+        let chosen = share(&mut held, sizes);
+        for &size in &held[self.buffers.len()..] {
+            self.buffers.push(device.alloc(size, "activations")?);
         }
-        Ok(slots.into_iter().flatten().collect())
+        Ok(chosen
+            .into_iter()
+            .map(|b| self.buffers[b].clone())
+            .collect())
     }
 }
 

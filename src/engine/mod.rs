@@ -20,7 +20,7 @@ pub use device::{Arena, CancelToken, Device, Program, RunOptions};
 pub use dtype::DType;
 pub use error::{EngineError, Result, mib};
 pub use gpu::Tier;
-pub use plan::Plan;
+pub use plan::{Plan, share};
 pub use profile::{Entry, Profile};
 pub use recording::{Access, Binding, Dispatch, Joins, Kernel, Op, Recording};
 pub use team::Team;

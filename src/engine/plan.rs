@@ -26,18 +26,21 @@ impl Plan {
             slot_of: vec![None; recording.temps.len()],
             slots: Vec::new(),
         };
+        // Temporaries that each operation is the first and the last to touch.
+        let mut begin = vec![Vec::new(); recording.ops.len()];
+        let mut end = begin.clone();
+        for (temp, lifetime) in lifetimes.into_iter().enumerate() {
+            if let Some((first, last)) = lifetime {
+                begin[first].push(temp);
+                end[last].push(temp);
+            }
+        }
         let mut free: Vec<usize> = Vec::new();
-        for index in 0..recording.ops.len() {
-            for (temp, lifetime) in lifetimes.iter().enumerate() {
-                if lifetime.is_some_and(|(first, _)| first == index) {
-                    plan.slot_of[temp] = Some(plan.take(&mut free, recording.temps[temp]));
-                }
+        for (begin, end) in begin.into_iter().zip(end) {
+            for temp in begin {
+                plan.slot_of[temp] = Some(plan.take(&mut free, recording.temps[temp]));
             }
-            for (temp, lifetime) in lifetimes.iter().enumerate() {
-                if lifetime.is_some_and(|(_, last)| last == index) {
-                    free.extend(plan.slot_of[temp]);
-                }
-            }
+            free.extend(end.into_iter().filter_map(|temp| plan.slot_of[temp]));
         }
         plan
     }
@@ -59,6 +62,25 @@ impl Plan {
             }
         }
     }
+}
+
+/// Gives each of `sizes` one of the buffers of `held` bytes, or a new one where none that is free is
+/// big enough: the way of programs that share their memory and never run at the same time.
+pub fn share(held: &mut Vec<u64>, sizes: &[u64]) -> Vec<usize> {
+    let mut used = vec![false; held.len()];
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(sizes[i]));
+    let mut chosen = vec![0; sizes.len()];
+    for i in order {
+        let fitting = (0..held.len()).filter(|&b| !used[b] && held[b] >= sizes[i]);
+        chosen[i] = fitting.min_by_key(|&b| held[b]).unwrap_or_else(|| {
+            held.push(sizes[i]);
+            used.push(false);
+            held.len() - 1
+        });
+        used[chosen[i]] = true;
+    }
+    chosen
 }
 
 /// First and last operation that touches each temporary.

@@ -71,6 +71,12 @@ impl Tensor {
         }
     }
 
+    /// A tensor without memory, for recordings that are planned and never run.
+    pub(crate) fn planned(dtype: DType, rows: usize, cols: usize) -> Self {
+        let nothing = Buffer::Cpu(Arc::new(CpuBuffer::none()));
+        Tensor::dense(Place::Buffer(nothing), dtype, rows, cols)
+    }
+
     /// The rows `range` of this view.
     pub fn row_range(&self, range: Range<usize>) -> Self {
         assert!(

@@ -245,7 +245,7 @@ impl RopeScaling {
 }
 
 /// Every `every`th layer sees everything and those between slide: Gemma 3's pattern, with 6.
-fn sliding_pattern(layers: usize, every: usize) -> Vec<bool> {
+pub(crate) fn sliding_pattern(layers: usize, every: usize) -> Vec<bool> {
     // More layers than this are refused by `check`.
     (1..=layers.min(MAX_LAYERS))
         .map(|i| !i.is_multiple_of(every.max(1)))

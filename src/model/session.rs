@@ -99,7 +99,7 @@ impl Session {
             });
         }
         let capacity = capacity.max(1);
-        check_fit(device, model, capacity)?;
+        check_fit(device, &model.config, capacity)?;
         Ok(Session {
             device: device.clone(),
             model: model.clone(),
@@ -420,9 +420,10 @@ impl Session {
 }
 
 /// Bytes of activations the largest pass over `rows` tokens will hold.
-pub(crate) fn planned_activations(model: &Transformer, capacity: usize, rows: usize) -> u64 {
+pub(crate) fn planned_activations(config: &ModelConfig, capacity: usize, rows: usize) -> u64 {
+    let model = Transformer::planned(config);
+    let cache = Cache::planned(config, capacity);
     let mut rec = Recording::new();
-    let cache = Cache::planned(&mut rec, &model.config, capacity);
     let ids = rec.temp(DType::U32, 1, rows);
     let positions = rec.temp(DType::U32, 1, rows);
     let targets = rec.temp(DType::U32, 1, rows);
@@ -440,24 +441,23 @@ pub(crate) fn planned_activations(model: &Transformer, capacity: usize, rows: us
     Plan::new(&rec).bytes()
 }
 
-/// Bytes that reading `capacity` tokens takes beside the weights: known before anything runs.
-pub fn reading_bytes(model: &Transformer, capacity: usize) -> u64 {
+/// Bytes that reading `capacity` tokens takes beside the weights: known before anything is loaded.
+pub fn reading_bytes(config: &ModelConfig, capacity: usize) -> u64 {
     let capacity = capacity.max(1);
-    let activations = planned_activations(model, capacity, CHUNK_ROWS.min(capacity));
-    Cache::bytes(&model.config, capacity) + activations
+    Cache::bytes(config, capacity) + planned_activations(config, capacity, CHUNK_ROWS.min(capacity))
 }
 
 /// Refuses a session that would not fit, and says how many tokens would.
-fn check_fit(device: &Device, model: &Transformer, capacity: usize) -> Result<(), ModelError> {
+fn check_fit(device: &Device, config: &ModelConfig, capacity: usize) -> Result<(), ModelError> {
     let Some(available) = device.available_bytes() else {
         return Ok(());
     };
-    let activations = planned_activations(model, capacity, CHUNK_ROWS.min(capacity));
-    let needed = Cache::bytes(&model.config, capacity) + activations;
+    let activations = planned_activations(config, capacity, CHUNK_ROWS.min(capacity));
+    let needed = Cache::bytes(config, capacity) + activations;
     if needed <= available {
         return Ok(());
     }
-    let per_token = Cache::bytes(&model.config, 1).max(1);
+    let per_token = Cache::bytes(config, 1).max(1);
     let fits = available.saturating_sub(activations) / per_token;
     let advice = if fits == 0 {
         "choose a smaller model or close other programs".to_owned()

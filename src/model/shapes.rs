@@ -1,6 +1,9 @@
-//! Shapes of known models, for benchmarks with random weights.
+//! The sizes of known models, as their authors publish them: they tell what a model takes before it is
+//! fetched, and benchmarks give them random weights.
 
-use crate::model::config::{Activation, Architecture, ModelConfig, Rope, RopeScaling};
+use crate::model::config::{
+    Activation, Architecture, ModelConfig, Rope, RopeScaling, sliding_pattern,
+};
 
 /// SmolLM2-135M.
 pub fn smollm2_135m() -> ModelConfig {
@@ -34,6 +37,70 @@ pub fn smollm2_135m() -> ModelConfig {
     }
 }
 
+/// Qwen2.5-Coder-0.5B.
+pub fn qwen2_5_coder_0_5b() -> ModelConfig {
+    ModelConfig {
+        arch: Architecture::Qwen2,
+        vocab: 151_936,
+        hidden: 896,
+        layers: 24,
+        heads: 14,
+        kv_heads: 2,
+        ffn: 4864,
+        context: 32_768,
+        norm_eps: 1e-6,
+        rope: Rope {
+            theta: 1_000_000.0,
+            scaling: RopeScaling::None,
+        },
+        qkv_bias: true,
+        ..smollm2_135m()
+    }
+}
+
+/// Qwen2.5-Coder-1.5B.
+pub fn qwen2_5_coder_1_5b() -> ModelConfig {
+    ModelConfig {
+        hidden: 1536,
+        layers: 28,
+        heads: 12,
+        head_dim: 128,
+        ffn: 8960,
+        attention_scale: 1.0 / (128f32).sqrt(),
+        ..qwen2_5_coder_0_5b()
+    }
+}
+
+/// Gemma 3 270M.
+pub fn gemma3_270m() -> ModelConfig {
+    let rope = |theta| Rope {
+        theta,
+        scaling: RopeScaling::None,
+    };
+    ModelConfig {
+        arch: Architecture::Gemma3,
+        vocab: 262_144,
+        hidden: 640,
+        layers: 18,
+        heads: 4,
+        kv_heads: 1,
+        head_dim: 256,
+        ffn: 2048,
+        context: 32_768,
+        norm_eps: 1e-6,
+        rope: rope(1_000_000.0),
+        rope_local: Some(rope(10_000.0)),
+        qk_norm: true,
+        sandwich_norms: true,
+        embedding_scale: (640f32).sqrt(),
+        activation: Activation::GeluTanh,
+        sliding_window: Some(512),
+        sliding: sliding_pattern(18, 6),
+        attention_scale: 1.0 / (256f32).sqrt(),
+        ..smollm2_135m()
+    }
+}
+
 /// Qwen3-4B: 4.0 billion parameters.
 pub fn qwen3_4b() -> ModelConfig {
     ModelConfig {
@@ -63,8 +130,15 @@ mod tests {
 
     #[test]
     fn shapes_have_the_sizes_of_their_models() {
-        let millions = |config: ModelConfig| config.parameters() as f64 / 1e6;
-        assert!((134.0..135.0).contains(&millions(smollm2_135m())));
-        assert!((4020.0..4025.0).contains(&millions(qwen3_4b())));
+        let parameters = [
+            (smollm2_135m(), 134_479_872),
+            (qwen2_5_coder_0_5b(), 493_961_216),
+            (qwen2_5_coder_1_5b(), 1_543_569_408),
+            (gemma3_270m(), 268_042_240),
+            (qwen3_4b(), 4_022_272_000),
+        ];
+        for (config, expected) in parameters {
+            assert_eq!(config.parameters(), expected, "{config:?}");
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::model::session::SessionOptions;
 use crate::model::transformer::{Angles, Cache, Recompute, Transformer};
 
 pub use optimizer::{Optimizer, OptimizerKind};
+pub(crate) use pass::PlannedPass;
 use pass::{Key, Pass};
 
 /// What is trained.
@@ -167,8 +168,13 @@ impl Trainer {
 
     /// Bytes held: activations, the numbers, their gradients and the optimiser's state.
     pub fn bytes(&self) -> u64 {
+        self.arena.bytes() + Self::state_bytes(self.params.cols)
+    }
+
+    /// Bytes that training `len` numbers takes beside activations.
+    pub(crate) fn state_bytes(len: usize) -> u64 {
         // Numbers, gradients, two moments, and the zeros that gradients start from.
-        self.arena.bytes() + 5 * 4 * self.params.cols as u64
+        5 * size_of::<f32>() as u64 * len as u64
     }
 
     pub fn zero_gradients(&mut self) -> Result<(), ModelError> {

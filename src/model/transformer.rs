@@ -6,6 +6,7 @@ mod cache;
 mod forward;
 mod inputs;
 mod load;
+mod planned;
 
 pub use backward::{Loss, Recompute};
 pub use cache::{Angles, Cache};

@@ -243,7 +243,8 @@ impl Asker {
                 let config = loaded.config();
                 let bytes = Cache::bytes(config, capacity.min(config.context));
                 // Before the next one is read: both may not fit.
-                let stay = staying(self.after.len(), bytes, kept_cache_bytes(&loaded.device));
+                let kept = kept_cache_bytes(loaded.device.available_bytes());
+                let stay = staying(self.after.len(), bytes, kept);
                 self.after.drain(..self.after.len() - stay);
                 let reader = Reader::new(loaded, Some(&own.ids), room, options(), progress)?;
                 self.after.push((part, reader));

@@ -1,4 +1,32 @@
-//! A run as every chart of it needs it, whatever paints it.
+//! Scales of charts: ranges of values and round numbers on them, whatever paints the chart.
+
+/// Lowest and highest of what is finite.
+pub fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    values.filter(|v| v.is_finite()).fold(None, |range, v| {
+        let (low, high) = range.unwrap_or((v, v));
+        Some((v.min(low), v.max(high)))
+    })
+}
+
+/// The range of `values` with some room around it.
+pub fn padded(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = range(values).unwrap_or((0.0, 1.0));
+    let room = if high > low {
+        (high - low) * 0.1
+    } else {
+        (low.abs() * 0.1).max(0.05)
+    };
+    (low - room, high + room)
+}
+
+/// Where `value` lies between `low` and `high`; in the middle where they are the same.
+pub fn part(value: f64, low: f64, high: f64) -> f64 {
+    if high > low {
+        (value - low) / (high - low)
+    } else {
+        0.5
+    }
+}
 
 /// Evenly spaced round numbers from about `low` to about `high`, `most` of them at the most.
 pub fn ticks(low: f64, high: f64, most: usize) -> Vec<f64> {

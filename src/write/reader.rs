@@ -14,12 +14,12 @@ pub fn question_room(context: usize) -> usize {
     (context / 4).min(512)
 }
 
-/// Bytes of keys and values that are kept of a document's parts, beside what the work needs.
-pub fn kept_cache_bytes(device: &Device) -> u64 {
+/// Bytes of keys and values that are kept of a document's parts on a device with `free` bytes,
+/// beside what the work needs.
+pub fn kept_cache_bytes(free: Option<u64>) -> u64 {
     const MOST: u64 = 2 << 30;
     /// Where nobody can tell what is free.
     const BLINDLY: u64 = 512 << 20;
-    let free = device.available_bytes();
     free.map_or(BLINDLY, |free| MOST.min(free / 2))
 }
 

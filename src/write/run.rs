@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::chart;
 use super::event::{
     ChunkSteps, ChunkUtility, DocumentInfo, Evaluated, Event, ModelInfo, Phase, PhaseSeconds,
     Started, Step, StepKind, When,
@@ -469,12 +470,7 @@ impl RunRecord {
 
     /// The smallest and the largest utility.
     pub fn utility_range(&self) -> Option<(f64, f64)> {
-        let known = self.chunks().filter_map(|(_, c)| c.utility);
-        let known = known.filter(|u| u.is_finite());
-        let range = known.fold(None, |range, u| {
-            let (low, high) = range.unwrap_or((u, u));
-            Some((u.min(low), u.max(high)))
-        });
+        let range = chart::range(self.chunks().filter_map(|(_, c)| c.utility));
         range.map(|(low, high)| (low, high.max(LEAST_UTILITY)))
     }
 

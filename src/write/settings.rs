@@ -26,6 +26,13 @@ pub enum Allocate {
     Whole,
 }
 
+impl Allocate {
+    /// Whether the shares depend on utility, so that the local pass is needed.
+    pub fn needs_utility(self) -> bool {
+        matches!(self, Allocate::Utility | Allocate::Signed | Allocate::Topk)
+    }
+}
+
 /// How utilities are scaled before the softmax.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

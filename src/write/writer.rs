@@ -1,6 +1,7 @@
 //! The way of a document into a memory: read it whole, read it locally, weigh its chunks, share
 //! out the steps, take them.
 
+mod footprint;
 mod parts;
 mod reading;
 mod stepping;
@@ -16,8 +17,7 @@ use super::event::*;
 use super::frame::Frame;
 use super::learn::{Learner, Segment};
 use super::method::Start;
-use super::reader::question_room;
-use super::settings::{Allocate, WriteSettings};
+use super::settings::WriteSettings;
 use super::variance::{GradientVariance, gradient_variance};
 use crate::engine::{CancelToken, EngineError};
 use crate::memory::Content;
@@ -28,7 +28,8 @@ use crate::model::session::{Session, SessionOptions};
 use crate::model::train::TrainerState;
 use crate::model::transformer::Cache;
 
-use parts::{held_out, segments, take_no_more};
+pub use footprint::{Footprint, footprint};
+use parts::{held_out, room, segments, take_no_more};
 pub use reading::Known;
 use survey::{Reading, Share};
 
@@ -317,11 +318,9 @@ impl<'a, 'k> Writer<'a, 'k> {
     /// Document tokens that fit the context beside what opens the text and what the reader needs.
     fn room(&self) -> Result<usize, WriteError> {
         let context = self.job.loaded.config().context;
-        let memory = self.job.settings.method.positions(self.job.settings);
-        let taken = self.lead.len() + question_room(context) + memory;
-        let room = context.saturating_sub(taken);
+        let room = room(context, self.lead.len(), self.job.settings);
         if room < 2 {
-            let beside = match memory {
+            let beside = match self.job.settings.method.positions(self.job.settings) {
                 0 => String::new(),
                 rows => format!(" beside {rows} memory tokens; use a smaller --prefix"),
             };
@@ -476,12 +475,4 @@ impl<'a, 'k> Writer<'a, 'k> {
     fn tell(&mut self, event: &Event) -> Result<(), WriteError> {
         self.keeper.event(event)
     }
-}
-
-/// Whether the shares depend on utility, so that the local pass is needed.
-fn needs_utility(allocate: Allocate) -> bool {
-    matches!(
-        allocate,
-        Allocate::Utility | Allocate::Signed | Allocate::Topk
-    )
 }

@@ -29,6 +29,7 @@ static MODEL: LazyLock<KnownModel> = LazyLock::new(|| KnownModel {
     file: "tiny.gguf",
     bytes: SIZE as u64,
     sha256: sha256(&content(SIZE)).leak(),
+    config: inscribe::model::shapes::smollm2_135m,
     hub: Some(HubFile {
         repo: "org/tiny",
         revision: "r1",

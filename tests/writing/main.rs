@@ -3,6 +3,7 @@
 
 mod careful;
 mod events_page;
+mod footprint;
 mod keeping;
 mod on_a_gpu;
 mod out_of_memory;

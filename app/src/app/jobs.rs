@@ -154,9 +154,6 @@ impl InscribeApp {
                 *kept = new;
             }
         }
-        if speeds.peak_bytes > 0 {
-            kept.peak_bytes = speeds.peak_bytes;
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::state::{Job, OpenDocument, Pause, Run, Task};
 use crate::vocabulary::{Dialog, PendingOpen, Screen, Selection};
 
 /// The document that comes with the program.
-pub const SAMPLE: &[u8] = include_bytes!("../../assets/sample.md");
+pub const SAMPLE: &[u8] = include_bytes!("../../../assets/sample.md");
 const SAMPLE_NAME: &str = "sample.md";
 
 impl InscribeApp {

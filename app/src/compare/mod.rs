@@ -3,6 +3,7 @@
 mod difference;
 
 use eframe::egui::{self, ComboBox, Layout, RichText, Ui, vec2};
+use inscribe::write::chart;
 use inscribe::write::run::RunRecord;
 
 use crate::replay::load::{Loading, Source, load};
@@ -294,7 +295,7 @@ fn loss_bounds(shown: &[Option<Shown<'_>>; 2]) -> Option<(f64, f64, usize)> {
             .iter()
             .chain(&s.figures.by_utility.points)
     });
-    let (low, high) = crate::run::figures::range(points.map(|p| p.y))?;
+    let (low, high) = chart::range(points.map(|p| p.y))?;
     let last = shown
         .iter()
         .flatten()

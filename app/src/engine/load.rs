@@ -11,13 +11,11 @@ use inscribe::memory::fingerprint;
 use inscribe::model::bundle::Model;
 use inscribe::model::hub::{Cache, PullError, PullEvent, Puller, Setup, Source, Watch};
 use inscribe::model::locate;
-use inscribe::model::session::reading_bytes;
-use inscribe::model::transformer::{Cache as KeyValueCache, Transformer};
+use inscribe::model::transformer::Transformer;
 
 use super::Outbox;
 use super::control::Control;
 use super::message::{Fetch, LoadRequest, LoadedModel, Report};
-use super::shape::Shape;
 use crate::trouble::Failure;
 
 /// A model on a device.
@@ -53,16 +51,13 @@ pub fn load(
         }
         control.token().check()
     })?;
-    let config = &model.config;
-    const READ: usize = 1024;
     let info = LoadedModel {
         request: request.clone(),
         name: model.name.clone(),
         path,
         fingerprint: print,
         weight_bytes: total,
-        activation_bytes: reading_bytes(&transformer, READ) - KeyValueCache::bytes(config, READ),
-        shape: Shape::of(config),
+        config: model.config.clone(),
         device: device.name().to_owned(),
         is_gpu: device.is_gpu(),
         why: opened.why,

@@ -1,4 +1,4 @@
-//! What goes between the window and the threads that work for it.
+//! The messages between the window and the threads that work for it.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use inscribe::engine::select::DeviceChoice;
 use inscribe::memory::store::Asked;
+use inscribe::model::config::ModelConfig;
 use inscribe::write::document::Document;
 use inscribe::write::event::Event;
 use inscribe::write::figure::{FigureKind, Theme};
@@ -14,11 +15,10 @@ use inscribe::write::run::RunRecord;
 use inscribe::write::settings::WriteSettings;
 
 use super::control::JobId;
-use super::shape::Shape;
 use crate::trouble::Trouble;
 use crate::vocabulary::{ExportFormat, Purpose};
 
-/// What the engine is asked to do.
+/// A job for the engine.
 #[derive(Debug)]
 pub struct Command {
     pub job: JobId,
@@ -27,7 +27,7 @@ pub struct Command {
 
 #[derive(Debug)]
 pub enum Work {
-    /// Fetches a model if it is not here, opens it and puts it on a device.
+    /// Fetches a model unless it is on this computer, opens it and puts it on a device.
     Load(LoadRequest),
     /// Cuts a document into tokens.
     Tokenize(Arc<Document>),
@@ -37,7 +37,7 @@ pub enum Work {
     Ask(AskRequest),
     Score(ScoreRequest),
     Export(ExportRequest),
-    /// Lets go of the model and its device.
+    /// Frees the model and its device.
     Unload,
 }
 
@@ -46,9 +46,9 @@ pub struct LoadRequest {
     /// A known name, a path or a hub id.
     pub model: String,
     pub device: DeviceChoice,
-    /// One for each core where 0.
+    /// Threads of the processor; one for each core where 0.
     pub threads: usize,
-    /// Where models are kept; the platform's place where `None`.
+    /// The folder of models; the platform's own where `None`.
     pub cache: Option<PathBuf>,
 }
 
@@ -56,9 +56,9 @@ pub struct LoadRequest {
 pub struct WriteRequest {
     pub document: Arc<Document>,
     pub settings: WriteSettings,
-    /// The folder the memory is to stand at; unused where nothing is written.
+    /// The folder of the memory; unused where nothing is written.
     pub folder: PathBuf,
-    /// Go on with what was stopped there.
+    /// Whether to continue the write that was stopped in that folder.
     pub resume: bool,
 }
 
@@ -72,7 +72,7 @@ pub struct AskRequest {
     pub seed: u64,
 }
 
-/// An answer's tokens, to be weighed in every view.
+/// An answer's tokens, to be scored in every view.
 #[derive(Clone, Debug)]
 pub struct ScoreRequest {
     pub memory: PathBuf,
@@ -80,7 +80,7 @@ pub struct ScoreRequest {
     pub ids: Vec<u32>,
     pub segment: usize,
     pub max_tokens: usize,
-    /// Which answer this is of: the turn and its place there.
+    /// The index of the turn, and of the answer within it.
     pub turn: usize,
     pub answer: usize,
 }
@@ -93,11 +93,11 @@ pub struct ExportRequest {
     pub segment: usize,
 }
 
-/// What the threads tell.
+/// What the threads report.
 #[derive(Debug)]
 pub enum Report {
     Fetch(Fetch),
-    /// Bytes of weights on the device.
+    /// Bytes of weights copied to the device.
     Loading {
         done: u64,
         total: u64,
@@ -105,21 +105,21 @@ pub enum Report {
     Loaded(Box<LoadedModel>),
     Unloaded,
     Tokens {
-        /// Of the document.
+        /// The hash of the document's text.
         sha256: String,
-        /// The model they are of, as it was asked for.
+        /// The model that cut the text, as it was asked for.
         model: String,
-        /// Bytes of the document's text of each token.
+        /// Bytes of the text that each token covers.
         bytes: Arc<Vec<Range<usize>>>,
     },
-    /// Of the run that goes on.
+    /// An event of the run that goes on.
     Event(Box<Event>),
-    /// The document is read before the first question.
+    /// Tokens of the document read before the first question.
     Reading {
         done: usize,
         total: usize,
     },
-    /// An answer begins.
+    /// An answer in this view begins.
     Answering(View),
     /// A piece of the answer that is being written.
     Text(String),
@@ -136,14 +136,14 @@ pub enum Report {
     },
     File {
         report: Box<FileReport>,
-        /// It answers a work that opens something.
+        /// Whether it answers work that opens something.
         opens: bool,
     },
     /// A person chose a path in a dialog.
     Picked {
         purpose: Purpose,
         path: PathBuf,
-        /// How many documents had been opened when it was asked for.
+        /// Documents opened when the dialog was shown.
         opened: u64,
     },
 }
@@ -152,25 +152,25 @@ pub enum Report {
 #[derive(Debug)]
 pub enum End {
     Done,
-    /// A memory was written.
+    /// The folder of the memory that was written.
     Written(PathBuf),
     Exported(PathBuf),
     Cancelled,
-    /// It needs a model, and loading it has failed already.
+    /// The model that the job needs has failed to load.
     NoModel,
     Failed(Trouble),
 }
 
-/// How far a model's fetching is.
+/// How far the fetching of a model is.
 #[derive(Clone, Debug, Default)]
 pub struct Fetch {
     pub source: String,
     pub label: String,
     pub done: u64,
     pub total: Option<u64>,
-    /// Bytes a second, lately.
+    /// Bytes a second over the last seconds.
     pub speed: Option<f64>,
-    /// What went wrong on the way, and what is done about it.
+    /// What went wrong so far, and what is done about it.
     pub note: Option<String>,
 }
 
@@ -182,12 +182,10 @@ pub struct LoadedModel {
     pub path: PathBuf,
     pub fingerprint: String,
     pub weight_bytes: u64,
-    /// Bytes that reading takes beside weights, keys and values.
-    pub activation_bytes: u64,
-    pub shape: Shape,
+    pub config: ModelConfig,
     pub device: String,
     pub is_gpu: bool,
-    /// Why this device.
+    /// The reason for this device.
     pub why: String,
     pub available_bytes: Option<u64>,
 }
@@ -208,17 +206,17 @@ pub struct Answered {
 #[derive(Debug)]
 pub enum FileWork {
     ReadDocument(PathBuf),
-    /// Of bytes that were dropped or pasted.
+    /// Reads a document from bytes that were dropped or pasted.
     DocumentOf {
         name: String,
         bytes: Vec<u8>,
     },
     OpenMemory(PathBuf),
-    /// Which devices and models there are, and which writes are unfinished.
+    /// Looks for devices, models and unfinished writes.
     Survey {
         memories: PathBuf,
         cache: Option<PathBuf>,
-        /// The model in use, which may stand anywhere.
+        /// The model in use, which may be in any folder.
         model: String,
     },
     Figure {
@@ -237,7 +235,7 @@ pub enum FileWork {
         from: PathBuf,
         to: PathBuf,
     },
-    /// Reads what a stopped write was writing; `source` is the file its document came from.
+    /// Opens a stopped write; `source` is the file of its document.
     OpenUnfinished {
         folder: PathBuf,
         source: Option<PathBuf>,
@@ -247,7 +245,7 @@ pub enum FileWork {
 }
 
 impl FileWork {
-    /// What it reads takes the place of the document at hand.
+    /// Whether it opens something in place of the open document.
     pub fn opens(&self) -> bool {
         match self {
             FileWork::ReadDocument(_)
@@ -262,7 +260,7 @@ impl FileWork {
         }
     }
 
-    /// It changes something on disk that must not be left half done.
+    /// Whether it changes something on disk that must not be left half done.
     pub fn keeps(&self) -> bool {
         match self {
             FileWork::Figure { .. }
@@ -296,7 +294,7 @@ pub enum FileReport {
     Failed(Trouble),
 }
 
-/// A memory with what a window shows of it.
+/// A memory, with what the window shows of it.
 #[derive(Clone, Debug)]
 pub struct OpenedMemory {
     pub folder: PathBuf,
@@ -311,7 +309,7 @@ pub struct OpenedMemory {
 /// A write that was stopped and can go on.
 #[derive(Clone, Debug)]
 pub struct UnfinishedWrite {
-    /// Where its memory is to stand.
+    /// The folder of its memory.
     pub folder: PathBuf,
     pub document: Arc<Document>,
     pub model_name: String,
@@ -329,7 +327,7 @@ pub struct UnfinishedInfo {
     pub of: usize,
 }
 
-/// What there is on this machine.
+/// The devices, models and stopped writes of this machine.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
     pub devices: Vec<DeviceInfo>,
@@ -354,13 +352,13 @@ pub struct DeviceInfo {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelEntry {
-    /// What a load request takes.
+    /// The name that a load request takes.
     pub name: String,
     pub description: String,
     pub licence: Option<&'static str>,
     pub licence_url: Option<&'static str>,
     pub bytes: u64,
     pub here: bool,
-    /// Its sizes, where they are known before it is loaded.
-    pub shape: Option<Shape>,
+    /// Its sizes, where they are known before loading.
+    pub config: Option<ModelConfig>,
 }

@@ -7,7 +7,6 @@ mod documents;
 mod files;
 mod load;
 mod message;
-mod shape;
 mod survey;
 mod worker;
 mod write;
@@ -22,7 +21,6 @@ use inscribe::model::hub::Setup;
 
 pub use control::{Control, JobId};
 pub use message::*;
-pub use shape::Shape;
 
 /// Hands reports to the window and wakes it.
 #[derive(Clone)]

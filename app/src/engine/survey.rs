@@ -13,7 +13,6 @@ use inscribe::model::weights::WeightFile;
 use inscribe::write::event::Event;
 
 use super::message::{DeviceInfo, ModelEntry, Survey, UnfinishedInfo};
-use super::shape::Shape;
 
 pub fn survey(memories: &Path, cache: Option<&Path>, model: &str) -> Survey {
     let cache = match cache {
@@ -67,7 +66,7 @@ fn models(cache: Option<&Cache>, chosen: &str) -> Vec<ModelEntry> {
             licence_url: Some(model.licence_url),
             bytes: model.bytes,
             here: path.is_some(),
-            shape: Shape::of_known(model.name),
+            config: Some((model.config)()),
         }
     });
     let listed = cache.map(Cache::list).unwrap_or_default();
@@ -92,7 +91,7 @@ fn on_disk(name: String, path: &Path) -> ModelEntry {
         licence_url: None,
         bytes: file.as_ref().map_or(0, WeightFile::total_bytes),
         here: true,
-        shape: file.and_then(|file| Some(Shape::of(&file.config().ok()?))),
+        config: file.and_then(|file| file.config().ok()),
     }
 }
 

@@ -5,10 +5,11 @@ use eframe::egui::{
     WidgetInfo, pos2, vec2,
 };
 use inscribe::words;
+use inscribe::write::chart;
 use inscribe::write::event::StepKind;
 use inscribe::write::run::RunRecord;
 
-use super::figures::{Cell, Figures, range, tick_labels};
+use super::figures::{Cell, Figures, tick_labels};
 use crate::theme::{Icon, Mark, Theme, draw_mark, icon_button, space, text};
 use crate::vocabulary::Selection;
 
@@ -159,7 +160,7 @@ fn curve(ui: &mut Ui, figures: &Figures, record: &RunRecord, place: usize) {
     let font = TextStyle::Small.resolve(ui.style());
     let painter = ui.painter();
     let losses = || steps.iter().map(|s| s.step.loss);
-    let Some((low, high)) = range(losses()) else {
+    let Some((low, high)) = chart::range(losses()) else {
         painter.text(
             area.center(),
             Align2::CENTER_CENTER,

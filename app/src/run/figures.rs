@@ -121,7 +121,7 @@ impl Figures {
                 c.held_out_after,
             ]
         });
-        self.losses = range(all.flatten());
+        self.losses = chart::range(all.flatten());
     }
 
     fn step_points(&mut self, record: &RunRecord) {
@@ -157,14 +157,6 @@ impl Figures {
 fn document_tokens(segment: &SegmentRecord) -> usize {
     let ends = segment.chunks.iter().map(|chunk| chunk.tokens.end);
     ends.max().filter(|&end| end > 0).unwrap_or(segment.tokens)
-}
-
-/// Lowest and highest of what is finite.
-pub fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    values.filter(|v| v.is_finite()).fold(None, |range, v| {
-        let (low, high) = range.unwrap_or((v, v));
-        Some((v.min(low), v.max(high)))
-    })
 }
 
 /// Round values from `low` to `high` with their labels, all with as many decimals.

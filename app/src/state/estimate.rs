@@ -1,46 +1,43 @@
 //! What a run will take, before anything starts: time, memory, what is fetched. Where a model was
 //! not timed on a device yet, times are a first guess and are called one.
 
+use std::cell::RefCell;
+
 use inscribe::engine::select::DeviceChoice;
+use inscribe::model::config::ModelConfig;
 use inscribe::write::run::RunRecord;
-use inscribe::write::settings::{Allocate, Method, WriteSettings};
+use inscribe::write::settings::{Method, WriteSettings};
+use inscribe::write::writer::{Footprint, footprint};
 
 use super::State;
 use super::prefs::Speeds;
-use super::presets::needs_utility;
-use crate::engine::{DeviceInfo, ModelEntry, Shape};
+use crate::engine::{DeviceInfo, ModelEntry};
 
-/// Bytes of text that a token stands for in English prose, about.
+/// Bytes of English prose to a token, about.
 const BYTES_PER_TOKEN: f64 = 4.4;
-/// Of a processor's thread, on the matrices of small models.
+/// Of one thread of a processor, on the matrices of small models.
 const FLOPS_PER_THREAD: f64 = 60e9;
 const FLOPS_INTEGRATED: f64 = 600e9;
 const FLOPS_DISCRETE: f64 = 5e12;
 const FLOPS_SOFTWARE: f64 = 8e9;
-/// Of the default model's kind, in its file.
+/// Bytes of the default model's file to each of its parameters.
 const BYTES_PER_PARAMETER: f64 = 0.73;
-/// Rows that are read at once, and how wide what is alive beside them is, in the sizes of the model.
-const READ_AT_ONCE: usize = 1024;
-const READING_HIDDEN: usize = 6;
-const READING_FFN: usize = 2;
-/// Positions that are kept for the question and its answer.
-const READER_ROOM: usize = 512;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Estimate {
     pub tokens: usize,
     /// Whether a tokenizer has counted them.
     pub tokens_exact: bool,
-    /// Parts the document is written in; 0 where the model's context is not known.
+    /// Parts that the document is written in; 0 where the model's sizes are not known.
     pub segments: usize,
     pub read_secs: f64,
     pub steps_secs: f64,
-    /// Whether times come from this model on this device.
+    /// Whether the times were measured with this model on this device.
     pub timed: bool,
-    /// Weights, and everything beside them.
+    /// Device memory at the most: the weights and everything beside them.
     pub memory_bytes: Option<u64>,
     pub available_bytes: Option<u64>,
-    /// To be downloaded first.
+    /// Bytes to download first.
     pub fetch_bytes: Option<u64>,
 }
 
@@ -50,6 +47,51 @@ impl Estimate {
             (Some(needed), Some(there)) => needed <= there,
             _ => true,
         }
+    }
+}
+
+/// What writes take, planned once for each model, document and choice of settings: a plan costs some
+/// milliseconds, and estimates are drawn in every frame.
+#[derive(Default)]
+pub struct Footprints {
+    known: RefCell<Vec<(Case, Footprint)>>,
+}
+
+#[derive(PartialEq)]
+struct Case {
+    config: ModelConfig,
+    settings: WriteSettings,
+    tokens: usize,
+    free: Option<u64>,
+}
+
+impl Footprints {
+    /// More than the models and devices that are listed at once.
+    const KEPT: usize = 64;
+
+    fn of(
+        &self,
+        config: &ModelConfig,
+        settings: &WriteSettings,
+        tokens: usize,
+        free: Option<u64>,
+    ) -> Footprint {
+        let case = Case {
+            config: config.clone(),
+            settings: settings.clone(),
+            tokens,
+            free,
+        };
+        let mut known = self.known.borrow_mut();
+        if let Some((_, footprint)) = known.iter().find(|(other, _)| *other == case) {
+            return *footprint;
+        }
+        let planned = footprint(config, settings, tokens, free);
+        if known.len() == Self::KEPT {
+            known.remove(0);
+        }
+        known.push((case, planned));
+        planned
     }
 }
 
@@ -74,7 +116,6 @@ pub fn measured(record: &RunRecord) -> Option<Speeds> {
         prefill: tokens / read,
         local: rate(tokens, local),
         step: rate(step_tokens as f64, step_secs),
-        peak_bytes: record.peak_bytes.unwrap_or(0),
     })
 }
 
@@ -106,64 +147,44 @@ pub fn estimate(
         Some(tokens) => tokens.len(),
         None => (open.document.text.len() as f64 / BYTES_PER_TOKEN).ceil() as usize,
     };
-    let device_name = match (loaded, device) {
-        (Some(loaded), _) => loaded.device.clone(),
-        (None, Some(device)) => device.name.clone(),
-        (None, None) => String::new(),
+    let config = match loaded {
+        Some(loaded) => Some(&loaded.config),
+        None => entry.and_then(|m| m.config.as_ref()),
     };
-    let known = find_speeds(state, name, &device_name, device);
-    let shape = match loaded {
-        Some(loaded) => Some(loaded.shape),
-        None => entry.and_then(|m| m.shape),
-    };
-    let parameters = match shape {
-        Some(shape) => shape.parameters as f64,
+    let parameters = match config {
+        Some(config) => config.parameters() as f64,
         None => entry.map_or(0.0, |m| m.bytes as f64 / BYTES_PER_PARAMETER),
     };
-    let threads = state.survey.as_ref().map_or(1, |s| s.processor_threads);
-    let guessed = guess(parameters, device, threads);
-    let speeds = match known {
-        Some(known) => Speeds {
-            local: if known.local > 0.0 {
-                known.local
-            } else {
-                known.prefill / 2.0
-            },
-            step: if known.step > 0.0 {
-                known.step
-            } else {
-                known.prefill / 3.0
-            },
-            ..known
-        },
-        None => guessed,
+    let device_name = match loaded {
+        Some(loaded) => Some(&loaded.device),
+        None => device.map(|device| &device.name),
     };
-    let segments = shape.map_or(0, |Shape { context, .. }| {
-        tokens
-            .div_ceil(context.saturating_sub(READER_ROOM.min(context / 4)).max(1))
-            .max(1)
+    let known = find_speeds(state, name, device_name, device);
+    let speeds = known.unwrap_or_else(|| {
+        let threads = state.survey.as_ref().map_or(1, |s| s.processor_threads);
+        guess(parameters, device, threads)
     });
     let weights = match loaded {
         Some(loaded) => Some(loaded.weight_bytes),
         None => entry.map(|m| m.bytes).filter(|&bytes| bytes > 0),
     };
-    let of_part = tokens.div_ceil(segments.max(1));
+    let available = available(state, device);
+    let free = available.map(|bytes| bytes.saturating_sub(weights.unwrap_or(0)));
     // Without the model's sizes its weights are all that is known.
-    let beside = shape.map_or(0, |shape| {
-        let reading = loaded.map(|l| l.activation_bytes);
-        let measured = speeds.peak_bytes.saturating_sub(weights.unwrap_or(0));
-        beside_weights(settings, shape, reading, of_part, measured)
+    let config = config.filter(|_| settings.check().is_ok());
+    let footprint = config.map_or(Footprint::default(), |config| {
+        state.footprints.of(config, settings, tokens, free)
     });
     let (read_secs, steps_secs) = times(settings, tokens, &speeds);
     Some(Estimate {
         tokens,
         tokens_exact: exact.is_some(),
-        segments,
+        segments: footprint.segments,
         read_secs,
         steps_secs,
         timed: known.is_some(),
-        memory_bytes: weights.map(|weights| weights + beside),
-        available_bytes: available(state, device),
+        memory_bytes: weights.map(|weights| weights + footprint.peak_bytes),
+        available_bytes: available,
         fetch_bytes: entry.filter(|m| !m.here).map(|m| m.bytes),
     })
 }
@@ -171,14 +192,10 @@ pub fn estimate(
 fn times(settings: &WriteSettings, tokens: usize, speeds: &Speeds) -> (f64, f64) {
     let tokens = tokens as f64;
     let mut read = tokens / speeds.prefill;
-    if needs_utility(settings.allocate) {
+    if settings.allocate.needs_utility() {
         read += tokens / speeds.local;
     }
-    let drawn = match settings.allocate {
-        // One span of 128 tokens, as qTTT draws them.
-        Allocate::Whole => 128.min(settings.batch * settings.span),
-        _ => settings.batch * settings.span,
-    };
+    let drawn = settings.batch * settings.span;
     let mut steps = settings.budget as f64 * drawn as f64 / speeds.step;
     if settings.evaluate {
         steps += tokens / speeds.prefill;
@@ -198,31 +215,43 @@ fn guess(parameters: f64, device: Option<&DeviceInfo>, threads: usize) -> Speeds
         Some(d) if d.is_gpu => FLOPS_INTEGRATED,
         _ => FLOPS_PER_THREAD * threads as f64,
     };
-    let prefill = match parameters > 0.0 {
-        true => flops / (2.0 * parameters),
+    let prefill = if parameters > 0.0 {
+        flops / (2.0 * parameters)
+    } else {
         // Nothing is known of a model that was named by its path.
-        false => f64::NAN,
+        f64::NAN
     };
+    from_reading(prefill)
+}
+
+/// The speeds of a model that was only seen, or guessed, to read `prefill` tokens a second.
+fn from_reading(prefill: f64) -> Speeds {
     Speeds {
         prefill,
         local: prefill / 2.0,
         step: prefill / 3.0,
-        peak_bytes: 0,
     }
 }
 
+/// The speeds that were measured, where reading was.
 fn find_speeds(
     state: &State,
     model: &str,
-    device_name: &str,
+    device_name: Option<&String>,
     device: Option<&DeviceInfo>,
 ) -> Option<Speeds> {
-    let by_name = |name: &str| state.prefs.speeds.get(&speed_key(model, name)).copied();
-    let found = by_name(device_name);
+    let by_name = |name: &String| state.prefs.speeds.get(&speed_key(model, name)).copied();
     // A processor is called by its threads once it is open.
-    found.or_else(|| {
-        let device = device.filter(|d| !d.is_gpu)?;
-        by_name(&device.name)
+    let processor = device.filter(|d| !d.is_gpu).map(|d| &d.name);
+    let found = device_name
+        .and_then(by_name)
+        .or_else(|| processor.and_then(by_name))?;
+    let guessed = from_reading(found.prefill);
+    let or = |measured: f64, guess: f64| if measured > 0.0 { measured } else { guess };
+    Some(Speeds {
+        prefill: found.prefill,
+        local: or(found.local, guessed.local),
+        step: or(found.step, guessed.step),
     })
 }
 
@@ -235,26 +264,6 @@ pub fn chosen_device(state: &State) -> Option<&DeviceInfo> {
         DeviceChoice::Auto => devices.iter().find(|d| d.automatic),
         _ => None,
     })
-}
-
-/// Keys and values of the longest part, and what reading and learning need beside them; a run before
-/// has `measured` it.
-fn beside_weights(
-    settings: &WriteSettings,
-    shape: Shape,
-    reading: Option<u64>,
-    tokens: usize,
-    measured: u64,
-) -> u64 {
-    let cache = shape.cache_bytes_per_token * (tokens + READER_ROOM) as u64;
-    let reading = reading.unwrap_or_else(|| {
-        let row = READING_HIDDEN * shape.hidden + READING_FFN * shape.ffn;
-        (READ_AT_ONCE * row * size_of::<f32>()) as u64
-    });
-    let row = ((12 * shape.hidden + 3 * shape.ffn) * size_of::<f32>()) as u64;
-    let learning = (settings.batch * settings.span) as u64 * row * shape.layers as u64 / 2;
-    let beside = cache + reading.max(learning);
-    beside.max(measured.min(4 * beside))
 }
 
 fn available(state: &State, device: Option<&DeviceInfo>) -> Option<u64> {

@@ -22,16 +22,17 @@ use crate::trouble::{Remedy, Trouble};
 use crate::vocabulary::{Dialog, Screen, Selection, fresh_version};
 
 pub use ask::AskState;
+pub use estimate::Footprints;
 pub use prefs::Prefs;
 pub use preview::Preview;
 
-/// A run's events so far, with a version that changes with each of them: views keep what they
-/// worked out for as long as it stays the same.
+/// The events of a run so far, and a version that changes with each of them, by which views know when
+/// to draw anew.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
     pub record: RunRecord,
     pub version: u64,
-    /// All of them but for progress, to save.
+    /// All events except progress, to save.
     pub events: Arc<Vec<Event>>,
 }
 
@@ -65,7 +66,7 @@ impl Run {
         events.push(event);
     }
 
-    /// Whether both passes are through, so that the shares of steps are known.
+    /// Whether both passes are done, so that the shares of steps are known.
     pub fn is_measured(&self) -> bool {
         let mut segments = self.record.segments.iter().peekable();
         segments.peek().is_some()
@@ -83,22 +84,22 @@ impl Run {
 pub struct OpenDocument {
     pub document: Arc<Document>,
     pub path: Option<PathBuf>,
-    /// Bytes of its text of each token, once a model has cut it.
+    /// Bytes of the text that each token covers, once a model has cut it.
     pub tokens: Option<Arc<Vec<Range<usize>>>>,
-    /// That model, as preferences name it.
+    /// The model that cut it, as preferences name it.
     pub tokens_of: String,
-    /// Changes whenever text or tokens do.
+    /// A number that changes with the text and with its tokens.
     pub version: u64,
 }
 
-/// How far the model is.
+/// How far the loading of the model is.
 #[derive(Clone, Debug, Default)]
 pub enum ModelState {
     #[default]
     None,
-    /// It is looked for, fetched or opened.
+    /// The file is looked for, fetched or opened.
     Fetching(Fetch),
-    /// Its weights go to the device.
+    /// The weights are copied to the device: bytes of them.
     Loading {
         done: u64,
         total: u64,
@@ -123,17 +124,17 @@ pub enum Task {
     Measure,
     Write,
     Ask,
-    /// Weighs an answer of this turn.
+    /// Scores an answer of the turn of this index.
     Score(usize),
     Export,
 }
 
-/// Whether the write that goes on is to stand still.
+/// Whether the running write is to pause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pause {
     #[default]
     No,
-    /// It will before its next step.
+    /// It will pause before its next step.
     Asked,
     Reached,
 }
@@ -143,7 +144,7 @@ pub struct Job {
     pub task: Task,
     pub since: Instant,
     pub cancelling: bool,
-    /// Its document was closed: what it still tells is not shown.
+    /// Whether its document was closed, so that what it still reports is not shown.
     pub orphaned: bool,
 }
 
@@ -163,50 +164,52 @@ pub struct State {
     pub screen: Screen,
     pub selection: Selection,
     pub document: Option<OpenDocument>,
-    /// How many documents were opened so far: what was asked for one is not done with another.
+    /// Documents opened so far: an answer to a question about one is not applied to another.
     pub opened: u64,
-    /// What is read or written now, or was last.
+    /// The run that goes on, or the last one.
     pub run: Run,
-    /// Whether the run that was asked for last has told anything of itself yet.
+    /// Whether the run that was asked for last has reported anything yet.
     pub run_began: bool,
     /// The model of that run, as preferences name it.
     pub run_model: String,
     pub preview: Preview,
     pub model: ModelState,
-    /// What the newest job that loads a model was asked for.
+    /// The request of the newest job that loads a model.
     pub loading: Option<LoadRequest>,
     pub survey: Option<Survey>,
-    /// Sent to the engine and not ended, the first one running.
+    /// Jobs sent to the engine and not ended; the first one runs.
     pub jobs: BTreeMap<JobId, Job>,
-    /// Where the memory of this document stands, or is to stand while it is written.
+    /// The folder of this document's memory, also while it is being written.
     pub memory: Option<PathBuf>,
-    /// Whether it stands there.
+    /// Whether that folder holds a finished memory.
     pub memory_written: bool,
-    /// Both of these before the write that was asked for last, which may never begin.
+    /// `memory` and `memory_written` before the write that was asked for last, which may never begin.
     pub before: Option<(Option<PathBuf>, bool)>,
     pub pause: Pause,
     pub ask: AskState,
     pub troubles: Vec<Trouble>,
-    /// What was done last, in a few words, and when.
+    /// A message of what was done last, and when.
     pub note: Option<(String, Instant)>,
     pub prefs: Prefs,
+    /// Device memory that writes take, as planned so far.
+    pub footprints: Footprints,
     pub dialog: Dialog,
-    /// A text that is pasted or typed and not opened yet.
+    /// The text of the paste dialog.
     pub draft: String,
-    /// A file hovers over the window.
+    /// Whether a file is dragged over the window.
     pub drop_hover: bool,
-    /// How many documents and memories are still to be read; the last becomes the one at hand.
+    /// Documents and memories still to be read; the last of them stays open.
     pub opening: usize,
-    /// Where to scroll the text: a byte of it.
+    /// The byte of the text to scroll to.
     pub scroll_to: Option<usize>,
-    /// The window may close.
+    /// Whether the window may close.
     pub may_quit: bool,
-    /// Close once the write has stopped.
+    /// Whether to close the window once the write has stopped.
     pub quit_when_stopped: bool,
 }
 
 impl State {
-    /// Settings of the next run.
+    /// The settings of the next run.
     pub fn settings(&self) -> &WriteSettings {
         &self.prefs.settings
     }
@@ -216,21 +219,21 @@ impl State {
         jobs.any(|job| job.task == task && !job.orphaned)
     }
 
-    /// What is shown to go on. Cutting a text into tokens takes no time worth showing, and what is
-    /// being stopped hides nothing that comes after it.
+    /// The job to show as running. Cutting a text into tokens takes no time worth showing, and a job
+    /// that is being stopped does not hide the one after it.
     pub fn current_job(&self) -> Option<Job> {
         let mut jobs = self.jobs.values().filter(|job| job.task != Task::Tokenize);
         let lasting = jobs.clone().find(|job| !job.cancelling);
         lasting.or_else(|| jobs.next()).copied()
     }
 
-    /// Whether what the engine tells now belongs to a document that was closed. Work is done in
-    /// order, so everything before such a job's end is its own.
+    /// Whether what the engine reports now belongs to a document that was closed. Work is done in
+    /// order, so everything before the end of such a job is its own.
     pub fn is_orphaned(&self) -> bool {
         self.jobs.values().any(|job| job.orphaned)
     }
 
-    /// Whether a run goes on whose end the person waits for.
+    /// Whether a run goes on that belongs to the open document.
     pub fn is_running(&self) -> bool {
         self.is_busy_with(Task::Measure) || self.is_busy_with(Task::Write)
     }
@@ -241,20 +244,19 @@ impl State {
         self.jobs.values().any(|job| job.task == Task::Write)
     }
 
-    /// The memory of this document, where one is written.
+    /// The folder of this document's memory, where it is finished.
     pub fn written_memory(&self) -> Option<PathBuf> {
         self.memory.clone().filter(|_| self.memory_written)
     }
 
-    /// Writes that were stopped, without the one that goes on.
+    /// The stopped writes that were found, without the one that goes on.
     pub fn stopped_writes(&self) -> impl Iterator<Item = &UnfinishedInfo> {
         let running = self.memory.as_ref().filter(|_| self.is_writing());
         let found = self.survey.iter().flat_map(|survey| &survey.unfinished);
         found.filter(move |run| Some(&run.folder) != running)
     }
 
-    /// Lets go of what was read with another model than the one in use now: no steps of this model
-    /// are planned by it.
+    /// Drops a reading by another model than the one in use now, so that no steps are planned by it.
     pub fn forget_plan_of_another_model(&mut self) {
         let only_read = !self.memory_written && self.run.record.steps.is_empty();
         if only_read && !self.is_running() && self.run_model != self.prefs.model {
@@ -262,7 +264,7 @@ impl State {
         }
     }
 
-    /// What went wrong with a write that is no longer at hand cannot be gone on with.
+    /// Takes the offer to go on from the messages about a write that is no longer open.
     pub fn take_way_on_from_troubles(&mut self) {
         for trouble in &mut self.troubles {
             if trouble.remedy == Some(Remedy::GoOn) {
@@ -275,7 +277,7 @@ impl State {
         self.note = Some((text.into(), Instant::now()));
     }
 
-    /// Adds a message, once.
+    /// Adds a message unless it is already shown.
     pub fn trouble(&mut self, trouble: Trouble) {
         if !self.troubles.contains(&trouble) {
             self.troubles.push(trouble);
@@ -292,6 +294,6 @@ impl State {
             && of_run.chunk == now.chunk
             && of_run.chunking == now.chunking
             && of_run.window == now.window
-            && (presets::needs_utility(of_run.allocate) || !presets::needs_utility(now.allocate))
+            && (of_run.allocate.needs_utility() || !now.allocate.needs_utility())
     }
 }

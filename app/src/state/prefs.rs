@@ -86,15 +86,13 @@ impl Recent {
     }
 }
 
-/// Tokens a second, as measured here.
+/// Tokens a second of a model on a device, as measured; 0 where it was not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Speeds {
     pub prefill: f64,
     pub local: f64,
     pub step: f64,
-    /// Bytes beside the weights at the most, in the last run.
-    pub peak_bytes: u64,
 }
 
 impl Prefs {

@@ -54,14 +54,6 @@ impl Preset {
     }
 }
 
-/// Whether the shares depend on utility, so that the local pass is needed.
-pub fn needs_utility(allocate: Allocate) -> bool {
-    matches!(
-        allocate,
-        Allocate::Utility | Allocate::Signed | Allocate::Topk
-    )
-}
-
 /// These settings with another method: what suited the old one alone is set anew.
 pub fn with_method(settings: &WriteSettings, method: Method) -> WriteSettings {
     let (old, new) = (

@@ -6,8 +6,6 @@ use inscribe::write::plan::share_out;
 use inscribe::write::run::{ChunkRecord, RunRecord};
 use inscribe::write::settings::{Allocate, WriteSettings};
 
-use super::presets::needs_utility;
-
 /// Planned steps of each chunk of each segment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Preview {
@@ -55,8 +53,8 @@ fn preview(record: &RunRecord, settings: &WriteSettings) -> Preview {
         };
     }
     let measured = record.settings.as_ref();
-    let without = measured.is_some_and(|s| !needs_utility(s.allocate));
-    if without && needs_utility(settings.allocate) {
+    let without = measured.is_some_and(|s| !s.allocate.needs_utility());
+    if without && settings.allocate.needs_utility() {
         let problem = "Utilities are not measured yet: read the document again.".to_owned();
         return Preview {
             problem: Some(problem),

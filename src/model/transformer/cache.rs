@@ -41,6 +41,14 @@ impl Angles {
         Ok(angles)
     }
 
+    /// Tables without memory, for planning a pass before anything is allocated.
+    pub(crate) fn planned(config: &ModelConfig, positions: usize) -> Self {
+        Angles {
+            tables: vec![Tensor::planned(DType::F32, positions, config.head_dim)],
+            table_of: vec![0; config.layers],
+        }
+    }
+
     /// The table of a layer, `positions x head_dim`.
     pub fn of(&self, layer: usize) -> &Tensor {
         &self.tables[self.table_of[layer]]
@@ -99,28 +107,21 @@ impl Cache {
         })
     }
 
-    /// A cache that takes no memory, for planning a pass before anything is allocated.
-    pub(crate) fn planned(rec: &mut Recording, config: &ModelConfig, capacity: usize) -> Self {
+    /// A cache without memory, for planning a pass before anything is allocated.
+    pub(crate) fn planned(config: &ModelConfig, capacity: usize) -> Self {
         let width = config.kv_heads * config.head_dim;
-        let first = rec.temps.len();
-        let cache = Cache {
-            capacity,
-            layers: (0..config.layers)
-                .map(|_| {
-                    vec![HeadPart {
-                        heads: 0..config.kv_heads,
-                        keys: rec.temp(DType::F32, capacity, width),
-                        values: rec.temp(DType::F32, capacity, width),
-                    }]
-                })
-                .collect(),
-            angles: Angles {
-                tables: vec![rec.temp(DType::F32, capacity, config.head_dim)],
-                table_of: vec![0; config.layers],
-            },
+        let layer = |_| {
+            vec![HeadPart {
+                heads: 0..config.kv_heads,
+                keys: Tensor::planned(DType::F32, capacity, width),
+                values: Tensor::planned(DType::F32, capacity, width),
+            }]
         };
-        rec.temps[first..].fill(0);
-        cache
+        Cache {
+            capacity,
+            layers: (0..config.layers).map(layer).collect(),
+            angles: Angles::planned(config, capacity),
+        }
     }
 
     /// In how many parts each layer's keys and values lie.

@@ -9,8 +9,9 @@ use super::compose;
 use super::panels;
 use super::svg::escape;
 use super::text;
-use super::view::{Cell, View, part};
+use super::view::{Cell, View};
 use crate::words;
+use crate::write::chart::part;
 
 /// Writing to a `String` cannot fail.
 macro_rules! put {

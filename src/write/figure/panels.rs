@@ -4,12 +4,11 @@ use crate::write::run::{RunRecord, Status};
 
 use super::colour::{self, Rgb};
 use super::legend::{Heading, Key, LABEL_SIZE};
-use super::stack::padded;
 use super::svg::{Anchor, Area, Canvas, Type};
 use super::text;
-use super::view::{View, part};
+use super::view::View;
 use crate::words;
-use crate::write::chart;
+use crate::write::chart::{self, padded, part};
 
 pub const CURVE_HEIGHT: f64 = 240.0;
 const GUTTER: f64 = 46.0;

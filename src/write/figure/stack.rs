@@ -6,9 +6,9 @@ use super::colour::{self, Rgb};
 use super::legend::{Heading, Key, LABEL_SIZE, triangle};
 use super::svg::{Anchor, Area, Canvas, Type};
 use super::text::{self, Weight};
-use super::view::{Cell, View, part};
+use super::view::{Cell, View};
 use crate::words;
-use crate::write::chart;
+use crate::write::chart::{self, padded, part};
 
 /// Room left of the axis for the rows' own scales.
 const GUTTER: f64 = 46.0;
@@ -422,22 +422,6 @@ fn losses(canvas: &mut Canvas, view: &View<'_>, area: Area) {
         }
         canvas.close();
     }
-}
-
-/// The range of `values` with some room around it.
-pub fn padded(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let range = values
-        .filter(|v| v.is_finite())
-        .fold(None, |range: Option<(f64, f64)>, v| {
-            let (low, high) = range.unwrap_or((v, v));
-            Some((low.min(v), high.max(v)))
-        });
-    let (low, high) = range.unwrap_or((0.0, 1.0));
-    let room = match high > low {
-        true => (high - low) * 0.1,
-        false => (low.abs() * 0.1).max(0.05),
-    };
-    (low - room, high + room)
 }
 
 /// The chunks' numbers, as many as have room.

@@ -1,5 +1,6 @@
 //! A run as the panels need it: every chunk with its place and its colour.
 
+use crate::write::chart::part;
 use crate::write::run::{ChunkRecord, RunRecord};
 
 use super::colour::{self, Palette, Rgb, Theme};
@@ -151,13 +152,5 @@ fn cell_colour(chunk: &ChunkRecord, palette: &Palette, range: Option<(f64, f64)>
             colour::sequential(part(utility, low, high))
         }
         _ => palette.neutral,
-    }
-}
-
-/// Where `value` lies between `low` and `high`; in the middle where they are the same.
-pub fn part(value: f64, low: f64, high: f64) -> f64 {
-    match high > low {
-        true => (value - low) / (high - low),
-        false => 0.5,
     }
 }

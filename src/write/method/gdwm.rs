@@ -7,14 +7,16 @@ use std::ops::Range;
 use super::batches::Text;
 use super::lora;
 use super::{Start, Started, WriteMethod};
-use crate::model::train::Batch;
+use crate::model::config::ModelConfig;
+use crate::model::train::{Batch, Trained};
 use crate::write::error::WriteError;
 use crate::write::setting::Setting;
+use crate::write::settings::WriteSettings;
 
 pub struct Gdwm;
 
 /// Rows that an evaluation reads at a time.
-const EVALUATION_ROWS: usize = 512;
+pub const EVALUATION_ROWS: usize = 512;
 
 impl WriteMethod for Gdwm {
     fn name(&self) -> &'static str {
@@ -35,6 +37,10 @@ impl WriteMethod for Gdwm {
 
     fn uses(&self, setting: Setting) -> bool {
         !matches!(setting, Setting::Prefix | Setting::Init)
+    }
+
+    fn trained(&self, config: &ModelConfig, settings: &WriteSettings) -> Trained {
+        lora::adapter(config, settings)
     }
 
     fn start(&self, from: &Start<'_>) -> Result<Started, WriteError> {

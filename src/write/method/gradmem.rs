@@ -8,6 +8,7 @@ use super::{Start, Started, WriteMethod};
 use crate::memory::{Content, Prefix};
 use crate::model::ModelError;
 use crate::model::bundle::Model;
+use crate::model::config::ModelConfig;
 use crate::model::gradmem::GradMem;
 use crate::model::train::{Batch, Trained};
 use crate::write::error::WriteError;
@@ -71,6 +72,10 @@ impl WriteMethod for MemoryTokens {
 
     fn positions(&self, settings: &WriteSettings) -> usize {
         settings.prefix
+    }
+
+    fn trained(&self, _config: &ModelConfig, settings: &WriteSettings) -> Trained {
+        Trained::prefix(settings.prefix)
     }
 
     fn start(&self, from: &Start<'_>) -> Result<Started, WriteError> {

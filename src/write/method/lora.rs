@@ -5,9 +5,12 @@ use std::ops::Range;
 use super::batches::Text;
 use super::{Start, Started, WriteMethod};
 use crate::memory::{Content, Lora};
+use crate::model::adapter::AdapterLayout;
+use crate::model::config::ModelConfig;
 use crate::model::train::{Batch, Trained};
 use crate::write::error::WriteError;
 use crate::write::setting::Setting;
+use crate::write::settings::WriteSettings;
 
 pub struct Alone;
 
@@ -32,6 +35,10 @@ impl WriteMethod for Alone {
         !matches!(setting, Setting::Prefix | Setting::Init)
     }
 
+    fn trained(&self, config: &ModelConfig, settings: &WriteSettings) -> Trained {
+        adapter(config, settings)
+    }
+
     fn start(&self, from: &Start<'_>) -> Result<Started, WriteError> {
         Ok(fresh(from))
     }
@@ -42,6 +49,15 @@ impl WriteMethod for Alone {
 
     fn evaluation(&self, text: &Text<'_>, range: Range<usize>) -> Vec<Batch> {
         vec![text.whole(range)]
+    }
+}
+
+/// An adapter by its settings.
+pub fn adapter(config: &ModelConfig, settings: &WriteSettings) -> Trained {
+    let lora = &settings.lora;
+    Trained::Adapter {
+        layout: AdapterLayout::new(config, lora.rank, &lora.targets),
+        scale: lora.scale(),
     }
 }
 

@@ -21,10 +21,12 @@ use super::settings::WriteSettings;
 use crate::memory::Content;
 use crate::model::ModelError;
 use crate::model::bundle::Model;
+use crate::model::config::ModelConfig;
 use crate::model::loaded::Loaded;
 use crate::model::train::{Batch, Trained};
 
 pub use batches::Text;
+pub(super) use gdwm::EVALUATION_ROWS;
 
 /// A way of writing a document into a memory.
 pub trait WriteMethod: Send + Sync {
@@ -57,6 +59,9 @@ pub trait WriteMethod: Send + Sync {
     fn positions(&self, _settings: &WriteSettings) -> usize {
         0
     }
+
+    /// What its steps train on a model of these sizes, for planning before the model is loaded.
+    fn trained(&self, config: &ModelConfig, settings: &WriteSettings) -> Trained;
 
     /// What a segment's steps start from.
     fn start(&self, from: &Start<'_>) -> Result<Started, WriteError>;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::survey::Share;
 use crate::write::event::{ChunkSteps, StepKind};
+use crate::write::reader::question_room;
 use crate::write::sampling::choose_held_out;
 use crate::write::schedule::schedule;
 use crate::write::settings::WriteSettings;
@@ -26,6 +27,12 @@ pub(super) fn take_no_more(shares: &mut [Share], taken: usize) {
             }
         }
     }
+}
+
+/// Document tokens that fit the context beside what opens the text and what the reader needs.
+pub(super) fn room(context: usize, lead: usize, settings: &WriteSettings) -> usize {
+    let memory = settings.method.positions(settings);
+    context.saturating_sub(lead + question_room(context) + memory)
 }
 
 /// Ranges of tokens of nearly equal length, each at most `room`.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{Told, Writer, needs_utility};
+use super::{Told, Writer};
 use crate::model::transformer::Cache;
 use crate::write::chunk::{self, Chunk};
 use crate::write::error::WriteError;
@@ -43,7 +43,7 @@ impl Writer<'_, '_> {
     /// Shares out the steps, after reading all segments where the shares depend on it.
     pub(super) fn survey(&mut self, segments: &[Range<usize>]) -> Result<Vec<Share>, WriteError> {
         let job = self.job;
-        if segments.len() > 1 && !needs_utility(job.settings.allocate) {
+        if segments.len() > 1 && !job.settings.allocate.needs_utility() {
             return self.shares_unread(segments);
         }
         let mut readings = Vec::with_capacity(segments.len());
@@ -51,7 +51,8 @@ impl Writer<'_, '_> {
             let segment = self.begin(index, range)?;
             let mut reading = self.read_segment(&segment)?;
             let bytes = self.cache_bytes(&segment);
-            if index > 0 && self.waiting_bytes + bytes > kept_cache_bytes(&job.loaded.device) {
+            let kept = kept_cache_bytes(job.loaded.device.available_bytes());
+            if index > 0 && self.waiting_bytes + bytes > kept {
                 reading.cache = None;
             }
             if reading.cache.is_some() {
@@ -85,7 +86,7 @@ impl Writer<'_, '_> {
         segments: &[Range<usize>],
         told: &mut BTreeMap<usize, Told>,
     ) -> Result<Vec<Share>, WriteError> {
-        let mut shares = match needs_utility(self.job.settings.allocate) {
+        let mut shares = match self.job.settings.allocate.needs_utility() {
             true => Vec::new(),
             false => self.shares_unread(segments)?,
         };
@@ -159,7 +160,7 @@ impl Writer<'_, '_> {
         let bytes = &self.tokens.bytes[segment.tokens.clone()];
         let chunks = self.chunks(bytes);
         let whole = self.read(segment)?;
-        let local = if needs_utility(job.settings.allocate) {
+        let local = if job.settings.allocate.needs_utility() {
             self.read_locally(segment, &whole)?
         } else {
             vec![None; segment.len()]

@@ -1,0 +1,155 @@
+//! What a write takes of a device, planned from the model's sizes before anything is loaded.
+
+use super::parts::{room, segments};
+use crate::engine::share;
+use crate::model::config::ModelConfig;
+use crate::model::session::reading_bytes;
+use crate::model::train::{BatchKind, PlannedPass, Trainer};
+use crate::model::transformer::Cache;
+use crate::write::method::EVALUATION_ROWS;
+use crate::write::reader::kept_cache_bytes;
+use crate::write::settings::WriteSettings;
+
+/// Tokens that open a text, of most models.
+const LEAD: usize = 1;
+
+/// Rows of a step beyond which no device has room, and planning takes long.
+const MOST_ROWS: usize = 1 << 16;
+
+/// What a write takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Parts that the document is written in.
+    pub segments: usize,
+    /// Most device memory held at once, beside the weights, in bytes.
+    pub peak_bytes: u64,
+}
+
+/// Plans a write of `tokens` tokens on a device with `free` bytes beside the weights, where that is
+/// known. Steps are taken to be as large as the settings allow, and a model that was trained to be
+/// written to as any other.
+pub fn footprint(
+    config: &ModelConfig,
+    settings: &WriteSettings,
+    tokens: usize,
+    free: Option<u64>,
+) -> Footprint {
+    let room = room(config.context, LEAD, settings).max(1);
+    let segments = segments(tokens, room);
+    let longest = segments.iter().map(|s| s.len()).max().unwrap_or(0).max(1);
+    let cache = Cache::bytes(config, LEAD + longest);
+    let reading = reading_bytes(config, LEAD + longest);
+    let utility = settings.allocate.needs_utility();
+    let local = if utility {
+        let near = (LEAD + 2 * settings.window).min(LEAD + longest);
+        cache + reading_bytes(config, near.min(config.context))
+    } else {
+        0
+    };
+    let frozen = settings.method.reads_document();
+    // Parts whose keys and values wait for the steps of others.
+    let waiting = if frozen && utility {
+        let others = cache * (segments.len() as u64 - 1);
+        others.min(kept_cache_bytes(free))
+    } else {
+        0
+    };
+    let held = waiting + if frozen { cache } else { 0 };
+    let left = free.map(|free| free.saturating_sub(held));
+    let learning = learning_bytes(config, settings, longest, left);
+    Footprint {
+        segments: segments.len(),
+        peak_bytes: (waiting + reading.max(local)).max(held + learning),
+    }
+}
+
+/// Bytes of the memory that is trained, its optimiser and the passes of its steps and evaluations, for
+/// a segment of so many tokens.
+fn learning_bytes(
+    config: &ModelConfig,
+    settings: &WriteSettings,
+    segment: usize,
+    free: Option<u64>,
+) -> u64 {
+    let trained = settings.method.trained(config, settings);
+    let chunk = settings.chunk.clamp(1, segment);
+    let passes = if settings.method.reads_document() {
+        let pass = |tokens, learn| PlannedPass {
+            tokens,
+            kind: BatchKind::Frozen,
+            keys: LEAD + segment,
+            learn,
+        };
+        let spans = settings.batch.saturating_mul(settings.span.min(chunk));
+        [
+            pass(spans.clamp(1, MOST_ROWS), true),
+            pass(chunk.min(EVALUATION_ROWS), false),
+        ]
+    } else {
+        let pass = |tokens, learn| PlannedPass {
+            tokens: LEAD + tokens,
+            kind: BatchKind::Sequence,
+            keys: 0,
+            learn,
+        };
+        let drawn = settings.batch.saturating_mul(settings.span);
+        [pass(drawn.clamp(1, chunk), true), pass(chunk, false)]
+    };
+    let mut buffers = Vec::new();
+    for pass in passes.iter().filter(|pass| pass.learn || settings.evaluate) {
+        let plan = pass.plan(config, &trained, settings.recompute.asked(), free);
+        share(&mut buffers, &plan.slots);
+    }
+    buffers.iter().sum::<u64>() + Trainer::state_bytes(trained.len(config.hidden))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::shapes;
+    use crate::write::method::Method;
+    use crate::write::settings::{Allocate, RecomputeWhen};
+
+    fn peak(change: impl FnOnce(&mut WriteSettings), tokens: usize, free: Option<u64>) -> u64 {
+        let mut settings = WriteSettings::default();
+        change(&mut settings);
+        footprint(&shapes::smollm2_135m(), &settings, tokens, free).peak_bytes
+    }
+
+    #[test]
+    fn more_tokens_rows_and_ranks_take_more() {
+        let default = peak(|_| {}, 4000, None);
+        assert!(peak(|_| {}, 6000, None) > default);
+        assert!(peak(|s| s.batch = 128, 4000, None) > default);
+        assert!(peak(|s| s.lora.rank = 64, 4000, None) > default);
+        // Without frozen keys and values a step over as many rows takes less.
+        let lora = |s: &mut WriteSettings| s.method = Method::LORA;
+        assert!(peak(lora, 4000, None) < default);
+    }
+
+    #[test]
+    fn layers_are_run_again_where_their_activations_would_not_fit() {
+        let many = |s: &mut WriteSettings| s.batch = 256;
+        let kept = peak(many, 4000, None);
+        let asked = |s: &mut WriteSettings| (s.batch, s.recompute) = (256, RecomputeWhen::On);
+        let again = peak(asked, 4000, None);
+        assert!(again < kept, "{again} {kept}");
+        assert_eq!(peak(many, 4000, Some(kept)), again);
+        assert_eq!(peak(many, 4000, Some(4 * kept)), kept);
+    }
+
+    #[test]
+    fn parts_wait_for_each_other_only_where_steps_are_shared_out_by_utility() {
+        let config = shapes::smollm2_135m();
+        let of = |allocate| {
+            let settings = WriteSettings {
+                allocate,
+                ..WriteSettings::default()
+            };
+            footprint(&config, &settings, 20_000, None)
+        };
+        let (utility, evenly) = (of(Allocate::Utility), of(Allocate::Uniform));
+        assert_eq!((utility.segments, evenly.segments), (3, 3));
+        assert!(utility.peak_bytes > evenly.peak_bytes);
+    }
+}
