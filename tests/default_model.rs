@@ -152,7 +152,7 @@ fn what_does_not_fit_and_what_is_cancelled_say_so() {
     ));
     let cancel = CancelToken::new();
     let options = SessionOptions {
-        cancel: Some(cancel),
+        cancel: Some(cancel.clone()),
         profile: None,
     };
     let mut session = Session::new(&device, &model, 600, options).expect("memory");

@@ -42,6 +42,21 @@ pub enum Failure {
     Cancelled,
 }
 
+impl From<inscribe::Error> for Failure {
+    fn from(error: inscribe::Error) -> Self {
+        match error {
+            inscribe::Error::Locate(error) => error.into(),
+            inscribe::Error::Pull(error) => error.into(),
+            inscribe::Error::Engine(error) => error.into(),
+            inscribe::Error::Model(error) => error.into(),
+            inscribe::Error::Document(error) => error.into(),
+            inscribe::Error::Memory(error) => error.into(),
+            inscribe::Error::Write(error) => error.into(),
+            error => Failure::Refused(error.to_string()),
+        }
+    }
+}
+
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
         Failure::Write(error.into())

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use inscribe::memory::gguf_adapter::{self, Precision};
 use inscribe::memory::store::StoredModel;
-use inscribe::memory::{Content, Lora, Memory, fingerprint, kind, peft};
+use inscribe::memory::{Content, Memory, export, fingerprint, peft};
 use inscribe::model::bundle::Model;
 
 use super::Context;
@@ -71,36 +71,22 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     memory.check_model(&StoredModel::new(&model.name, &print, &model.config))?;
     let segment = part(args, memory.file.segments.len())?;
     let contents = memory.load(segment, &model.config)?;
-    export(args, &memory, &model, &contents)?;
+    let format = match (args.to, args.f16) {
+        (Format::Peft, _) => export::Format::Peft,
+        (Format::Gguf, true) => export::Format::Gguf(Precision::F16),
+        (Format::Gguf, false) => export::Format::Gguf(Precision::F32),
+    };
+    let name = &memory.file.document.name;
+    export::export(
+        &contents,
+        format,
+        &args.out,
+        &model.config,
+        &model.name,
+        name,
+    )?;
     outln!("{}", args.out.display());
     Ok(())
-}
-
-fn export(args: &Args, memory: &Memory, model: &Model, contents: &[Content]) -> Result<()> {
-    let config = &model.config;
-    if args.to == Format::Gguf {
-        let Some(lora) = kind::find::<Lora>(contents) else {
-            bail!(
-                "memory tokens cannot be a GGUF adapter, which adds to weights only; use --to peft"
-            );
-        };
-        let precision = if args.f16 {
-            Precision::F16
-        } else {
-            Precision::F32
-        };
-        let name = &memory.file.document.name;
-        return Ok(gguf_adapter::save(
-            &args.out, lora, config, name, precision,
-        )?);
-    }
-    let Some(content) = contents.iter().find(|content| peft::holds(content)) else {
-        bail!(
-            "{}: holds nothing that PEFT has a kind for",
-            args.memory.display()
-        );
-    };
-    Ok(peft::save(&args.out, content, config, &model.name)?)
 }
 
 /// Refuses a place where something else than an older export would be lost.

@@ -2,6 +2,7 @@
 
 mod disk;
 mod error;
+pub mod export;
 pub mod fingerprint;
 pub mod gguf_adapter;
 pub mod kind;

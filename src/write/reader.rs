@@ -3,7 +3,6 @@
 
 use super::error::WriteError;
 use super::frame::Frame;
-use crate::engine::Device;
 use crate::memory::Content;
 use crate::model::generate::{GenerateOptions, Generated, generate};
 use crate::model::loaded::Loaded;

@@ -118,7 +118,7 @@ fn check_model(device: &Device, name: &str) {
                 &initial,
                 None,
                 Some(recompute),
-                options,
+                options.clone(),
             )
             .expect("a trainer");
             let what = format!("{name}, {targets:?}, {recompute:?}");
@@ -135,7 +135,7 @@ fn check_model(device: &Device, name: &str) {
             &initial,
             None,
             Some(recompute),
-            options,
+            options.clone(),
         )
         .expect("a trainer");
         check(
@@ -146,7 +146,7 @@ fn check_model(device: &Device, name: &str) {
         );
 
         let document = random.ids(TOKENS, vocab);
-        let mut session = Session::new(device, &model, TOKENS, options).expect("memory");
+        let mut session = Session::new(device, &model, TOKENS, options.clone()).expect("memory");
         session.prefill(&document, &mut |_, _| {}).expect("a cache");
         let (trained, initial) = lora(&model, &both, &mut random);
         let cache = Some(session.cache().clone());
@@ -157,7 +157,7 @@ fn check_model(device: &Device, name: &str) {
             &initial,
             cache,
             Some(recompute),
-            options,
+            options.clone(),
         )
         .expect("a trainer");
         let batch = spans(&mut random, &document);

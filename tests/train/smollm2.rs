@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use inscribe::engine::{Device, cpu::CpuDevice};
+use inscribe::engine::Device;
 use inscribe::memory::lora::{Lora, LoraConfig};
 use inscribe::model::adapter::Projection;
 use inscribe::model::config::ModelConfig;

@@ -4,26 +4,21 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use inscribe::engine::Device;
-use inscribe::engine::gpu::Precision;
-use inscribe::engine::select::{self, SelectOptions};
-use inscribe::memory::fingerprint;
-use inscribe::model::bundle::Model;
-use inscribe::model::hub::{Cache, PullError, PullEvent, Puller, Setup, Source, Watch};
-use inscribe::model::locate;
-use inscribe::model::transformer::Transformer;
+use inscribe::Inscriber;
+use inscribe::engine::select::SelectOptions;
+use inscribe::inscriber::OpenEvent;
+use inscribe::model::hub::{PullEvent, Setup};
+use inscribe::model::loaded::Loaded as Model;
 
 use super::Outbox;
 use super::control::Control;
 use super::message::{Fetch, LoadRequest, LoadedModel, Report};
 use crate::trouble::Failure;
 
-/// A model on a device.
+/// A model on a device, and what the window shows of it.
 pub struct Loaded {
     pub info: LoadedModel,
-    pub model: Model,
-    pub device: Device,
-    pub transformer: Transformer,
+    pub inscriber: Inscriber,
 }
 
 pub fn load(
@@ -32,70 +27,44 @@ pub fn load(
     out: &Outbox,
     control: &Control,
 ) -> Result<Loaded, Failure> {
-    let cache = cache_of(request)?;
-    let path = obtain(request, &cache, hub, out, control)?;
-    let model = Model::open(&path)?;
-    let print = fingerprint(&model.file)?;
-    let opened = select::open(&SelectOptions {
-        choice: request.device.clone(),
-        threads: request.threads,
-        precision: Precision::Exact,
-        cache_dir: Some(cache.root().join("pipelines")),
-    })?;
-    let device = opened.device;
-    let total = model.file.total_bytes();
-    let mut pace = Pace::default();
-    let transformer = Transformer::load(&device, &model.file, model.config.clone(), &mut |done| {
-        if pace.is_due() {
-            out.tell(Report::Loading { done, total });
+    let opening = Inscriber::opening(&request.model)
+        .device(SelectOptions {
+            choice: request.device.clone(),
+            threads: request.threads,
+            ..SelectOptions::default()
+        })
+        .hub(hub.clone())
+        .stopped_by(control.token());
+    let opening = match &request.cache {
+        Some(folder) => opening.cache(folder),
+        None => opening,
+    };
+    let (mut fetching, mut pace) = (Progress::new(out), Pace::default());
+    let (mut path, mut chosen) = (PathBuf::new(), String::new());
+    let inscriber = opening.run(&mut |event| match event {
+        OpenEvent::Device { why, .. } => chosen = why.to_owned(),
+        OpenEvent::Fetch(event) => fetching.event(event),
+        OpenEvent::Found(found) => path = found.to_owned(),
+        OpenEvent::Loading { done, total } => {
+            if pace.is_due() {
+                out.tell(Report::Loading { done, total });
+            }
         }
-        control.token().check()
     })?;
+    let Model { model, device, .. } = inscriber.loaded();
     let info = LoadedModel {
         request: request.clone(),
         name: model.name.clone(),
         path,
-        fingerprint: print,
-        weight_bytes: total,
+        fingerprint: inscriber.fingerprint().to_owned(),
+        weight_bytes: model.file.total_bytes(),
         config: model.config.clone(),
         device: device.name().to_owned(),
         is_gpu: device.is_gpu(),
-        why: opened.why,
+        why: chosen,
         available_bytes: device.available_bytes(),
     };
-    Ok(Loaded {
-        info,
-        model,
-        device,
-        transformer,
-    })
-}
-
-fn cache_of(request: &LoadRequest) -> Result<Cache, PullError> {
-    match &request.cache {
-        Some(root) => Ok(Cache::at(root)),
-        None => Cache::open(),
-    }
-}
-
-fn obtain(
-    request: &LoadRequest,
-    cache: &Cache,
-    hub: &Setup,
-    out: &Outbox,
-    control: &Control,
-) -> Result<PathBuf, Failure> {
-    let spec = locate::resolve(&request.model, Some(cache))?;
-    let puller = Puller {
-        cache: cache.clone(),
-        setup: hub.clone(),
-        source: Source::Auto,
-        force: false,
-    };
-    let mut progress = Progress::new(out);
-    let mut report = |event: &PullEvent<'_>| progress.event(event);
-    let mut watch = Watch::new(control.token().flag(), &mut report);
-    Ok(spec.obtain(&puller, &mut watch)?)
+    Ok(Loaded { info, inscriber })
 }
 
 /// Lets through ten reports a second.

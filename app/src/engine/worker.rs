@@ -3,106 +3,81 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
 
+use inscribe::Remembered;
 use inscribe::model::hub::Setup;
 use inscribe::write::writer::Known;
 
 use super::control::{Control, JobId};
 use super::load::{Loaded, load};
-use super::message::{Command, End, Report, Work, WriteRequest};
+use super::message::{Command, End, LoadRequest, Report, Work, WriteRequest};
 use super::{Outbox, ask, write};
 use crate::trouble::{Failure, Trouble};
 
-/// What the thread does when it lets go of a model.
-enum Leave {
-    /// The window is gone.
-    End,
-    /// Another model is asked for.
-    Next(Box<Command>),
-    /// The model is let go of at the end of this job, or its device is of no more use.
-    Lost(JobId, Result<End, Failure>),
-}
-
 pub fn run(inbox: &Receiver<Command>, out: &Outbox, control: &Control, hub: &Setup) {
-    let mut next = None;
-    loop {
-        let Some(command) = next.take().or_else(|| inbox.recv().ok()) else {
-            return;
-        };
-        let job = command.job;
+    let mut desk = None;
+    while let Ok(Command { job, work }) = inbox.recv() {
         control.begin(job);
-        let Work::Load(request) = command.work else {
-            out.tell(Report::Ended {
-                job,
-                end: End::NoModel,
-            });
-            continue;
-        };
-        let loaded = guarded(|| load(&request, hub, out, control));
-        let loaded = match loaded {
-            Ok(loaded) => loaded,
-            Err(failure) => {
-                end(out, job, Err(failure));
-                continue;
+        let done = match work {
+            Work::Load(request) => {
+                // Before the next one is opened: two may not fit.
+                let_go(&mut desk, out);
+                guarded(|| take(&mut desk, &request, out, control, hub))
             }
+            _ if control.token().is_cancelled() => Err(Failure::Cancelled),
+            Work::Unload => {
+                let_go(&mut desk, out);
+                Ok(End::Done)
+            }
+            work => match &mut desk {
+                None => Ok(End::NoModel),
+                Some(desk) => guarded(|| one(work, desk, out, control)),
+            },
         };
-        out.tell(Report::Loaded(Box::new(loaded.info.clone())));
-        end(out, job, Ok(End::Done));
-        let leave = serve(&loaded, inbox, out, control);
-        drop(loaded);
-        out.tell(Report::Unloaded);
-        match leave {
-            Leave::End => return,
-            Leave::Next(command) => next = Some(*command),
-            // After the model: who hears of the end may ask for the next thing at once.
-            Leave::Lost(job, done) => end(out, job, done),
-        }
-    }
-}
-
-/// What stays between pieces of work on one model.
-struct Desk<'m> {
-    /// What was read of the document with this hash (and chunks, where only some of it was).
-    known: Option<(String, Known)>,
-    asker: Option<ask::Opened<'m>>,
-}
-
-fn serve(loaded: &Loaded, inbox: &Receiver<Command>, out: &Outbox, control: &Control) -> Leave {
-    let mut desk = Desk {
-        known: None,
-        asker: None,
-    };
-    while let Ok(command) = inbox.recv() {
-        let Command { job, work } = command;
-        if matches!(work, Work::Load(_)) {
-            return Leave::Next(Box::new(Command { job, work }));
-        }
-        control.begin(job);
-        if control.token().is_cancelled() {
-            end(out, job, Err(Failure::Cancelled));
-            continue;
-        }
-        let unload = matches!(work, Work::Unload);
-        let done = guarded(|| one(work, loaded, &mut desk, out, control));
-        let lost = done.as_ref().is_err_and(Failure::needs_a_new_device);
-        if lost || unload {
-            return Leave::Lost(job, done);
+        if done.as_ref().is_err_and(Failure::needs_a_new_device) {
+            // Before the end is told: who hears of it may ask for the next thing at once.
+            let_go(&mut desk, out);
         }
         end(out, job, done);
     }
-    Leave::End
 }
 
-fn one<'m>(
-    work: Work,
-    loaded: &'m Loaded,
-    desk: &mut Desk<'m>,
+/// A model, and what stays between pieces of work on it.
+struct Desk {
+    loaded: Loaded,
+    /// What was read of the document with this hash.
+    known: Option<(String, Known)>,
+    memory: Option<Remembered>,
+}
+
+fn let_go(desk: &mut Option<Desk>, out: &Outbox) {
+    if desk.take().is_some() {
+        out.tell(Report::Unloaded);
+    }
+}
+
+fn take(
+    desk: &mut Option<Desk>,
+    request: &LoadRequest,
     out: &Outbox,
-    control: &'m Control,
+    control: &Control,
+    hub: &Setup,
 ) -> Result<End, Failure> {
+    let loaded = load(request, hub, out, control)?;
+    out.tell(Report::Loaded(Box::new(loaded.info.clone())));
+    *desk = Some(Desk {
+        loaded,
+        known: None,
+        memory: None,
+    });
+    Ok(End::Done)
+}
+
+fn one(work: Work, desk: &mut Desk, out: &Outbox, control: &Control) -> Result<End, Failure> {
+    let loaded = &desk.loaded;
     match work {
         Work::Load(_) | Work::Unload => Ok(End::Done),
         Work::Tokenize(document) => {
-            let tokens = write::tokens_of(&document, loaded, control)?;
+            let tokens = loaded.inscriber.tokens(&document, &mut |_| {})?;
             out.tell(Report::Tokens {
                 sha256: document.sha256.clone(),
                 model: loaded.info.request.model.clone(),
@@ -111,26 +86,24 @@ fn one<'m>(
             Ok(End::Done)
         }
         Work::Measure(request) => {
-            desk.asker = None;
+            desk.memory = None;
             let known = known_of(&mut desk.known, &request);
-            write::measure(&request, loaded, known, out, control)
+            write::measure(&request, loaded, known, out)
         }
         Work::Write(request) => {
-            desk.asker = None;
+            desk.memory = None;
             let known = known_of(&mut desk.known, &request);
             write::write(&request, loaded, known, out, control)
         }
         Work::Ask(request) => {
             // A reader has keys and values of its own: two copies would not fit everywhere.
             desk.known = None;
-            let (memory, most) = (&request.memory, request.max_tokens);
-            let asker = ask::opened(&mut desk.asker, memory, most, loaded, control)?;
-            ask::ask(asker, &request, loaded, out)
+            let memory = ask::opened(&mut desk.memory, &request.memory, loaded)?;
+            ask::ask(&memory, &request, loaded, out)
         }
         Work::Score(request) => {
-            let (memory, most) = (&request.memory, request.max_tokens);
-            let asker = ask::opened(&mut desk.asker, memory, most, loaded, control)?;
-            ask::score(asker, &request, out)
+            let memory = ask::opened(&mut desk.memory, &request.memory, loaded)?;
+            ask::score(&memory, &request, out)
         }
         Work::Export(request) => write::export(&request, loaded),
     }

@@ -4,7 +4,7 @@ use eframe::egui::{CornerRadius, Rect, Role, Sense, Ui, WidgetInfo, vec2};
 use inscribe::words;
 use inscribe::write::event::Phase;
 use inscribe::write::run::{RunRecord, Status};
-use inscribe::write::settings::{Allocate, Method};
+use inscribe::write::settings::Allocate;
 
 use super::phases;
 use crate::theme::{Theme, number, space, text};
@@ -45,7 +45,7 @@ fn facts(record: &RunRecord) -> String {
         .map_or(record.tokens(), |d| d.tokens);
     let mut parts = vec![words::counted(tokens, "token")];
     if let Some(settings) = &record.settings {
-        let (method, rule) = (method(settings.method), rule(settings.allocate));
+        let (method, rule) = (settings.method.title(), rule(settings.allocate));
         parts.push(format!("{method}, steps {rule}"));
     }
     if let Some(model) = &record.model {
@@ -55,14 +55,6 @@ fn facts(record: &RunRecord) -> String {
         parts.push(record.device.clone());
     }
     parts.join("  ·  ")
-}
-
-pub fn method(method: Method) -> &'static str {
-    match method {
-        Method::Gdwm => "GDWM",
-        Method::Lora => "LoRA",
-        Method::Gradmem => "GradMem",
-    }
 }
 
 pub fn rule(allocate: Allocate) -> &'static str {

@@ -6,9 +6,10 @@ use eframe::egui::{
     Slider, Stroke, Ui,
 };
 use inscribe::model::adapter::Projection;
+use inscribe::write::method;
+use inscribe::write::setting::Setting;
 use inscribe::write::settings::{
-    Allocate, Chunking, Method, OptimizerName, PrefixInit, RecomputeWhen, UtilityScale,
-    WriteSettings,
+    Allocate, Chunking, OptimizerName, PrefixInit, RecomputeWhen, UtilityScale, WriteSettings,
 };
 
 use crate::action::Action;
@@ -113,19 +114,11 @@ fn presets(ui: &mut Ui, settings: &mut WriteSettings) {
 fn method(ui: &mut Ui, settings: &mut WriteSettings) {
     ui.label(text::strong("Method"));
     let mut chosen = settings.method;
-    let choices = [
-        (Method::Gdwm, "GDWM"),
-        (Method::Lora, "LoRA"),
-        (Method::Gradmem, "GradMem"),
-    ];
+    let choices: Vec<_> = method::all().into_iter().map(|m| (m, m.title())).collect();
     if segmented(ui, &mut chosen, &choices) {
         *settings = with_method(settings, chosen);
     }
-    ui.label(text::caption(match settings.method {
-        Method::Gdwm => "Fast weights, read together with the document’s own keys and values.",
-        Method::Lora => "Fast weights alone: the document is dropped when reading.",
-        Method::Gradmem => "Memory tokens alone: the document is dropped when reading.",
-    }));
+    ui.label(text::caption(settings.method.explanation()));
 }
 
 /// Budget, coverage and temperature: what the shares of steps depend on.
@@ -307,7 +300,7 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
         DragValue::new(&mut s.seed),
     );
     group(ui, "Memory");
-    ui.add_enabled_ui(s.method != Method::Gradmem, |ui| {
+    ui.add_enabled_ui(s.method.uses(Setting::Rank), |ui| {
         number(
             ui,
             "LoRA rank",
@@ -336,7 +329,7 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
         });
         ui.label(text::caption("Matrices that get fast weights."));
     });
-    ui.add_enabled_ui(s.method == Method::Gradmem, |ui| {
+    ui.add_enabled_ui(s.method.uses(Setting::Prefix), |ui| {
         number(
             ui,
             "Memory tokens",

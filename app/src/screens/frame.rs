@@ -206,7 +206,7 @@ fn file_menu(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             .record
             .settings
             .as_ref()
-            .is_none_or(|s| s.method != inscribe::write::settings::Method::Gradmem);
+            .is_none_or(|s| s.method.uses(inscribe::write::setting::Setting::Rank));
         entry(
             ui,
             "Save the memory as…",

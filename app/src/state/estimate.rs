@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use inscribe::engine::select::DeviceChoice;
 use inscribe::model::config::ModelConfig;
 use inscribe::write::run::RunRecord;
-use inscribe::write::settings::{Method, WriteSettings};
+use inscribe::write::settings::WriteSettings;
 use inscribe::write::writer::{Footprint, footprint};
 
 use super::State;
@@ -200,7 +200,7 @@ fn times(settings: &WriteSettings, tokens: usize, speeds: &Speeds) -> (f64, f64)
     if settings.evaluate {
         steps += tokens / speeds.prefill;
     }
-    if settings.method != Method::Gdwm {
+    if !settings.method.reads_document() {
         steps += tokens / speeds.prefill;
     }
     (read, steps)

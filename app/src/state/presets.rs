@@ -1,6 +1,7 @@
 //! Settings by one word.
 
-use inscribe::write::settings::{Allocate, Method, WriteSettings};
+use inscribe::write::method::Method;
+use inscribe::write::settings::{Allocate, WriteSettings};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,9 +62,9 @@ pub fn with_method(settings: &WriteSettings, method: Method) -> WriteSettings {
         WriteSettings::for_method(method),
     );
     let keep = |value: f32, old: f32, new: f32| if value == old { new } else { value };
-    let allocate = match (settings.allocate, method) {
-        (Allocate::Whole, Method::Lora | Method::Gradmem) => Allocate::Utility,
-        (allocate, _) => allocate,
+    let allocate = match settings.allocate {
+        Allocate::Whole if !method.reads_document() => Allocate::Utility,
+        allocate => allocate,
     };
     WriteSettings {
         method,
@@ -76,11 +77,13 @@ pub fn with_method(settings: &WriteSettings, method: Method) -> WriteSettings {
 
 #[cfg(test)]
 mod tests {
+    use inscribe::write::method;
+
     use super::*;
 
     #[test]
     fn presets_are_found_again_for_every_method() {
-        for method in [Method::Gdwm, Method::Lora, Method::Gradmem] {
+        for method in method::all() {
             for preset in Preset::ALL {
                 let settings = preset.apply(&WriteSettings::for_method(method));
                 assert!(settings.check().is_ok());
@@ -97,15 +100,15 @@ mod tests {
     #[test]
     fn another_method_takes_its_own_rate_but_keeps_one_that_was_chosen() {
         let settings = WriteSettings::default();
-        let gradmem = with_method(&settings, Method::Gradmem);
+        let gradmem = with_method(&settings, Method::GRADMEM);
         assert_eq!(gradmem.lr, 0.05);
-        assert_eq!(with_method(&gradmem, Method::Gdwm), settings);
+        assert_eq!(with_method(&gradmem, Method::GDWM), settings);
         let chosen = WriteSettings {
             lr: 0.5,
             allocate: Allocate::Whole,
             ..settings
         };
-        let lora = with_method(&chosen, Method::Lora);
+        let lora = with_method(&chosen, Method::LORA);
         assert_eq!(lora.lr, 0.5);
         assert!(lora.check().is_ok());
     }

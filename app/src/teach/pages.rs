@@ -4,7 +4,7 @@ mod steps;
 
 use eframe::egui::Ui;
 use inscribe::words;
-use inscribe::write::settings::Method;
+use inscribe::write::setting::Setting;
 
 use super::formula::{
     Formula, Tint, absolute, fraction, high, low, op, paren, row, sum, tinted, up, var,
@@ -102,16 +102,9 @@ fn beginning(ui: &mut Ui, lesson: &mut Lesson<'_>) {
     );
     prose(
         ui,
-        match method {
-            Method::Gradmem => {
-                "In this run the memory is a row of memory tokens that stand before every question."
-            }
-            _ => {
-                "In this run the memory is a pair of thin matrices A and B beside the model's own weights W."
-            }
-        },
+        &format!("In this run the memory is {}.", method.memory_words()),
     );
-    if method != Method::Gradmem {
+    if method.uses(Setting::Rank) {
         let lora = lesson.settings().lora;
         let scale = fraction(var("α"), var("r"));
         let wide = [

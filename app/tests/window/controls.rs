@@ -1,6 +1,7 @@
 //! Settings: presets, sliders that redraw the shares at once, methods and baselines.
 
-use inscribe::write::settings::{Allocate, Method};
+use inscribe::write::method::Method;
+use inscribe::write::settings::Allocate;
 
 use crate::desk::{Desk, prefs};
 
@@ -43,12 +44,12 @@ fn presets_methods_and_baselines_are_chosen() {
     assert_eq!(desk.state().settings().budget, 96);
     desk.click("GradMem");
     let settings = desk.state().settings();
-    assert_eq!((settings.method, settings.lr), (Method::Gradmem, 0.05));
+    assert_eq!((settings.method, settings.lr), (Method::GRADMEM, 0.05));
     desk.click("Fast");
     assert_eq!(desk.state().settings().budget, 16);
     assert_eq!(
         desk.state().settings().method,
-        Method::Gradmem,
+        Method::GRADMEM,
         "the method stays"
     );
     desk.click("GDWM");

@@ -1,6 +1,7 @@
 //! Every method and every rule of sharing out, chosen by label, written and asked.
 
-use inscribe::write::settings::{Allocate, Method};
+use inscribe::write::method::Method;
+use inscribe::write::settings::Allocate;
 
 use crate::desk::{Desk, prefs};
 
@@ -34,9 +35,9 @@ fn write(desk: &mut Desk) {
 fn every_method_writes_a_memory_that_answers() {
     let mut desk = desk();
     for (label, method) in [
-        ("LoRA", Method::Lora),
-        ("GradMem", Method::Gradmem),
-        ("GDWM", Method::Gdwm),
+        ("LoRA", Method::LORA),
+        ("GradMem", Method::GRADMEM),
+        ("GDWM", Method::GDWM),
     ] {
         desk.choose(label);
         write(&mut desk);

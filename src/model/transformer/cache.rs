@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::engine::{DType, Device, Recording, Tensor};
+use crate::engine::{DType, Device, Tensor};
 use crate::kernels::attention::AttentionShape;
 use crate::model::config::ModelConfig;
 use crate::model::error::ModelError;

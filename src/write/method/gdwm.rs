@@ -31,6 +31,10 @@ impl WriteMethod for Gdwm {
         "Fast weights, read together with the document’s own keys and values."
     }
 
+    fn memory_words(&self) -> &'static str {
+        "a pair of thin matrices A and B beside the model's own weights W"
+    }
+
     fn reads_document(&self) -> bool {
         true
     }

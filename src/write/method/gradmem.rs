@@ -31,6 +31,10 @@ impl WriteMethod for MemoryTokens {
         "Memory tokens alone: the document is dropped when reading."
     }
 
+    fn memory_words(&self) -> &'static str {
+        "a row of memory tokens that stand before every question"
+    }
+
     fn suit(&self, settings: &mut WriteSettings) {
         settings.lr = 0.05;
         settings.weight_decay = 0.0;

@@ -27,6 +27,10 @@ impl WriteMethod for Alone {
         "Fast weights alone: the document is dropped when reading."
     }
 
+    fn memory_words(&self) -> &'static str {
+        "a pair of thin matrices A and B beside the model's own weights W"
+    }
+
     fn reads_document(&self) -> bool {
         false
     }

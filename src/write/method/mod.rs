@@ -39,6 +39,9 @@ pub trait WriteMethod: Send + Sync {
     /// What it writes and how that is read, in one sentence.
     fn explanation(&self) -> &'static str;
 
+    /// What its memory is, as a part of a sentence.
+    fn memory_words(&self) -> &'static str;
+
     /// Changes the common defaults to what suits it.
     fn suit(&self, _settings: &mut WriteSettings) {}
 
