@@ -85,6 +85,9 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         app,
         memory: loaded.inscriber.remembered(&args.memory)?,
     };
+    for told in conversation.memory.notes() {
+        app.note(&format!("note: {told}; the document is read again"));
+    }
     match &args.question {
         Some(question) => conversation.answer(question),
         None => conversation.converse(app),

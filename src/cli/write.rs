@@ -12,14 +12,16 @@ use inscribe::memory::store::Unfinished;
 use inscribe::words;
 use inscribe::write::error::WriteError;
 use inscribe::write::event::{Done, Event};
-use inscribe::{Document, Error, WriteSettings};
+use inscribe::write::setting::Setting;
+use inscribe::write::settings::KeepRows;
+use inscribe::{Document, Error, Remembered, WriteSettings};
 
 use super::Context;
 use super::keys::Keys;
 use super::live::Live;
 use super::out::outln;
 use super::setup::{self, Loaded};
-use super::writing::{Idle, WritingArgs};
+use super::writing::{Idle, KeepName, WritingArgs};
 
 mod outlook;
 
@@ -73,6 +75,10 @@ pub struct Args {
     /// Steps between checkpoints
     #[arg(long, value_name = "N", default_value_t = 8)]
     checkpoint: usize,
+    /// How a gdwm memory keeps its document's keys and values, which spares the reading before the
+    /// first question [default: auto, in 8 bits where they take at most 1 GiB]
+    #[arg(long, value_enum, value_name = "HOW")]
+    keep_rows: Option<KeepName>,
     #[command(flatten)]
     writing: WritingArgs,
 }
@@ -91,12 +97,13 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let settings = WriteSettings {
         evaluate: !args.no_evaluation,
         checkpoint: args.checkpoint,
+        keep_rows: args.keep_rows.map_or(KeepRows::Auto, Into::into),
         ..args.writing.settings_on(&loaded.model)?
     };
     args.writing.tell_idle(&settings, Idle::Steps, app);
     let done = write_memory(args, app, &loaded, &document, &settings)?;
-    if let Some(done) = done {
-        report(args, &done);
+    if let Some((done, memory)) = done {
+        report(args, &done, &memory, &settings);
     }
     Ok(())
 }
@@ -108,7 +115,7 @@ fn write_memory(
     loaded: &Loaded,
     document: &Document,
     settings: &WriteSettings,
-) -> Result<Option<Done>> {
+) -> Result<Option<(Done, Remembered)>> {
     let tokens = setup::tokens(loaded, document, app)?;
     let events = args.events.as_deref();
     let events = events.map(|path| open_events(path, args)).transpose()?;
@@ -129,7 +136,7 @@ fn write_memory(
             outln!("{}: the memory is finished", args.out.display());
             Ok(None)
         }
-        Ok(Outcome { done, .. }) => Ok(done),
+        Ok(Outcome { done, memory }) => Ok(done.map(|done| (done, memory))),
         Err(Error::Write(WriteError::NothingLearned(folder))) => bail!(
             "{}: nothing was learned yet; leave --finish out to go on",
             folder.display()
@@ -146,6 +153,24 @@ fn write_memory(
             }
             Err(error.into())
         }
+    }
+}
+
+/// The size of the document's keys and values, which is most of a memory's, or why they are not kept.
+fn say_what_is_kept(memory: &Remembered, settings: &WriteSettings) {
+    if !settings.method.uses(Setting::KeepRows) {
+        return;
+    }
+    match memory.memory().derived_bytes() {
+        0 => outln!(
+            "kept:     nothing but the fast weights: the document is read again before the first \
+             question (--keep-rows q8 or f16 spares that)"
+        ),
+        bytes => outln!(
+            "kept:     the document's keys and values too, {}, so that the first question need not \
+             wait (--keep-rows no leaves them out)",
+            words::bytes(bytes)
+        ),
     }
 }
 
@@ -296,7 +321,7 @@ impl Watcher for Shown {
     }
 }
 
-fn report(args: &Args, done: &Done) {
+fn report(args: &Args, done: &Done, memory: &Remembered, settings: &WriteSettings) {
     let seconds = &done.seconds;
     outln!(
         "{}: written in {} and {:.1} s (read {:.1}, utility {:.1}, steps {:.1}, measured \
@@ -311,6 +336,7 @@ fn report(args: &Args, done: &Done) {
         seconds.save,
         words::bytes(done.peak_bytes)
     );
+    say_what_is_kept(memory, settings);
     outln!(
         "ask it:   inscribe ask --memory {}{} \"...\"",
         shown(&args.out),

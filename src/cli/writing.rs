@@ -8,7 +8,8 @@ use inscribe::model::bundle::Model;
 use inscribe::write::method::{self, Method};
 use inscribe::write::setting::Setting;
 use inscribe::write::settings::{
-    Allocate, Chunking, OptimizerName, PrefixInit, RecomputeWhen, UtilityScale, WriteSettings,
+    Allocate, Chunking, KeepRows, OptimizerName, PrefixInit, RecomputeWhen, UtilityScale,
+    WriteSettings,
 };
 
 use super::Context;
@@ -236,6 +237,7 @@ impl WritingArgs {
             evaluate: base.evaluate,
             checkpoint: base.checkpoint,
             recompute: self.recompute.map_or(base.recompute, Into::into),
+            keep_rows: base.keep_rows,
         };
         settings.check().map_err(anyhow::Error::msg)?;
         Ok(settings)
@@ -262,6 +264,16 @@ macro_rules! names {
     };
 }
 
+names!(KeepName for KeepRows {
+    /// In 8 bits where they take at most 1 GiB, else not at all
+    Auto,
+    /// In 8 bits
+    Q8,
+    /// In 16 bits
+    F16,
+    /// Not at all: the document is read again before the first question
+    No,
+});
 names!(AllocateName for Allocate {
     /// By contextual utility
     Utility,

@@ -67,6 +67,11 @@ impl Remembered {
         self.asker().parts()
     }
 
+    /// What was missing or damaged in its folder, and is made again when it is needed: a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        self.asker().notes().to_vec()
+    }
+
     /// Answers with the likeliest words.
     pub fn ask(&self, question: &str) -> Result<Answer, Error> {
         self.asking(question).run()

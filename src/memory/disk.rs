@@ -21,9 +21,18 @@ pub(crate) struct Disk {
 impl Disk {
     /// Writes a file whole: beside its place, made safe, then renamed into it.
     pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        self.write_with(path, |out| out.write_all(bytes))
+    }
+
+    /// As [`Disk::write`], piece by piece.
+    pub fn write_with(
+        &self,
+        path: &Path,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<()> {
         let partial = partial(path);
         let written = self
-            .write_to(&partial, bytes)
+            .write_to(&partial, write)
             .map_err(|e| MemoryError::io(path, "written", e))
             .and_then(|()| self.rename(&partial, path));
         if written.is_err() {
@@ -34,14 +43,17 @@ impl Disk {
         self.sync_folder(path.parent())
     }
 
-    fn write_to(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write_to(
+        &self,
+        path: &Path,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
         self.step()?;
-        let mut file = File::create(path)?;
-        let (first, second) = bytes.split_at(bytes.len() / 2);
-        for half in [first, second] {
-            self.step()?;
-            file.write_all(half)?;
-        }
+        let file = File::create(path)?;
+        write(&mut Stepping {
+            disk: self,
+            file: &file,
+        })?;
         self.step()?;
         sync_all(&file)
     }
@@ -112,6 +124,27 @@ impl Disk {
     #[cfg(test)]
     fn step(&self) -> io::Result<()> {
         self.faults.as_ref().map_or(Ok(()), faults::Faults::step)
+    }
+}
+
+/// A file whose every piece may be stopped in its middle.
+struct Stepping<'a> {
+    disk: &'a Disk,
+    file: &'a File,
+}
+
+impl Write for Stepping<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        for half in [first, second] {
+            self.disk.step()?;
+            self.file.write_all(half)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

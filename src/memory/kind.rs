@@ -5,8 +5,9 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io::{self, BufWriter, Write};
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use serde::{Deserialize, Serialize};
@@ -15,9 +16,10 @@ use sha2::{Digest, Sha256};
 use super::disk::Disk;
 use super::error::MemoryError;
 use super::fingerprint::hex;
-use super::{lora, prefix};
+use super::{lora, prefix, rows};
 use crate::model::ModelError;
 use crate::model::config::ModelConfig;
+use crate::model::mapping::map_file;
 use crate::model::session::Session;
 
 type Result<T, E = MemoryError> = std::result::Result<T, E>;
@@ -42,6 +44,11 @@ pub trait Kind: Any + fmt::Debug + Send + Sync {
         0
     }
 
+    /// How many tokens of a document they stand for, if they spare reading it.
+    fn document_tokens(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether `other` is of this kind and holds the same numbers.
     fn equals(&self, other: &dyn Kind) -> bool;
 }
@@ -52,11 +59,13 @@ pub struct Loader {
     pub kind: &'static str,
     /// Names of the files that [`Kind::save`] may write.
     pub files: &'static [&'static str],
+    /// Whether they can be made again, so that a memory is whole without them.
+    pub derived: bool,
     pub load: fn(&Path, &ModelConfig) -> Result<Content>,
 }
 
 /// The kinds of this crate.
-pub const OWN: [Loader; 2] = [lora::LOADER, prefix::LOADER];
+pub const OWN: [Loader; 3] = [lora::LOADER, prefix::LOADER, rows::LOADER];
 
 static ADDED: RwLock<Vec<Loader>> = RwLock::new(Vec::new());
 
@@ -156,14 +165,54 @@ impl Folder<'_> {
 
     /// Writes a file whole.
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.write_with(name, |out| out.write_all(bytes))
+    }
+
+    /// Writes a file whole, piece by piece.
+    pub fn write_with(
+        &mut self,
+        name: &str,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<()> {
         self.disk.create_folder(self.path)?;
-        self.disk.write(&self.path.join(name), bytes)?;
+        let (mut hash, mut bytes) = (Sha256::new(), 0);
+        self.disk.write_with(&self.path.join(name), |out| {
+            let mut hashed = Hashed {
+                out: BufWriter::with_capacity(BUFFER, out),
+                hash: &mut hash,
+                bytes: &mut bytes,
+            };
+            write(&mut hashed)?;
+            hashed.out.flush()
+        })?;
         self.files.push(StoredFile {
             name: name.to_owned(),
-            bytes: bytes.len() as u64,
-            sha256: hex(&Sha256::digest(bytes)),
+            bytes,
+            sha256: hex(&hash.finalize()),
         });
         Ok(())
+    }
+}
+
+const BUFFER: usize = 1 << 20;
+
+/// Hashes and counts what it passes on.
+struct Hashed<'a, W> {
+    out: W,
+    hash: &'a mut Sha256,
+    bytes: &'a mut u64,
+}
+
+impl<W: Write> Write for Hashed<'_, W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(buffer)?;
+        self.hash.update(&buffer[..written]);
+        *self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 
@@ -184,25 +233,45 @@ pub struct StoredPart {
 }
 
 impl StoredPart {
-    /// Loads it from its segment's folder.
-    pub(crate) fn load(&self, folder: &Path, model: &ModelConfig) -> Result<Content> {
-        let Some(loader) = all().into_iter().find(|known| known.kind == self.kind) else {
-            let detail = format!(
-                "is of the kind '{}', which this program does not know",
-                self.kind
-            );
-            return Err(MemoryError::file(folder, detail));
-        };
-        (loader.load)(folder, model)
+    fn loader(&self) -> Option<Loader> {
+        all().into_iter().find(|known| known.kind == self.kind)
     }
 
-    /// The first of its files that is missing or was changed.
-    pub fn changed_file(&self, folder: &Path) -> Option<PathBuf> {
-        let changed = |file: &&StoredFile| {
-            let bytes = std::fs::read(folder.join(&file.name));
-            !bytes.is_ok_and(|bytes| hex(&Sha256::digest(&bytes)) == file.sha256)
+    /// Whether the memory is whole without it.
+    pub fn is_derived(&self) -> bool {
+        self.loader().is_some_and(|loader| loader.derived)
+    }
+
+    /// Bytes of its files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Loads it from its segment's folder, if its files are as they were written.
+    pub(crate) fn load(&self, folder: &Path, model: &ModelConfig) -> Result<Content> {
+        let Some(loader) = self.loader() else {
+            let kind = &self.kind;
+            let detail = format!("is of the kind '{kind}', which this program does not know");
+            return Err(MemoryError::file(folder, detail));
         };
-        let first = self.files.iter().find(changed);
-        first.map(|file| folder.join(&file.name))
+        for file in &self.files {
+            file.check(folder)?;
+        }
+        (loader.load)(folder, model)
+    }
+}
+
+impl StoredFile {
+    /// Refuses a file that is missing or was changed.
+    pub fn check(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(&self.name);
+        let map = map_file(&path)?;
+        if map.len() as u64 == self.bytes && hex(&Sha256::digest(&map[..])) == self.sha256 {
+            return Ok(());
+        }
+        Err(MemoryError::file(
+            &path,
+            "is damaged, or was changed since it was written",
+        ))
     }
 }

@@ -180,6 +180,7 @@ impl Kind for Lora {
 pub const LOADER: Loader = Loader {
     kind: "lora",
     files: &peft::FILES,
+    derived: false,
     load: |folder, model| peft::load_lora(folder, model).map(Content::new),
 };
 

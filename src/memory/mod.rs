@@ -10,6 +10,7 @@ pub mod lora;
 pub mod peft;
 pub mod prefix;
 mod row_order;
+pub mod rows;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -19,4 +20,5 @@ pub use fingerprint::fingerprint;
 pub use kind::Content;
 pub use lora::{Lora, LoraConfig, LoraMatrix};
 pub use prefix::Prefix;
+pub use rows::Rows;
 pub use store::{Memory, MemoryWriter};

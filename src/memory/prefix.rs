@@ -59,5 +59,6 @@ impl Kind for Prefix {
 pub const LOADER: Loader = Loader {
     kind: "prefix",
     files: &peft::FILES,
+    derived: false,
     load: |folder, model| peft::load_prefix(folder, model).map(Content::new),
 };

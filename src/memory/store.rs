@@ -149,16 +149,27 @@ impl StoredSegment {
         }
     }
 
-    /// What lies in its folder, within the folder of a memory.
-    fn load(&self, memory: &Path, model: &ModelConfig) -> Result<Vec<Content>> {
+    /// What lies in its folder, within the folder of a memory. What can be made again may be missing:
+    /// `note` is told.
+    fn load(
+        &self,
+        memory: &Path,
+        model: &ModelConfig,
+        note: &mut dyn FnMut(MemoryError),
+    ) -> Result<Vec<Content>> {
         let folder = memory.join(&self.folder);
         if self.parts.is_empty() {
             return Ok(vec![peft::load(&folder, model)?]);
         }
-        self.parts
-            .iter()
-            .map(|part| part.load(&folder, model))
-            .collect()
+        let mut contents = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            match part.load(&folder, model) {
+                Ok(content) => contents.push(content),
+                Err(error) if part.is_derived() => note(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(contents)
     }
 }
 
@@ -237,6 +248,13 @@ impl Memory {
         &self.folder
     }
 
+    /// Bytes of what lies in its folder to spare the reading of the document.
+    pub fn derived_bytes(&self) -> u64 {
+        let parts = self.file.segments.iter().flat_map(|segment| &segment.parts);
+        let derived = parts.filter(|part| part.is_derived());
+        derived.map(|part| part.bytes()).sum()
+    }
+
     /// The settings it was written with.
     pub fn settings<S: DeserializeOwned>(&self) -> Result<S> {
         S::deserialize(&self.file.settings).map_err(|e| {
@@ -261,11 +279,21 @@ impl Memory {
 
     /// What a segment's writing left.
     pub fn load(&self, segment: usize, model: &ModelConfig) -> Result<Vec<Content>> {
+        self.load_noting(segment, model, &mut |_| {})
+    }
+
+    /// As [`Memory::load`]; `note` is told what is missing or damaged and can be made again.
+    pub fn load_noting(
+        &self,
+        segment: usize,
+        model: &ModelConfig,
+        note: &mut dyn FnMut(MemoryError),
+    ) -> Result<Vec<Content>> {
         let Some(found) = self.file.segments.get(segment) else {
             let detail = format!("has no segment {segment}");
             return Err(MemoryError::file(&self.folder, detail));
         };
-        let loaded = found.load(&self.folder, model);
+        let loaded = found.load(&self.folder, model, note);
         loaded.map_err(MemoryError::of_a_memory)
     }
 

@@ -205,6 +205,22 @@ impl Session {
         self.len = self.len.min(len);
     }
 
+    /// Takes the keys and values of `rows` positions, a layer at a time, as if they had just been read
+    /// from the beginning.
+    pub(crate) fn restore(
+        &mut self,
+        rows: usize,
+        layer: &mut dyn FnMut(usize) -> Result<[Vec<f32>; 2], ModelError>,
+    ) -> Result<(), ModelError> {
+        self.len = 0;
+        self.check_room(rows)?;
+        for index in 0..self.cache.layers() {
+            self.cache.write_rows(&self.device, index, &layer(index)?)?;
+        }
+        self.len = rows;
+        Ok(())
+    }
+
     /// Reads `tokens` and gives the logits after the last.
     pub fn prefill(
         &mut self,

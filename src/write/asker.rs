@@ -52,6 +52,8 @@ struct Part {
 pub struct Asker {
     loaded: Loaded,
     options: SessionOptions,
+    /// What was missing or damaged and can be made again.
+    notes: Vec<String>,
     /// Positions that readers have for a question and its answer.
     room: usize,
     with_document: bool,
@@ -74,10 +76,13 @@ impl Asker {
         let settings: WriteSettings = memory.settings().map_err(kept)?;
         let tokens = memory.tokens().map_err(kept)?;
         let lead = Frame::new(&loaded.model)?.lead;
+        let mut notes = Vec::new();
         let segments = memory.file.segments.iter().enumerate();
         let parts = segments.map(|(index, segment)| {
             Ok(Part {
-                contents: memory.load(index, loaded.config()).map_err(kept)?,
+                contents: memory
+                    .load_noting(index, loaded.config(), &mut |e| notes.push(e.to_string()))
+                    .map_err(kept)?,
                 ids: [&lead[..], &tokens[segment.tokens.clone()]].concat(),
             })
         });
@@ -93,6 +98,7 @@ impl Asker {
         Ok(Asker {
             loaded: loaded.clone(),
             options,
+            notes,
             room: 0,
             with_document: settings.method.reads_document(),
             words: PartWords::new(texts.iter().map(String::as_str)),
@@ -101,6 +107,11 @@ impl Asker {
             alone: None,
             after: Vec::new(),
         })
+    }
+
+    /// What was missing or damaged in the memory's folder, and is made again: a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The parts that the document was written in.
@@ -214,7 +225,7 @@ impl Asker {
             return match &mut self.nothing {
                 Some(reader) => Ok(reader),
                 empty => {
-                    let reader = Reader::new(loaded, None, room, options(), progress)?;
+                    let reader = Reader::new(loaded, None, None, room, options(), progress)?;
                     Ok(empty.insert(reader))
                 }
             };
@@ -246,7 +257,10 @@ impl Asker {
                 let kept = kept_cache_bytes(loaded.device.available_bytes());
                 let stay = staying(self.after.len(), bytes, kept);
                 self.after.drain(..self.after.len() - stay);
-                let reader = Reader::new(loaded, Some(&own.ids), room, options(), progress)?;
+                let ids = &own.ids;
+                let is_whole = |c: &&Content| c.document_tokens() == Some(ids.len());
+                let kept = own.contents.iter().find(is_whole);
+                let reader = Reader::new(loaded, Some(ids), kept, room, options(), progress)?;
                 self.after.push((part, reader));
             }
         }

@@ -46,10 +46,12 @@ pub struct Reader {
 
 impl Reader {
     /// A reader with room for `room` positions of question and answer. `document` holds the
-    /// segment's tokens with what opens them; it is read where the view needs it.
+    /// segment's tokens with what opens them; it is read where the view needs it, unless `kept` holds
+    /// its keys and values.
     pub fn new(
         loaded: &Loaded,
         document: Option<&[u32]>,
+        kept: Option<&Content>,
         room: usize,
         options: SessionOptions,
         progress: &mut dyn FnMut(usize, usize),
@@ -58,8 +60,10 @@ impl Reader {
         let context = loaded.config().context;
         let capacity = document.len().saturating_add(room).min(context);
         let mut session = Session::new(&loaded.device, &loaded.transformer, capacity, options)?;
-        if !document.is_empty() {
-            session.prefill(document, progress)?;
+        match kept {
+            Some(kept) => kept.enter(&mut session)?,
+            None if document.is_empty() => {}
+            None => drop(session.prefill(document, progress)?),
         }
         Ok(Reader {
             frame: Frame::new(&loaded.model)?,
@@ -77,7 +81,7 @@ impl Reader {
         options: SessionOptions,
     ) -> Result<Reader, WriteError> {
         let taken: usize = memory.iter().map(|content| content.positions()).sum();
-        let mut reader = Reader::new(loaded, None, room + taken, options, &mut |_, _| {})?;
+        let mut reader = Reader::new(loaded, None, None, room + taken, options, &mut |_, _| {})?;
         reader.hold(memory)?;
         Ok(reader)
     }
@@ -86,7 +90,8 @@ impl Reader {
     pub fn hold(&mut self, memory: &[Content]) -> Result<(), WriteError> {
         self.session.set_adapter(None);
         self.session.truncate(self.before);
-        for content in memory {
+        let beside = memory.iter().filter(|c| c.document_tokens().is_none());
+        for content in beside {
             content.enter(&mut self.session)?;
         }
         self.before = self.session.len();

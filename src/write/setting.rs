@@ -29,4 +29,5 @@ pub enum Setting {
     Evaluate,
     Checkpoint,
     Recompute,
+    KeepRows,
 }

@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::method::Method;
 use super::setting::Setting;
-use crate::memory::LoraConfig;
+use crate::engine::DType;
 use crate::memory::peft::MAX_ROWS;
+use crate::memory::{LoraConfig, Rows};
 use crate::model::ModelError;
 use crate::model::bundle::Model;
+use crate::model::config::ModelConfig;
 use crate::model::train::{Optimizer, OptimizerKind};
 use crate::model::transformer::Recompute;
 
@@ -117,6 +119,8 @@ pub struct WriteSettings {
     /// Steps between checkpoints; 0 for none.
     pub checkpoint: usize,
     pub recompute: RecomputeWhen,
+    /// How the document's keys and values are kept beside a memory that is read after them.
+    pub keep_rows: KeepRows,
 }
 
 /// When the way back computes each layer's activations again instead of keeping them. The memory
@@ -138,6 +142,39 @@ impl RecomputeWhen {
             RecomputeWhen::Auto => None,
             RecomputeWhen::On => Some(Recompute::Layers),
             RecomputeWhen::Off => Some(Recompute::Nothing),
+        }
+    }
+}
+
+/// How keys and values are kept: a question is read after them, and making them takes as long as
+/// reading the document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeepRows {
+    /// In 8 bits, where the whole document's take at most [`KeepRows::AUTO_BYTES`].
+    #[default]
+    Auto,
+    /// In 8 bits, with a scale for each 32 numbers.
+    Q8,
+    F16,
+    /// Not at all.
+    No,
+}
+
+impl KeepRows {
+    /// The most that is kept unasked, in bytes.
+    pub const AUTO_BYTES: u64 = 1 << 30;
+
+    /// The type that a document of so many tokens is kept as, if it is.
+    pub fn dtype(self, model: &ModelConfig, tokens: usize) -> Option<DType> {
+        match self {
+            KeepRows::Auto => {
+                let bytes = Rows::bytes(model, tokens, DType::Q8_0);
+                (bytes <= KeepRows::AUTO_BYTES).then_some(DType::Q8_0)
+            }
+            KeepRows::Q8 => Some(DType::Q8_0),
+            KeepRows::F16 => Some(DType::F16),
+            KeepRows::No => None,
         }
     }
 }
@@ -169,6 +206,7 @@ impl Default for WriteSettings {
             evaluate: true,
             checkpoint: 8,
             recompute: RecomputeWhen::Auto,
+            keep_rows: KeepRows::Auto,
         }
     }
 }

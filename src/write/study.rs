@@ -9,7 +9,7 @@ use super::event::{ChunkUtility, Evaluated, Event, PhaseSeconds, When};
 use super::frame::Frame;
 use super::learn::Segment;
 use super::reader::{Reader, question_room};
-use super::settings::{Allocate, WriteSettings};
+use super::settings::{Allocate, KeepRows, WriteSettings};
 use super::statistics::{exact_match, token_f1};
 use super::utility::mean;
 use super::variance::GradientVariance;
@@ -165,6 +165,7 @@ impl<'a> Study<'a> {
         let high = high_chunks(self.utilities()?);
         let settings = WriteSettings {
             seed,
+            keep_rows: KeepRows::No,
             ..arm.settings.clone()
         };
         let job = Job {
@@ -242,7 +243,14 @@ impl<'a> Study<'a> {
 
     fn reader(&self, ids: Option<&[u32]>) -> Result<Reader, WriteError> {
         let options = SessionOptions::stopped_by(self.cancel);
-        Reader::new(self.job.loaded, ids, self.room()?, options, &mut |_, _| {})
+        Reader::new(
+            self.job.loaded,
+            ids,
+            None,
+            self.room()?,
+            options,
+            &mut |_, _| {},
+        )
     }
 
     /// Positions that the longest question and its answer need.

@@ -19,8 +19,8 @@ use super::learn::{Learner, Segment};
 use super::method::Start;
 use super::settings::WriteSettings;
 use super::variance::{GradientVariance, gradient_variance};
-use crate::engine::{CancelToken, EngineError};
-use crate::memory::Content;
+use crate::engine::{CancelToken, DType, EngineError};
+use crate::memory::{Content, Rows};
 use crate::model::ModelError;
 use crate::model::bundle::Model;
 use crate::model::loaded::Loaded;
@@ -395,10 +395,11 @@ impl<'a, 'k> Writer<'a, 'k> {
             }
         };
         if untouched && job.settings.method.reads_document() && checkpoint.is_none() {
-            return self.leave_untouched(segment, &reading);
+            return self.leave_untouched(segment, reading);
         }
         let cache = self.cache_of(segment, reading.cache)?;
         let cache_bytes = cache.as_ref().map_or(0, |_| self.cache_bytes(segment));
+        let rows = cache.as_ref().and_then(|cache| self.rows(segment, cache));
         let mut learner = Learner::new(
             job.loaded,
             segment.clone(),
@@ -427,13 +428,15 @@ impl<'a, 'k> Writer<'a, 'k> {
         }
         self.note_peak(cache_bytes + learner.bytes());
         let started = Instant::now();
-        self.keeper.memory(segment, &[learner.memory()?])?;
+        let mut memory = vec![learner.memory()?];
+        memory.extend(rows);
+        self.keeper.memory(segment, &memory)?;
         self.seconds.save += started.elapsed().as_secs_f64();
         Ok(())
     }
 
     /// A segment without steps keeps the memory that adds nothing, read as the first pass read it.
-    fn leave_untouched(&mut self, segment: &Segment, reading: &Reading) -> Result<(), WriteError> {
+    fn leave_untouched(&mut self, segment: &Segment, reading: Reading) -> Result<(), WriteError> {
         if self.job.settings.evaluate {
             let surprisal = reading.surprisal.clone();
             self.tell_losses(segment, &reading.chunks, When::After, 0.0, surprisal)?;
@@ -444,9 +447,13 @@ impl<'a, 'k> Writer<'a, 'k> {
             settings: self.job.settings,
             surprisal: &reading.surprisal,
         })?;
-        let memory = (started.finish)(started.initial)?;
+        let mut memory = vec![(started.finish)(started.initial)?];
+        if self.kept_type().is_some() {
+            let cache = self.cache_of(segment, reading.cache)?;
+            memory.extend(cache.and_then(|cache| self.rows(segment, &cache)));
+        }
         let started = Instant::now();
-        self.keeper.memory(segment, &[memory])?;
+        self.keeper.memory(segment, &memory)?;
         self.seconds.save += started.elapsed().as_secs_f64();
         Ok(())
     }
@@ -466,6 +473,19 @@ impl<'a, 'k> Writer<'a, 'k> {
             return Ok(kept);
         }
         self.read_again(segment).map(Some)
+    }
+
+    /// How the document's keys and values are kept, if they are.
+    fn kept_type(&self) -> Option<DType> {
+        let (settings, config) = (self.job.settings, self.job.loaded.config());
+        settings.keep_rows.dtype(config, self.tokens.ids.len())
+    }
+
+    /// A segment's keys and values as they are kept beside its memory.
+    fn rows(&self, segment: &Segment, cache: &Cache) -> Option<Content> {
+        let (device, tokens) = (&self.job.loaded.device, segment.ids.len());
+        let dtype = self.kept_type()?;
+        Some(Rows::of(device, cache, tokens, dtype).into())
     }
 
     fn note_peak(&mut self, bytes: u64) {

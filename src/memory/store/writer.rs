@@ -51,8 +51,8 @@ pub enum Resumed {
 }
 
 /// Settings that a stopped run may go on with other values of: they say how far a step goes or how
-/// it is computed, not which steps are taken.
-const MAY_CHANGE: [&str; 4] = ["clip", "lr", "recompute", "weight_decay"];
+/// it is computed, not which steps are taken, or what is kept beside the memory.
+const MAY_CHANGE: [&str; 5] = ["clip", "keep_rows", "lr", "recompute", "weight_decay"];
 
 impl MemoryWriter {
     /// Starts a run whose memory will stand at `folder`.
@@ -224,7 +224,7 @@ impl MemoryWriter {
         }
         // Segments may have been written by a run that was stopped long ago.
         for segment in &self.file.segments {
-            segment.load(&self.places.writing, &self.config)?;
+            segment.load(&self.places.writing, &self.config, &mut |_| {})?;
         }
         self.disk.sync(&self.events, &self.events_path)?;
         self.disk.write(&path, &json::pretty(&path, &self.file)?)?;

@@ -124,6 +124,63 @@ impl Cache {
         }
     }
 
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Keys and values of a layer's first `rows` positions, all heads side by side.
+    pub(crate) fn read_rows(
+        &self,
+        device: &Device,
+        layer: usize,
+        rows: usize,
+    ) -> Result<[Vec<f32>; 2], ModelError> {
+        let parts = &self.layers[layer];
+        let width = parts.iter().map(|part| part.keys.cols).sum::<usize>();
+        let mut both = [vec![0.0; rows * width], vec![0.0; rows * width]];
+        let mut first = 0;
+        for part in parts {
+            for (all, tensor) in both.iter_mut().zip([&part.keys, &part.values]) {
+                let own: Vec<f32> = device.read(&tensor.row_range(0..rows))?;
+                for (to, from) in all
+                    .chunks_exact_mut(width)
+                    .zip(own.chunks_exact(tensor.cols))
+                {
+                    to[first..first + tensor.cols].copy_from_slice(from);
+                }
+            }
+            first += part.keys.cols;
+        }
+        Ok(both)
+    }
+
+    /// Sets what [`Cache::read_rows`] reads.
+    pub(crate) fn write_rows(
+        &self,
+        device: &Device,
+        layer: usize,
+        [keys, values]: &[Vec<f32>; 2],
+    ) -> Result<(), ModelError> {
+        let parts = &self.layers[layer];
+        let width = parts.iter().map(|part| part.keys.cols).sum::<usize>();
+        if let [whole] = &parts[..] {
+            device.write(&whole.keys, keys)?;
+            return Ok(device.write(&whole.values, values)?);
+        }
+        let mut first = 0;
+        for part in parts {
+            for (all, tensor) in [(keys, &part.keys), (values, &part.values)] {
+                let rows = all.chunks_exact(width);
+                let own = rows
+                    .flat_map(|row| &row[first..first + tensor.cols])
+                    .copied();
+                device.write(tensor, &own.collect::<Vec<f32>>())?;
+            }
+            first += part.keys.cols;
+        }
+        Ok(())
+    }
+
     /// In how many parts each layer's keys and values lie.
     pub fn parts(&self) -> usize {
         self.layers.last().map_or(0, Vec::len)

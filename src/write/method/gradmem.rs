@@ -71,7 +71,10 @@ impl WriteMethod for MemoryTokens {
     }
 
     fn uses(&self, setting: Setting) -> bool {
-        !matches!(setting, Setting::Rank | Setting::Alpha | Setting::Targets)
+        !matches!(
+            setting,
+            Setting::Rank | Setting::Alpha | Setting::Targets | Setting::KeepRows
+        )
     }
 
     fn positions(&self, settings: &WriteSettings) -> usize {

@@ -36,7 +36,7 @@ impl WriteMethod for Alone {
     }
 
     fn uses(&self, setting: Setting) -> bool {
-        !matches!(setting, Setting::Prefix | Setting::Init)
+        !matches!(setting, Setting::Prefix | Setting::Init | Setting::KeepRows)
     }
 
     fn trained(&self, config: &ModelConfig, settings: &WriteSettings) -> Trained {
