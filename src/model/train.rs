@@ -173,8 +173,9 @@ impl Trainer {
 
     /// Bytes that training `len` numbers takes beside activations.
     pub(crate) fn state_bytes(len: usize) -> u64 {
-        // Numbers, gradients, two moments, and the zeros that gradients start from.
-        5 * size_of::<f32>() as u64 * len as u64
+        // Numbers, gradients, two moments, the zeros that gradients start from, and what is kept of
+        // numbers and moments.
+        8 * size_of::<f32>() as u64 * len as u64
     }
 
     pub fn zero_gradients(&mut self) -> Result<(), ModelError> {
@@ -198,6 +199,7 @@ impl Trainer {
         if !norm.is_finite() {
             return Err(ModelError::NotANumber);
         }
+        self.optimizer.keep(&self.device)?;
         self.optimizer.apply(&self.device, optimizer)?;
         Ok(norm)
     }
@@ -211,6 +213,11 @@ impl Trainer {
             v,
             steps,
         })
+    }
+
+    /// The state before the last step that was applied: its losses and gradients were numbers.
+    pub fn before(&self) -> Result<TrainerState, ModelError> {
+        self.optimizer.read_kept(&self.device)
     }
 
     /// Goes on from a state.

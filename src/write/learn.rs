@@ -171,6 +171,11 @@ impl Learner {
         Ok(self.trainer.state()?)
     }
 
+    /// The state before the last step that was taken: its losses were numbers.
+    pub fn good_state(&self) -> Result<TrainerState, WriteError> {
+        Ok(self.trainer.before()?)
+    }
+
     pub fn restore(&mut self, state: &TrainerState) -> Result<(), WriteError> {
         Ok(self.trainer.restore(state)?)
     }

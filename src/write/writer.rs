@@ -188,8 +188,8 @@ struct Writer<'a, 'k> {
     step: usize,
     /// Steps that the last checkpoint holds.
     kept: usize,
-    /// The last state under which a loss was a number.
-    good: Option<Checkpoint>,
+    /// Steps taken when a step's losses were last numbers; the learner keeps the state of then.
+    good: Option<usize>,
     /// Of keys and values of segments that wait for their steps.
     waiting_bytes: u64,
 }
@@ -399,6 +399,8 @@ impl<'a, 'k> Writer<'a, 'k> {
         }
         let cache = self.cache_of(segment, reading.cache)?;
         let cache_bytes = cache.as_ref().map_or(0, |_| self.cache_bytes(segment));
+        // Of the segment before.
+        self.good = None;
         let rows = cache.as_ref().and_then(|cache| self.rows(segment, cache));
         let mut learner = Learner::new(
             job.loaded,

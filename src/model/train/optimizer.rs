@@ -46,6 +46,10 @@ pub struct State {
     norm2: Tensor,
     hyper: Tensor,
     steps: u64,
+    /// Numbers and both moments as they were last kept, and the steps they had had.
+    kept: [Tensor; 3],
+    kept_steps: u64,
+    keep: Program,
     zero: Program,
     norm: Program,
     adamw: Program,
@@ -61,6 +65,11 @@ impl State {
             tensor(params.cols)?,
             tensor(params.cols)?,
         );
+        let kept = [
+            tensor(params.cols)?,
+            tensor(params.cols)?,
+            tensor(params.cols)?,
+        ];
         let (norm2, hyper) = (tensor(1)?, tensor(HYPER_COLS)?);
         let program = |record: &dyn Fn(&mut Recording)| {
             let mut rec = Recording::new();
@@ -68,6 +77,13 @@ impl State {
             device.prepare(rec, &mut Arena::new())
         };
         Ok(State {
+            keep: program(&|rec| {
+                for (from, to) in [params, &m, &v].into_iter().zip(&kept) {
+                    rec.copy(from, to);
+                }
+            })?,
+            kept,
+            kept_steps: 0,
             zero: program(&|rec| rec.copy(&zeros, grads))?,
             norm: program(&|rec| sum_squares(rec, grads, &norm2))?,
             adamw: program(&|rec| adamw(rec, params, grads, &m, &v, &norm2, &hyper))?,
@@ -77,6 +93,23 @@ impl State {
             norm2,
             hyper,
             steps: 0,
+        })
+    }
+
+    /// Keeps everything that a step changes as it is now, on the device.
+    pub fn keep(&mut self, device: &Device) -> Result<(), ModelError> {
+        self.kept_steps = self.steps;
+        Ok(device.run(&self.keep, &RunOptions::default())?)
+    }
+
+    /// What was last kept.
+    pub fn read_kept(&self, device: &Device) -> Result<TrainerState, ModelError> {
+        let [params, m, v] = &self.kept;
+        Ok(TrainerState {
+            params: device.read(params)?,
+            m: device.read(m)?,
+            v: device.read(v)?,
+            steps: self.kept_steps,
         })
     }
 

@@ -71,16 +71,13 @@ impl Writer<'_, '_> {
         whole: bool,
     ) -> Result<(), WriteError> {
         let started = Instant::now();
-        let before = Checkpoint {
-            segment: segment.index,
-            step: self.step,
-            state: learner.state()?,
-        };
         let learned = match learner.step(self.step, range) {
-            Err(error) => return Err(self.explained(error, self.step + 1)),
+            Err(error) => return Err(self.explained(error, learner, segment, self.step + 1)),
             Ok(learned) => learned,
         };
-        self.good = Some(before);
+        if learned.tokens > 0 {
+            self.good = Some(self.step);
+        }
         let seconds = started.elapsed().as_secs_f64();
         self.seconds.steps += seconds;
         self.step += 1;
@@ -120,15 +117,28 @@ impl Writer<'_, '_> {
     }
 
     /// A loss that is no number ends the run with the last state that gave one.
-    fn explained(&mut self, error: WriteError, step: usize) -> WriteError {
+    fn explained(
+        &mut self,
+        error: WriteError,
+        learner: &Learner,
+        segment: &Segment,
+        step: usize,
+    ) -> WriteError {
         if !matches!(error, WriteError::Model(ModelError::NotANumber)) {
             return error;
         }
-        if let Some(good) = self.good.take().filter(|good| good.step > self.kept) {
-            if let Err(error) = self.keeper.checkpoint(&good) {
+        if let Some(step) = self.good.take().filter(|good| *good > self.kept) {
+            let kept = learner.good_state().and_then(|state| {
+                self.keeper.checkpoint(&Checkpoint {
+                    segment: segment.index,
+                    step,
+                    state,
+                })
+            });
+            if let Err(error) = kept {
                 return error;
             }
-            self.kept = good.step;
+            self.kept = step;
         }
         WriteError::NotANumber {
             step,
@@ -144,7 +154,8 @@ impl Writer<'_, '_> {
         let started = Instant::now();
         let state = learner.state()?;
         if !state.params.iter().all(|v| v.is_finite()) {
-            return Err(self.explained(ModelError::NotANumber.into(), self.step));
+            let error = ModelError::NotANumber.into();
+            return Err(self.explained(error, learner, segment, self.step));
         }
         self.keeper.checkpoint(&Checkpoint {
             segment: segment.index,
@@ -167,7 +178,7 @@ impl Writer<'_, '_> {
         let mut surprisal = vec![None; segment.len()];
         for (i, chunk) in chunks.iter().enumerate() {
             let own = match learner.surprisal(chunk.tokens.clone()) {
-                Err(error) => return Err(self.explained(error, self.step)),
+                Err(error) => return Err(self.explained(error, learner, segment, self.step)),
                 Ok(own) => own,
             };
             surprisal[chunk.tokens.clone()].copy_from_slice(&own);
