@@ -20,6 +20,7 @@
 //! (what is written, and its folders), [`model`] (model files and the transformer), [`kernels`] and
 //! [`engine`] (recordings, and the two executors that run them).
 
+pub mod advice;
 pub mod engine;
 pub mod inscriber;
 pub mod kernels;

@@ -3,12 +3,13 @@
 use std::io;
 use std::path::Path;
 
+use inscribe::advice::Advice;
 use inscribe::engine::EngineError;
 use inscribe::memory::MemoryError;
 use inscribe::model::ModelError;
 use inscribe::model::hub::PullError;
 use inscribe::model::locate::LocateError;
-use inscribe::write::document::DocumentError;
+use inscribe::write::document::{DocumentError, DocumentProblem};
 use inscribe::write::error::WriteError;
 use inscribe::write::figure::FigureError;
 use inscribe::write::run::RunError;
@@ -105,6 +106,23 @@ impl Failure {
         }
     }
 
+    /// The way out that the library knows.
+    fn advice(&self) -> Option<Advice> {
+        match self {
+            Failure::Write(error) => error.advice(),
+            Failure::Memory(error) => error.advice(),
+            Failure::Pull(error) => error.advice(),
+            Failure::Locate(error) => error.advice(),
+            Failure::Document(error) => error.advice(),
+            Failure::Figure(_)
+            | Failure::Run(_)
+            | Failure::File { .. }
+            | Failure::Refused(_)
+            | Failure::Broken(_)
+            | Failure::Cancelled => None,
+        }
+    }
+
     /// The failure of the file system beneath, if that is what it was.
     fn io(&self) -> Option<&io::Error> {
         match self {
@@ -149,7 +167,8 @@ pub struct Trouble {
 
 impl Trouble {
     pub fn of(failure: &Failure) -> Trouble {
-        let detail = in_a_window(&failure.to_string());
+        let detail = failure.to_string();
+        let advice = advised(None, failure.advice());
         if let Some(error) = failure.engine() {
             return of_engine(error, detail);
         }
@@ -157,6 +176,15 @@ impl Trouble {
             return trouble;
         }
         match failure {
+            Failure::Document(DocumentError {
+                problem: DocumentProblem::Model,
+                ..
+            }) => trouble(
+                "This is a model and not a document",
+                detail,
+                &advice,
+                Some(Remedy::OpenAnother),
+            ),
             Failure::Document(_) => trouble(
                 "This document cannot be read",
                 detail,
@@ -164,38 +192,37 @@ impl Trouble {
                 Some(Remedy::OpenAnother),
             ),
             Failure::Pull(error) => of_pull(error, detail),
-            Failure::Locate(error) => {
-                let hint = error.hint().unwrap_or_default();
-                let advice = in_a_window(&hint);
-                trouble(
-                    "There is no such model",
-                    detail,
-                    &advice,
-                    Some(Remedy::ChooseModel),
-                )
-            }
+            Failure::Locate(error) => trouble(
+                "There is no such model",
+                detail,
+                &advised(error.hint(), error.advice()),
+                Some(Remedy::ChooseModel),
+            ),
             Failure::Write(WriteError::Model(_)) => trouble(
                 "The model cannot be used",
                 detail,
                 "Choose another model, or fetch this one again if its file is damaged.",
                 Some(Remedy::ChooseModel),
             ),
-            Failure::Write(WriteError::NotANumber { .. }) => trouble(
-                "Learning ran away",
-                detail,
-                "Choose a smaller learning rate and go on.",
-                Some(Remedy::Settings),
-            ),
+            Failure::Write(WriteError::NotANumber { .. }) => {
+                trouble("Learning ran away", detail, &advice, Some(Remedy::Settings))
+            }
             Failure::Write(WriteError::NothingToLearn) => trouble(
                 "There is too little text",
                 detail,
                 "Open a longer document.",
                 Some(Remedy::OpenAnother),
             ),
-            Failure::Write(WriteError::Settings(_)) => trouble(
+            Failure::Write(WriteError::Setting(_) | WriteError::Allocation(_)) => trouble(
                 "These settings do not work",
+                capital(&detail),
+                &advice,
+                Some(Remedy::Settings),
+            ),
+            Failure::Write(WriteError::ContextTooShort { .. }) => trouble(
+                "The model's context is too short",
                 detail,
-                "",
+                &advice,
                 Some(Remedy::Settings),
             ),
             Failure::Memory(MemoryError::WrongModel { .. }) => trouble(
@@ -205,7 +232,7 @@ impl Trouble {
                 Some(Remedy::ChooseModel),
             ),
             Failure::Memory(_) | Failure::Run(_) => {
-                trouble("This memory cannot be used", detail, "", None)
+                trouble("This memory cannot be used", detail, &advice, None)
             }
             Failure::Broken(_) => trouble(
                 "Something broke inside the program",
@@ -214,7 +241,7 @@ impl Trouble {
                  at the next use.",
                 None,
             ),
-            _ => trouble("That did not work", detail, "", None),
+            _ => trouble("That did not work", detail, &advice, None),
         }
     }
 }
@@ -237,13 +264,20 @@ fn of_engine(error: &EngineError, detail: String) -> Trouble {
              the device and try again, or go on with the processor.",
             Some(Remedy::UseProcessor),
         ),
-        EngineError::OutOfMemory { .. } | EngineError::WillNotFit { .. } => trouble(
-            "There is not enough memory",
-            detail,
-            "Choose a smaller model, open a shorter document, close other programs, or use the \
-             processor, which has the computer's whole memory.",
-            Some(Remedy::UseProcessor),
-        ),
+        EngineError::OutOfMemory { .. } | EngineError::WillNotFit { .. } => {
+            let advice = "Choose a smaller model, open a shorter document, close other programs, \
+                          or use the processor, which has the computer's whole memory.";
+            let advice = match error.advice() {
+                Some(smaller @ Advice::SmallerSteps) => format!("{} {advice}", means(smaller)),
+                _ => advice.to_owned(),
+            };
+            trouble(
+                "There is not enough memory",
+                detail,
+                &advice,
+                Some(Remedy::UseProcessor),
+            )
+        }
         EngineError::NoAdapter { .. } | EngineError::UnknownDevice { .. } => trouble(
             "This device is not there",
             detail,
@@ -282,7 +316,6 @@ fn of_disk(error: &io::Error, detail: &str) -> Option<Trouble> {
 }
 
 fn of_pull(error: &PullError, detail: String) -> Trouble {
-    let hint = error.hint().unwrap_or_default();
     let title = match error {
         PullError::DiskFull { .. } => "The disk is full",
         PullError::Unreachable { .. }
@@ -294,84 +327,48 @@ fn of_pull(error: &PullError, detail: String) -> Trouble {
     };
     let advice = format!(
         "{} A model file that is on this computer already can be chosen instead.",
-        sentence(&in_a_window(&hint))
+        advised(error.hint(), error.advice())
     );
     trouble(title, detail, advice.trim(), Some(Remedy::FetchAgain))
 }
 
-fn sentence(text: &str) -> String {
-    let mut chars = text.trim().chars();
+/// What the library says to do about it, and what the window can do, in sentences.
+fn advised(hint: Option<String>, advice: Option<Advice>) -> String {
+    let hint = hint.map(|hint| match hint.ends_with(['.', '?']) {
+        true => capital(&hint),
+        false => format!("{}.", capital(&hint)),
+    });
+    let means = advice.map(|advice| means(advice).to_owned());
+    hint.into_iter().chain(means).collect::<Vec<_>>().join(" ")
+}
+
+/// The library's messages begin without a capital letter, for a line that says more before them.
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
     match chars.next() {
         None => String::new(),
-        Some(first) => {
-            let rest = chars.as_str().trim_end_matches('.');
-            format!("{}{rest}.", first.to_uppercase())
-        }
+        Some(first) => format!("{}{}", first.to_uppercase(), chars.as_str()),
     }
 }
 
-/// The library's messages name options of the command line; here they are settings.
-pub fn in_a_window(text: &str) -> String {
-    let names = [
-        ("--device cpu", "the processor"),
-        ("use --source hub", "try again later"),
-        ("use another --source", "choose another model"),
-        (
-            "; name its encoding with --encoding (such as windows-1252, iso-8859-2, shift_jis), or save it as UTF-8",
-            "; save it as UTF-8",
-        ),
-        ("run the same command again", "try again"),
-        ("run it again", "try again"),
-        ("go on with --resume", "go on"),
-        (
-            "Go on from there with --resume and a smaller --lr",
-            "Go on from there with a smaller learning rate",
-        ),
-        (
-            "go on with `inscribe write --resume`",
-            "go on with it at the start of the program",
-        ),
-        ("; leave --resume out to start one", ""),
-        (
-            "; please report this with the output of `inscribe devices`",
-            "",
-        ),
-        (
-            "`inscribe models` lists the known names; a .gguf",
-            "A .gguf",
-        ),
-        ("? `inscribe models` lists the known names", "?"),
-        ("; `inscribe models` lists the models known by name", ""),
-        ("a smaller --lr", "a smaller learning rate"),
-        ("--lr", "The learning rate"),
-        ("--tau", "tau"),
-        ("--k-min", "k_min"),
-        ("--chunk", "The chunk length"),
-        ("--window", "The local window"),
-        ("--batch", "The batch"),
-        ("--span", "The span length"),
-        ("--rank", "The rank"),
-        ("--prefix", "The number of memory tokens"),
-        ("--alpha", "alpha"),
-        ("--weight-decay", "The weight decay"),
-        ("--clip", "The clipping norm"),
-        ("--held-out", "The held-out part"),
-        ("--targets", "The list of projections"),
-        (
-            "--allocate whole needs --method gdwm",
-            "Whole-document steps need the method GDWM",
-        ),
-    ];
-    let long_first = {
-        let mut sorted = names;
-        sorted.sort_by_key(|(from, _)| std::cmp::Reverse(from.len()));
-        sorted
-    };
-    let mut text = text.to_owned();
-    for (from, to) in long_first {
-        text = text.replace(from, to);
+/// How the window takes a way out.
+fn means(advice: Advice) -> &'static str {
+    match advice {
+        Advice::UseCpu => "Use the processor.",
+        Advice::Report => "Please report this, and use the processor meanwhile.",
+        Advice::SmallerSteps => "Choose fewer or shorter spans of a step, or shorter chunks.",
+        Advice::FewerMemoryTokens => "Choose fewer memory tokens.",
+        Advice::SmallerRate => "Choose a smaller learning rate.",
+        Advice::GoOnSlowerOrEnd => "Choose a smaller learning rate and go on.",
+        Advice::GoOn | Advice::GoOnOrStartAgain => "Go on with it at the start of the program.",
+        Advice::StartNew | Advice::StartAgain => "Write the document again.",
+        Advice::FetchModel => "Choose another model, or have this one fetched.",
+        Advice::ListModels => "The models known by name can be chosen from a list.",
+        Advice::FetchFromHub | Advice::FetchAnywhere => "Try again later.",
+        Advice::FetchElsewhere => "Then choose another model.",
+        Advice::NameEncoding => "Save it as UTF-8.",
+        Advice::GiveAsModel => "Choose it as the model.",
     }
-    text
 }
 
 #[cfg(test)]
@@ -384,7 +381,7 @@ mod tests {
         let memory = MemoryError::Io {
             path: "notes.memory".to_owned(),
             doing: "written",
-            advice: "no space is left; free some and go on with --resume".to_owned(),
+            advice: "no space is left; free some and try again".to_owned(),
             source: full(),
         };
         let kept = Failure::Write(WriteError::Keep(Box::new(memory)));
@@ -424,12 +421,51 @@ mod tests {
             lr: -1.0,
             ..WriteSettings::default()
         };
-        let error = WriteError::Settings(settings.check().expect_err("a wrong rate"));
+        let error = WriteError::from(settings.check().expect_err("a wrong rate"));
         let trouble = Trouble::of(&Failure::Write(error));
         assert!(
             trouble.detail.starts_with("The learning rate must"),
             "{}",
             trouble.detail
+        );
+    }
+
+    #[test]
+    fn ways_out_are_named_by_what_the_window_has() {
+        let advice = |failure: Failure| Trouble::of(&failure).advice;
+        let unfinished = MemoryError::Unfinished {
+            path: "notes.memory".to_owned(),
+            step: 3,
+        };
+        let words = advice(unfinished.into());
+        assert!(words.contains("at the start of the program"), "{words}");
+        let unknown = LocateError::UnknownName {
+            name: "smol".to_owned(),
+            near: vec!["smollm2".to_owned()],
+        };
+        let words = advice(unknown.into());
+        assert!(words.starts_with("Did you mean smollm2? The"), "{words}");
+        let changed = PullError::WrongSize {
+            what: "model.gguf".to_owned(),
+            expected: 2,
+            actual: 1,
+        };
+        let words = advice(changed.into());
+        let expected = "Try again; if it stays so, the published file has changed. Then choose \
+                        another model. A model file";
+        assert!(words.starts_with(expected), "{words}");
+        let step = EngineError::WillNotFit {
+            device: "Big GPU".to_owned(),
+            what: "a gradient step".to_owned(),
+            needed_mib: 900,
+            available_mib: 90,
+            remedy: "take smaller steps".to_owned(),
+            advice: Some(Advice::SmallerSteps),
+        };
+        let words = advice(step.into());
+        assert!(
+            words.contains("spans") && words.contains("the processor"),
+            "{words}"
         );
     }
 

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::ProgressBar;
 
 use inscribe::Inscriber;
+use inscribe::advice::Advice;
 use inscribe::engine::select::{self, DeviceChoice, SelectOptions};
 use inscribe::engine::{Device, Profile};
 use inscribe::inscriber::OpenEvent;
@@ -24,7 +25,7 @@ use inscribe::write::frame::Frame;
 use inscribe::write::reader::question_room;
 use inscribe::write::writer::Tokens;
 
-use super::{Context, reading_input};
+use super::{Context, errors, reading_input};
 
 /// The model taken where none is named.
 pub const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
@@ -115,8 +116,15 @@ pub fn read_text(path: &Path, encoding: Option<&str>, app: &Context) -> Result<S
     let (text, note) = document::decode_text(&name, &read_bytes(path)?, &options)?;
     if let Some(note) = note {
         app.note(&format!("{name}: {note}"));
+        note_guess(app);
     }
     Ok(text)
+}
+
+/// What to do where an encoding was guessed wrong.
+fn note_guess(app: &Context) {
+    let means = errors::means(Advice::NameEncoding);
+    app.note(&format!("hint: if that is wrong, {means}"));
 }
 
 /// As [`read_text`], of what people write for this program: UTF-8.
@@ -161,6 +169,9 @@ pub fn read_document(path: &Path, encoding: Option<&str>, app: &Context) -> Resu
     let document = document?;
     for note in &document.notes {
         app.note(&format!("{}: {note}", document.name));
+    }
+    if document.guessed_encoding.is_some() {
+        note_guess(app);
     }
     Ok(document)
 }

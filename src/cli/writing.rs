@@ -239,7 +239,7 @@ impl WritingArgs {
             recompute: self.recompute.map_or(base.recompute, Into::into),
             keep_rows: base.keep_rows,
         };
-        settings.check().map_err(anyhow::Error::msg)?;
+        settings.check()?;
         Ok(settings)
     }
 }

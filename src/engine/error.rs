@@ -2,22 +2,22 @@
 
 use thiserror::Error;
 
-/// An error of the compute engine. Each names the device and says what to do.
+use crate::advice::Advice;
+
+/// An error of the compute engine. Each names the device and says what to do; [`EngineError::advice`]
+/// is the way out that the program itself has.
 #[derive(Debug, Error, Clone)]
 pub enum EngineError {
-    #[error(
-        "no usable GPU adapter found ({detail}); install a Vulkan, Metal or DX12 driver or use --device cpu"
-    )]
+    #[error("no usable GPU adapter found ({detail}); install a Vulkan, Metal or DX12 driver")]
     NoAdapter { detail: String },
     #[error("no device matches '{wanted}'; the devices here are: {available}")]
     UnknownDevice { wanted: String, available: String },
     #[error(
-        "{device}: the device was lost ({detail}); close other programs that use it, update its driver, or use --device cpu"
+        "{device}: the device was lost ({detail}); close other programs that use it, or update its driver"
     )]
     DeviceLost { device: String, detail: String },
     #[error(
-        "{device}: out of memory while allocating {wanted_mib} MiB for {what}; use a smaller model or a shorter text{}",
-        elsewhere(device)
+        "{device}: out of memory while allocating {wanted_mib} MiB for {what}; use a smaller model or a shorter text"
     )]
     OutOfMemory {
         device: String,
@@ -25,18 +25,19 @@ pub enum EngineError {
         wanted_mib: u64,
     },
     #[error(
-        "{device}: {needed_mib} MiB are needed for {what} and {available_mib} MiB are available; {advice}"
+        "{device}: {needed_mib} MiB are needed for {what} and {available_mib} MiB are available; {remedy}"
     )]
     WillNotFit {
         device: String,
         what: String,
         needed_mib: u64,
         available_mib: u64,
-        advice: String,
+        /// What needs less memory, in words.
+        remedy: String,
+        /// What else needs less. On a GPU without such advice, the CPU may have enough.
+        advice: Option<Advice>,
     },
-    #[error(
-        "{device}: the shader '{shader}' failed: {detail}; please report this with the output of `inscribe devices`"
-    )]
+    #[error("{device}: the shader '{shader}' failed: {detail}; please report this")]
     Shader {
         device: String,
         shader: String,
@@ -52,12 +53,28 @@ pub enum EngineError {
 
 pub type Result<T, E = EngineError> = std::result::Result<T, E>;
 
-/// The CPU is no way out of its own lack of memory.
-fn elsewhere(device: &str) -> &'static str {
-    match device.starts_with("CPU") {
-        true => "",
-        false => ", or --device cpu",
+impl EngineError {
+    /// The way out that the program itself has.
+    pub fn advice(&self) -> Option<Advice> {
+        match self {
+            EngineError::NoAdapter { .. } => Some(Advice::UseCpu),
+            EngineError::DeviceLost { device, .. }
+            | EngineError::Gpu { device, .. }
+            | EngineError::OutOfMemory { device, .. } => cpu_instead_of(device),
+            EngineError::WillNotFit { device, advice, .. } => {
+                advice.or_else(|| cpu_instead_of(device))
+            }
+            EngineError::Shader { .. } => Some(Advice::Report),
+            EngineError::UnknownDevice { .. }
+            | EngineError::Cancelled
+            | EngineError::Recording(_) => None,
+        }
     }
+}
+
+/// The CPU is no way out of its own lack of memory.
+fn cpu_instead_of(device: &str) -> Option<Advice> {
+    (!device.starts_with("CPU")).then_some(Advice::UseCpu)
 }
 
 /// Bytes as whole mebibytes, rounded up, for messages.

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::advice::Advice;
 use crate::engine::EngineError;
 use crate::memory::MemoryError;
 use crate::model::ModelError;
@@ -35,4 +36,28 @@ pub enum Error {
     /// Writing or answering failed.
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+impl Error {
+    /// The way out that the program itself has.
+    pub fn advice(&self) -> Option<Advice> {
+        match self {
+            Error::Locate(error) => error.advice(),
+            Error::Pull(error) => error.advice(),
+            Error::Engine(error) => error.advice(),
+            Error::Model(error) => error.advice(),
+            Error::Document(error) => error.advice(),
+            Error::Memory(error) => error.advice(),
+            Error::Write(error) => error.advice(),
+        }
+    }
+
+    /// What to do about it, in words that hold everywhere, where the error itself does not say it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Locate(error) => error.hint(),
+            Error::Pull(error) => error.hint(),
+            _ => None,
+        }
+    }
 }

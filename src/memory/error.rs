@@ -5,6 +5,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
+use crate::advice::Advice;
 use crate::model::error::{ModelError, printable};
 
 /// An error of the memory layer. Each is one line that says what to do.
@@ -37,13 +38,12 @@ pub enum MemoryError {
         written_for: String,
         given: String,
     },
-    #[error(
-        "{path}: holds an unfinished run (step {step}); go on with --resume, or start again with --replace"
-    )]
+    /// Opened before its run had ended.
+    #[error("{path}: is no memory: its writing was not finished")]
+    NotFinished { path: String },
+    #[error("{path}: holds an unfinished run (step {step})")]
     Unfinished { path: String, step: usize },
-    #[error(
-        "{path}: holds no unfinished run to go on with; start one with another --out, or with --replace in the place of --resume"
-    )]
+    #[error("{path}: holds no unfinished run to go on with")]
     NothingToResume { path: String },
     #[error(
         "{path}: the unfinished run is another one: {differences}; give what it was started with, or delete that folder to start again"
@@ -62,6 +62,17 @@ pub enum MemoryError {
 }
 
 impl MemoryError {
+    /// The way out that the program itself has.
+    pub fn advice(&self) -> Option<Advice> {
+        match self {
+            MemoryError::NotFinished { .. } => Some(Advice::GoOn),
+            MemoryError::Unfinished { .. } => Some(Advice::GoOnOrStartAgain),
+            MemoryError::NothingToResume { .. } => Some(Advice::StartNew),
+            MemoryError::Model(error) => error.advice(),
+            _ => None,
+        }
+    }
+
     /// Something wrong with a file, which `detail` says.
     pub fn file(path: &Path, detail: impl AsRef<str>) -> Self {
         MemoryError::File {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
+use crate::advice::Advice;
 use crate::engine::EngineError;
 use crate::model::chat::ChatError;
 use crate::model::tokenizer::TokenizerError;
@@ -32,6 +33,9 @@ pub enum ModelError {
         "the model's logits are not numbers: the weights are damaged or do not fit the architecture"
     )]
     NotANumber,
+    /// What git keeps in the place of a large file that was not fetched.
+    #[error("{path}: is a Git LFS pointer and not the model itself; run `git lfs pull`")]
+    LfsPointer { path: String },
     #[error("the saved state of a run belongs to another memory: its sizes differ")]
     StateMismatch,
     #[error(transparent)]
@@ -47,6 +51,21 @@ impl ModelError {
         ModelError::File {
             path: path.display().to_string(),
             detail: printable(&detail.into()),
+        }
+    }
+
+    pub(super) fn lfs_pointer(path: &Path) -> Self {
+        ModelError::LfsPointer {
+            path: path.display().to_string(),
+        }
+    }
+
+    /// The way out that the program itself has.
+    pub fn advice(&self) -> Option<Advice> {
+        match self {
+            ModelError::Engine(error) => error.advice(),
+            ModelError::LfsPointer { .. } => Some(Advice::FetchModel),
+            _ => None,
         }
     }
 
@@ -70,6 +89,9 @@ impl ModelError {
         }
     }
 }
+
+/// How git's stand-in for a large file begins.
+pub(super) const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
 /// Longer texts from a file are cut in messages.
 const MOST_CHARS: usize = 300;

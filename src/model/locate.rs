@@ -1,8 +1,10 @@
-//! What `--model` means: a known name, a `.gguf` file, a model folder or a hub id.
+//! What the name of a model means: a known name, a `.gguf` file, a model folder or a hub id.
 
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+use crate::advice::Advice;
 
 use super::hub::{Cache, HubId, KNOWN, KnownModel, PullError, Puller, Watch, known};
 
@@ -35,22 +37,25 @@ pub enum LocateError {
 }
 
 impl LocateError {
-    /// What to do about it.
+    /// The way out that the program itself has, beside the hint.
+    pub fn advice(&self) -> Option<Advice> {
+        match self {
+            Self::UnknownName { .. } => Some(Advice::ListModels),
+            Self::NoSuchPath { near, .. } if near.is_empty() => Some(Advice::ListModels),
+            _ => None,
+        }
+    }
+
+    /// What to do about it, in words that hold everywhere.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownName { near, .. } if near.is_empty() => Some(
-                "`inscribe models` lists the known names; a .gguf file, a model folder or a hub id \
-                 such as org/name works too"
-                    .into(),
-            ),
-            Self::UnknownName { near, .. } => Some(format!(
-                "did you mean {}? `inscribe models` lists the known names",
-                or_list(near)
-            )),
-            Self::NoSuchPath { near, .. } if near.is_empty() => {
-                Some("check the path; `inscribe models` lists the models known by name".into())
+            Self::UnknownName { near, .. } if near.is_empty() => {
+                Some("a .gguf file, a model folder or a hub id such as org/name works too".into())
             }
-            Self::NoSuchPath { near, .. } => Some(format!("did you mean {}?", or_list(near))),
+            Self::NoSuchPath { near, .. } if near.is_empty() => Some("check the path".into()),
+            Self::UnknownName { near, .. } | Self::NoSuchPath { near, .. } => {
+                Some(format!("did you mean {}?", or_list(near)))
+            }
             Self::NotAModel { advice, .. } => Some(advice.clone()),
             Self::Unreadable { .. } => Some("check that you may read it".into()),
         }

@@ -475,7 +475,7 @@ fn check_fit(device: &Device, config: &ModelConfig, capacity: usize) -> Result<(
     }
     let per_token = Cache::bytes(config, 1).max(1);
     let fits = available.saturating_sub(activations) / per_token;
-    let advice = if fits == 0 {
+    let remedy = if fits == 0 {
         "choose a smaller model or close other programs".to_owned()
     } else {
         format!("{fits} tokens would fit: shorten the text or choose a smaller model")
@@ -485,7 +485,8 @@ fn check_fit(device: &Device, config: &ModelConfig, capacity: usize) -> Result<(
         what: format!("the cache and activations of {capacity} tokens"),
         needed_mib: mib(needed),
         available_mib: mib(available),
-        advice,
+        remedy,
+        advice: None,
     }))
 }
 

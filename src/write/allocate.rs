@@ -8,6 +8,8 @@ use thiserror::Error;
 
 use super::event::ChunkSteps;
 use super::sampling::{below, generator};
+use super::setting::Setting;
+use super::setting_error::{SettingError, SettingProblem};
 use super::settings::UtilityScale;
 
 /// What an allocation depends on beside the utilities, and nothing else.
@@ -47,10 +49,8 @@ pub enum AllocationError {
     NoChunks { budget: usize },
     #[error("the utility of chunk {chunk} is {value}: the surprisals it comes from are damaged")]
     UtilityNotFinite { chunk: usize, value: f64 },
-    #[error("tau is {0}; choose a temperature of 0 or more, such as 1")]
-    Temperature(f64),
-    #[error("a budget of {budget} steps is too large; choose at most {}", u32::MAX)]
-    BudgetTooLarge { budget: usize },
+    #[error(transparent)]
+    Setting(#[from] SettingError),
 }
 
 /// The part of the chunks that `Rule::TopK` gives its steps to: the highest quarter.
@@ -111,11 +111,12 @@ pub fn allocate(utilities: &[f64], input: &Allocation) -> Result<Vec<ChunkSteps>
 
 fn check(utilities: &[f64], input: &Allocation) -> Result<(), AllocationError> {
     let Allocation { budget, tau, .. } = *input;
-    if budget > u32::MAX as usize {
-        return Err(AllocationError::BudgetTooLarge { budget });
-    }
+    Setting::Budget.between(budget, 0..=u32::MAX as usize)?;
     if tau.is_nan() || tau < 0.0 {
-        return Err(AllocationError::Temperature(tau));
+        return Err(Setting::Tau.wrong(SettingProblem::NotAtLeast {
+            given: tau,
+            least: 0.0,
+        }))?;
     }
     if utilities.is_empty() && budget > 0 {
         return Err(AllocationError::NoChunks { budget });

@@ -231,7 +231,7 @@ impl Asker {
             };
         }
         let Some(own) = self.parts.get(part) else {
-            return Err(no_such_part());
+            return Err(WriteError::NoSuchPart);
         };
         if view == View::Memory && !self.with_document {
             let reader = match &mut self.alone {
@@ -265,7 +265,7 @@ impl Asker {
             }
         }
         let Some((_, reader)) = self.after.last_mut() else {
-            return Err(no_such_part());
+            return Err(WriteError::NoSuchPart);
         };
         let held = if view == View::Memory {
             &own.contents[..]
@@ -275,10 +275,6 @@ impl Asker {
         reader.hold(held)?;
         Ok(reader)
     }
-}
-
-fn no_such_part() -> WriteError {
-    WriteError::Settings("the memory has no such part".into())
 }
 
 /// How many of the readers kept stay when one more comes, each of so many bytes.

@@ -37,6 +37,9 @@ pub struct Document {
     pub sha256: String,
     /// What the reader should know, such as pages without text; a sentence each.
     pub notes: Vec<String>,
+    /// Name of the encoding of a text that did not say it and is no UTF-8. It may be another;
+    /// [`ReadOptions`] can name it.
+    pub guessed_encoding: Option<&'static str>,
 }
 
 /// A part of the text.
@@ -90,17 +93,19 @@ pub struct ReadOptions {
     pub encoding: Option<String>,
 }
 
-/// The bytes of a plain text as text, line ends as they are, and what the reader should know of how
-/// it was read.
+/// The bytes of a plain text as text, line ends as they are, and a sentence on their encoding where
+/// it had to be guessed.
 pub fn decode_text(
     name: &str,
     bytes: &[u8],
     options: &ReadOptions,
 ) -> Result<(String, Option<String>), DocumentError> {
-    detect::decode(bytes, options, false).map_err(|problem| DocumentError {
+    let decoded = detect::decode(bytes, options, false);
+    let (text, guessed) = decoded.map_err(|problem| DocumentError {
         name: name.to_owned(),
         problem,
-    })
+    })?;
+    Ok((text, guessed.map(detect::guess_note)))
 }
 
 /// The largest file that is read, in bytes.
@@ -209,6 +214,7 @@ struct Draft {
     text: String,
     blocks: Vec<Block>,
     notes: Vec<String>,
+    guessed_encoding: Option<&'static str>,
 }
 
 impl Draft {
@@ -218,6 +224,7 @@ impl Draft {
             text: String::new(),
             blocks: Vec::new(),
             notes: Vec::new(),
+            guessed_encoding: None,
         }
     }
 
@@ -280,6 +287,7 @@ impl Draft {
             text: self.text,
             blocks: self.blocks,
             notes: self.notes,
+            guessed_encoding: self.guessed_encoding,
         })
     }
 }

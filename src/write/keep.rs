@@ -74,8 +74,7 @@ pub fn going_on(store: &MemoryWriter, stored: Stored) -> Result<Resume, WriteErr
         }
     }
     if !told.contains_key(&stored.segment) {
-        let what = "the run's events are damaged: start again with --replace";
-        return Err(WriteError::Keep(what.into()));
+        return Err(WriteError::DamagedEvents);
     }
     Ok(Resume {
         checkpoint: Checkpoint {

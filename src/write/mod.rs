@@ -20,6 +20,7 @@ pub mod run;
 pub mod sampling;
 pub mod schedule;
 pub mod setting;
+pub mod setting_error;
 pub mod settings;
 pub mod statistics;
 pub mod study;

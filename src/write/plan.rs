@@ -34,9 +34,7 @@ pub fn share_out(
         scale: settings.scale,
         rule,
     };
-    let steps = allocate(&utilities, &allocation);
-    let steps = steps.map_err(|error| WriteError::Settings(error.to_string()))?;
-    let mut left = steps.into_iter();
+    let mut left = allocate(&utilities, &allocation)?.into_iter();
     let shares = segments
         .iter()
         .map(|s| left.by_ref().take(s.len()).collect());

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::method::Method;
 use super::setting::Setting;
+use super::setting_error::{SettingError, SettingProblem};
 use crate::engine::DType;
 use crate::memory::peft::MAX_ROWS;
 use crate::memory::{LoraConfig, Rows};
@@ -248,57 +249,40 @@ impl WriteSettings {
     }
 
     /// The first setting that makes no sense, and what would.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), SettingError> {
         let counts = [
-            ("--chunk", self.chunk, 1..=MOST),
-            ("--window", self.window, 1..=MOST),
-            ("--batch", self.batch, 1..=MOST),
-            ("--span", self.span, 1..=MOST),
-            ("--rank", self.lora.rank, 1..=MAX_ROWS),
-            ("--prefix", self.prefix, 1..=MAX_ROWS),
-            ("--budget", self.budget, 0..=MOST),
+            (Setting::Chunk, self.chunk, 1..=MOST),
+            (Setting::Window, self.window, 1..=MOST),
+            (Setting::Batch, self.batch, 1..=MOST),
+            (Setting::Span, self.span, 1..=MOST),
+            (Setting::Rank, self.lora.rank, 1..=MAX_ROWS),
+            (Setting::Prefix, self.prefix, 1..=MAX_ROWS),
+            (Setting::Budget, self.budget, 0..=MOST),
         ];
-        for (name, value, range) in counts {
-            let (least, most) = (range.start(), range.end());
-            if value < *least {
-                return Err(format!("{name} must be at least {least}"));
-            }
-            if value > *most {
-                return Err(format!("{name} is {value}; {most} is the most"));
-            }
+        for (setting, value, range) in counts {
+            setting.between(value, range)?;
         }
-        let finite = |name: &str, value: f64, low: f64| {
-            if value.is_finite() && value >= low {
-                Ok(())
-            } else {
-                Err(format!(
-                    "{name} must be a number of at least {low}, not {value}"
-                ))
-            }
-        };
-        finite("--lr", self.lr.into(), 0.0)?;
-        finite("--tau", self.tau, 0.0)?;
-        if self.method.uses(Setting::Alpha)
-            && !(self.lora.alpha.is_finite() && self.lora.alpha > 0.0)
-        {
-            let given = self.lora.alpha;
-            return Err(format!(
-                "--alpha must be a number above 0, not {given}: it scales what steps learn"
-            ));
+        Setting::Lr.at_least(self.lr.into(), 0.0)?;
+        Setting::Tau.at_least(self.tau, 0.0)?;
+        let given = self.lora.alpha;
+        if self.method.uses(Setting::Alpha) && !(given.is_finite() && given > 0.0) {
+            return Err(Setting::Alpha.wrong(SettingProblem::NotAboveZero { given }));
         }
-        finite("--weight-decay", self.weight_decay.into(), 0.0)?;
-        finite("--clip", self.clip.into(), 0.0)?;
-        if !(0.0..=0.9).contains(&self.held_out) {
-            let given = self.held_out;
-            return Err(format!(
-                "--held-out must lie between 0 and 0.9, not {given}"
-            ));
+        Setting::WeightDecay.at_least(self.weight_decay.into(), 0.0)?;
+        Setting::Clip.at_least(self.clip.into(), 0.0)?;
+        let (given, least, most) = (self.held_out, 0.0, 0.9);
+        if !(least..=most).contains(&given) {
+            return Err(Setting::HeldOut.wrong(SettingProblem::Outside { given, least, most }));
         }
         if self.method.uses(Setting::Targets) && self.lora.targets.is_empty() {
-            return Err("--targets names no projection".to_owned());
+            return Err(Setting::Targets.wrong(SettingProblem::NoProjection));
         }
         if !self.method.reads_document() && self.allocate == Allocate::Whole {
-            return Err("--allocate whole needs --method gdwm".to_owned());
+            return Err(Setting::Allocate.wrong(SettingProblem::Needs {
+                value: "whole",
+                other: Setting::Method,
+                wanted: "gdwm",
+            }));
         }
         Ok(())
     }

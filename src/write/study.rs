@@ -313,7 +313,8 @@ fn answer_all(
 fn about_question(number: usize, error: WriteError) -> WriteError {
     match error {
         WriteError::Model(ModelError::ContextExceeded { .. }) => {
-            WriteError::Settings(format!("question {number}: {error}"))
+            let error = Box::new(error);
+            WriteError::Question { number, error }
         }
         other => other,
     }

@@ -201,7 +201,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         cancel: &'a CancelToken,
         known: Option<&'k mut Known>,
     ) -> Result<Self, WriteError> {
-        job.settings.check().map_err(WriteError::Settings)?;
+        job.settings.check()?;
         let tokens = job.tokens;
         if tokens.ids.len() < 2 {
             return Err(WriteError::NothingToLearn);
@@ -320,13 +320,10 @@ impl<'a, 'k> Writer<'a, 'k> {
         let context = self.job.loaded.config().context;
         let room = room(context, self.lead.len(), self.job.settings);
         if room < 2 {
-            let beside = match self.job.settings.method.positions(self.job.settings) {
-                0 => String::new(),
-                rows => format!(" beside {rows} memory tokens; use a smaller --prefix"),
-            };
-            return Err(WriteError::Settings(format!(
-                "the model's context of {context} tokens is too short to write from{beside}"
-            )));
+            return Err(WriteError::ContextTooShort {
+                context,
+                memory_tokens: self.job.settings.method.positions(self.job.settings),
+            });
         }
         Ok(room)
     }

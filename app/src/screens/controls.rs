@@ -16,6 +16,7 @@ use crate::action::Action;
 use crate::state::State;
 use crate::state::presets::{Preset, with_method};
 use crate::theme::{Icon, Theme, icon_button, segmented, space, text};
+use crate::trouble::capital;
 
 /// What is kept between frames.
 #[derive(Default)]
@@ -94,7 +95,7 @@ fn show(ui: &mut Ui, state: &State, controls: &mut Controls, settings: &mut Writ
     }
     if let Err(problem) = settings.check() {
         let p = Theme::of(ui).palette;
-        ui.colored_label(p.danger, crate::trouble::in_a_window(&problem));
+        ui.colored_label(p.danger, capital(&problem.to_string()));
     }
 }
 
@@ -159,7 +160,7 @@ fn shares(ui: &mut Ui, state: &State, settings: &mut WriteSettings) {
     let p = Theme::of(ui).palette;
     match &state.preview.problem {
         Some(problem) => {
-            ui.colored_label(p.warning, crate::trouble::in_a_window(problem));
+            ui.colored_label(p.warning, problem);
         }
         None if state.run.is_measured() && !state.measured_as_set() => {
             let words = "The chunks change with the next reading; the shares shown are of the \

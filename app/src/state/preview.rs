@@ -6,6 +6,8 @@ use inscribe::write::plan::share_out;
 use inscribe::write::run::{ChunkRecord, RunRecord};
 use inscribe::write::settings::{Allocate, WriteSettings};
 
+use crate::trouble::capital;
+
 /// Planned steps of each chunk of each segment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Preview {
@@ -48,7 +50,7 @@ fn preview(record: &RunRecord, settings: &WriteSettings) -> Preview {
     }
     if let Err(problem) = settings.check() {
         return Preview {
-            problem: Some(problem),
+            problem: Some(capital(&problem.to_string())),
             ..nothing
         };
     }
@@ -69,7 +71,7 @@ fn preview(record: &RunRecord, settings: &WriteSettings) -> Preview {
     match share_out(settings, &parts) {
         Ok(steps) => Preview { steps, ..nothing },
         Err(error) => Preview {
-            problem: Some(error.to_string()),
+            problem: Some(capital(&error.to_string())),
             ..nothing
         },
     }

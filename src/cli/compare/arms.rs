@@ -146,7 +146,7 @@ fn named_arm(name: &str, base: &WriteSettings, asked: Asked<'_>) -> Result<Arm> 
     for part in parts {
         settings = changed(&settings, part).with_context(|| format!("the arm '{name}'"))?;
     }
-    let checked = settings.check().map_err(anyhow::Error::msg);
+    let checked = settings.check();
     checked.with_context(|| format!("the arm '{name}'"))?;
     Ok(Arm {
         name: name.to_owned(),

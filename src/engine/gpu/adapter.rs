@@ -183,7 +183,7 @@ pub(super) fn open(
     }))
     .map_err(|error| EngineError::Gpu {
         device: full_name(&adapter.get_info()),
-        detail: format!("cannot be opened: {error}; update its driver or use --device cpu"),
+        detail: format!("cannot be opened: {error}; update its driver"),
     })
 }
 

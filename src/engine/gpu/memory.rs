@@ -136,9 +136,9 @@ impl GpuDevice {
                 what: what.to_owned(),
                 needed_mib: mib(size),
                 available_mib: self.limits.max_buffer_size >> 20,
-                advice: "that is the largest buffer this device allows: use a shorter text \
-                         or --device cpu"
+                remedy: "that is the largest buffer this device allows: use a shorter text"
                     .to_owned(),
+                advice: None,
             });
         }
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;

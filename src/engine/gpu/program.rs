@@ -255,9 +255,9 @@ impl GpuDevice {
                 what: format!("'{binding}' of {kernel}"),
                 needed_mib: mib(size),
                 available_mib: most >> 20,
-                advice: "that is the most this device can bind at once: use a shorter text \
-                         or --device cpu"
+                remedy: "that is the most this device can bind at once: use a shorter text"
                     .to_owned(),
+                advice: None,
             });
         }
         Ok(Bound {

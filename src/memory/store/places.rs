@@ -82,8 +82,9 @@ impl Places {
     /// Why there is no memory to open.
     pub fn missing(&self) -> MemoryError {
         if self.writing.join(RUN).is_file() {
-            let detail = "its writing was not finished; go on with `inscribe write --resume`";
-            return MemoryError::not_a_memory(&self.folder, detail);
+            return MemoryError::NotFinished {
+                path: shown(&self.folder),
+            };
         }
         match fs::metadata(&self.folder) {
             Err(e) => MemoryError::io(&self.folder, "opened", e),

@@ -5,6 +5,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::advice::Advice;
 use crate::memory::testing::{lora_content, prefix, tiny_model};
 use crate::model::config::Architecture;
 
@@ -294,16 +295,16 @@ fn a_run_worth_keeping_is_not_overwritten() {
     assert!(refusal(other).contains("another run"));
     drop(writer);
     assert_eq!(names(parent.path()), ["notes.writing"]);
-    assert!(refusal(Memory::open(&folder)).contains("--resume"));
+    let unfinished = Memory::open(&folder).err();
+    assert_eq!(unfinished.and_then(|e| e.advice()), Some(Advice::GoOn));
     // Nothing was learned yet: it may go.
     let mut writer = MemoryWriter::create(&folder, &case.plan()).unwrap();
     writer.checkpoint(&case.checkpoint(0, 3)).unwrap();
     drop(writer);
-    let message = refusal(MemoryWriter::create(&folder, &case.plan()));
-    assert!(
-        message.contains("step 3") && message.contains("--resume"),
-        "{message}"
-    );
+    let error = MemoryWriter::create(&folder, &case.plan()).err();
+    let error = error.expect("a run is there");
+    assert!(error.to_string().contains("step 3"), "{error}");
+    assert_eq!(error.advice(), Some(Advice::GoOnOrStartAgain));
 }
 
 #[test]

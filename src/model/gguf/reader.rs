@@ -8,7 +8,7 @@ use memmap2::Mmap;
 
 use super::value::{Array, Value};
 use crate::engine::DType;
-use crate::model::error::ModelError;
+use crate::model::error::{LFS_POINTER, ModelError};
 
 pub(super) const MAGIC: &[u8; 4] = b"GGUF";
 /// Arrays of arrays nest no deeper than this.
@@ -100,6 +100,9 @@ impl<'a> Reader<'a> {
 
     /// Checks the magic and the version; gives the numbers of tensors and of metadata keys.
     pub fn header(&mut self) -> Result<(u64, u64), ModelError> {
+        if self.map.starts_with(LFS_POINTER) {
+            return Err(ModelError::lfs_pointer(self.path));
+        }
         if !self.map.starts_with(MAGIC) {
             return Err(ModelError::file(self.path, what_it_is_instead(self.map)));
         }
@@ -319,11 +322,6 @@ fn what_it_is_instead(bytes: &[u8]) -> String {
     let starts = |with: &[&[u8]]| with.iter().any(|w| bytes.starts_with(w));
     if bytes.is_empty() {
         return "the file is empty; fetch it again".into();
-    }
-    if starts(&[b"version https://git-lfs"]) {
-        return "is a Git LFS pointer and not the model itself; run `git lfs pull`, or fetch it \
-                with `inscribe pull`"
-            .into();
     }
     if starts(&[b"<", b"{\"error"]) {
         return "is a web page and not a model: the download failed; fetch it again".into();

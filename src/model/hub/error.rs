@@ -1,9 +1,12 @@
-//! What can go wrong while a model is fetched. One line each; what to do about it is the hint.
+//! What can go wrong while a model is fetched. One line each; what to do about it is the hint and
+//! the advice.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+use crate::advice::Advice;
 
 #[derive(Debug, Error)]
 pub enum PullError {
@@ -112,17 +115,40 @@ impl PullError {
         )
     }
 
-    /// What to do about it.
+    /// The way out that the program itself has, beside the hint.
+    pub fn advice(&self) -> Option<Advice> {
+        match self {
+            Self::WrongSize { .. } | Self::WrongHash { .. } => Some(Advice::FetchElsewhere),
+            Self::Package { .. } => Some(Advice::FetchFromHub),
+            Self::NoSuchSource { .. } => Some(Advice::FetchAnywhere),
+            Self::AllSources { .. } => self.telling().advice(),
+            _ => None,
+        }
+    }
+
+    /// Of the failures of several sources, the first that something can be done about.
+    fn telling(&self) -> &PullError {
+        match self {
+            Self::AllSources { first, second } => match first.telling() {
+                Self::Cancelled | Self::Answer { .. } => second.telling(),
+                told => told,
+            },
+            other => other,
+        }
+    }
+
+    /// What to do about it, in words that hold everywhere.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Cancelled | Self::Answer { .. } => return None,
+            Self::Cancelled
+            | Self::Answer { .. }
+            | Self::Package { .. }
+            | Self::NoSuchSource { .. } => return None,
             Self::Unreachable { .. } => "check the network connection; behind a proxy set \
                  HTTPS_PROXY, for a mirror of the hub set HF_ENDPOINT; a model file that is \
                  already here can be given by its path"
                 .into(),
-            Self::Dropped { .. } => {
-                "run the same command again: it goes on from where it stopped".into()
-            }
+            Self::Dropped { .. } => "try again: it goes on from where it stopped".into(),
             Self::NotFound { .. } => {
                 "check the spelling of the model's id, its file and its revision".into()
             }
@@ -134,11 +160,10 @@ impl PullError {
             }
             Self::Status { .. } => "check HF_ENDPOINT and the model's id".into(),
             Self::WrongSize { .. } | Self::WrongHash { .. } => {
-                "try again; if it stays so, the published file has changed: use another --source"
-                    .into()
+                "try again; if it stays so, the published file has changed".into()
             }
             Self::Choice { advice, .. } => advice.clone(),
-            Self::DiskFull { .. } => "free some space there and run it again (it goes on from \
+            Self::DiskFull { .. } => "free some space there and try again (it goes on from \
                  where it stopped), or set INSCRIBE_CACHE to a folder on another disk"
                 .into(),
             Self::FileTooLarge { .. } => "a quota, a limit (ulimit -f) or the file system refuses \
@@ -158,9 +183,7 @@ impl PullError {
                  python3-pip), or set INSCRIBE_PYTHON to a Python that has it"
                 .into(),
             Self::Pip { .. } => "check the network connection and pip's own settings".into(),
-            Self::Package { .. } => "use --source hub".into(),
-            Self::NoSuchSource { .. } => "leave --source out to use what there is".into(),
-            Self::AllSources { first, second } => return first.hint().or_else(|| second.hint()),
+            Self::AllSources { .. } => return self.telling().hint(),
         };
         Some(hint)
     }

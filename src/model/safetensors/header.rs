@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::engine::DType;
-use crate::model::error::ModelError;
+use crate::model::error::{LFS_POINTER, ModelError};
 use crate::model::weights::TensorBytes;
 
 /// The header's length comes first, in this many bytes.
@@ -31,6 +31,9 @@ pub fn tensors(path: &Path, map: &Arc<Mmap>) -> Result<Vec<TensorBytes>, ModelEr
     let length = u64::from_le_bytes(*length);
     let left = (map.len() - LENGTH_BYTES) as u64;
     if length > MAX_HEADER || length > left {
+        if map.starts_with(LFS_POINTER) {
+            return Err(ModelError::lfs_pointer(path));
+        }
         return Err(file(not_safetensors(map, length)));
     }
     let data_start = LENGTH_BYTES + length as usize;
@@ -48,11 +51,6 @@ pub fn tensors(path: &Path, map: &Arc<Mmap>) -> Result<Vec<TensorBytes>, ModelEr
 }
 
 fn not_safetensors(bytes: &[u8], length: u64) -> String {
-    if bytes.starts_with(b"version https://git-lfs") {
-        return "is a Git LFS pointer and not the model itself; run `git lfs pull`, or fetch it \
-                with `inscribe pull`"
-            .into();
-    }
     if bytes.starts_with(b"<") {
         return "is a web page and not a model: the download failed; fetch it again".into();
     }

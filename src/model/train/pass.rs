@@ -1,6 +1,7 @@
 //! The prepared programs of a trainer: one for each size and kind of batch.
 
 use super::{BatchKind, Trained, Trainer};
+use crate::advice::Advice;
 use crate::engine::{DType, EngineError, Plan, Program, Recording, Tensor, mib};
 use crate::kernels::cross_entropy::STATE_COLS;
 use crate::kernels::optimizer::add;
@@ -108,8 +109,8 @@ impl Trainer {
                     what: format!("a gradient step over {} tokens", key.tokens),
                     needed_mib: mib(needed),
                     available_mib: mib(available),
-                    advice: "use a smaller --batch, --span or --chunk, or a smaller model"
-                        .to_owned(),
+                    remedy: "take smaller steps or a smaller model".to_owned(),
+                    advice: Some(Advice::SmallerSteps),
                 }))
             }
             _ => Ok(again),

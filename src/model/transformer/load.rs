@@ -28,7 +28,8 @@ impl Transformer {
                 what: "the model's weights".to_owned(),
                 needed_mib: mib(needed),
                 available_mib: mib(available),
-                advice: "choose a smaller model or another device".to_owned(),
+                remedy: "choose a smaller model or another device".to_owned(),
+                advice: None,
             }));
         }
         let mut loader = Loader {

@@ -24,7 +24,7 @@ pub(super) fn read(
         return Err(problem);
     }
     let is_html = looks_like_html(name, bytes);
-    let (text, note) = decode(bytes, options, is_html)?;
+    let (text, guessed) = decode(bytes, options, is_html)?;
     let text = unix_lines(text);
     let mut draft = if is_html {
         html::read(&text)?
@@ -33,7 +33,8 @@ pub(super) fn read(
     } else {
         plain::read(text)
     };
-    draft.notes.extend(note);
+    draft.guessed_encoding = guessed.map(Encoding::name);
+    draft.notes.extend(guessed.map(guess_note));
     Ok(draft)
 }
 
@@ -59,7 +60,10 @@ fn foreign(bytes: &[u8]) -> Option<DocumentProblem> {
             )
         });
     }
-    const OTHERS: [(&[u8], &str, &str); 14] = [
+    if bytes.starts_with(b"GGUF") {
+        return Some(DocumentProblem::Model);
+    }
+    const OTHERS: [(&[u8], &str, &str); 13] = [
         (
             b"{\\rtf",
             "a rich text file (.rtf)",
@@ -76,7 +80,6 @@ fn foreign(bytes: &[u8]) -> Option<DocumentProblem> {
         (b"\x28\xB5\x2F\xFD", "a compressed file (zstd)", UNPACK),
         (b"7z\xBC\xAF\x27\x1C", "a compressed file (7z)", UNPACK),
         (b"Rar!\x1A\x07", "a compressed file (rar)", UNPACK),
-        (b"GGUF", "a model, not a document", "name it with --model"),
         (b"\x7FELF", "a program", "name a document"),
     ];
     let mut others = OTHERS.iter();
@@ -126,12 +129,12 @@ fn looks_like_markdown(name: &str, text: &str) -> bool {
     headings >= 2
 }
 
-/// The text of the bytes, and a note where it had to be worked out.
+/// The text of the bytes, and their encoding where it had to be guessed.
 pub(super) fn decode(
     bytes: &[u8],
     options: &ReadOptions,
     is_html: bool,
-) -> Result<(String, Option<String>), DocumentProblem> {
+) -> Result<(String, Option<&'static Encoding>), DocumentProblem> {
     if let Some(label) = &options.encoding {
         let encoding = Encoding::for_label(label.trim().as_bytes());
         let encoding = encoding.ok_or_else(|| DocumentProblem::UnknownEncoding {
@@ -143,7 +146,7 @@ pub(super) fn decode(
         return Ok((decode_as(bytes, encoding)?, None));
     }
     if let Some(encoding) = utf16_without_mark(bytes) {
-        return Ok((decode_as(bytes, encoding)?, note(encoding)));
+        return Ok((decode_as(bytes, encoding)?, Some(encoding)));
     }
     if let Some(at) = bytes.iter().position(|&b| is_no_text(b)) {
         let byte = bytes[at];
@@ -157,7 +160,7 @@ pub(super) fn decode(
         return Ok((decode_as(bytes, encoding)?, None));
     }
     if looks_like_windows_1252(bytes) {
-        return Ok((decode_as(bytes, WINDOWS_1252)?, note(WINDOWS_1252)));
+        return Ok((decode_as(bytes, WINDOWS_1252)?, Some(WINDOWS_1252)));
     }
     let at = error.valid_up_to();
     Err(DocumentProblem::NotUtf8 {
@@ -166,11 +169,8 @@ pub(super) fn decode(
     })
 }
 
-fn note(encoding: &'static Encoding) -> Option<String> {
-    let name = encoding.name();
-    Some(format!(
-        "It is not UTF-8 and was read as {name}; name another encoding with --encoding."
-    ))
+pub(super) fn guess_note(encoding: &'static Encoding) -> String {
+    format!("It is not UTF-8 and was read as {}.", encoding.name())
 }
 
 fn decode_as(bytes: &[u8], encoding: &'static Encoding) -> Result<String, DocumentProblem> {

@@ -4,6 +4,8 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::advice::Advice;
+
 use super::{MAX_FILE_BYTES, MAX_TEXT_BYTES};
 
 /// What is wrong with which document.
@@ -31,6 +33,8 @@ pub enum DocumentProblem {
     TooLarge,
     #[error("holds more than {} MiB of text; cut it into parts", MAX_TEXT_BYTES >> 20)]
     TextTooLong,
+    #[error("is a model, not a document; name a document")]
+    Model,
     #[error("is {what}; {advice}")]
     Unsupported {
         what: &'static str,
@@ -40,9 +44,7 @@ pub enum DocumentProblem {
         "is no text: byte {at} is 0x{byte:02x}; readable are text, Markdown, HTML, PDF, Word (.docx) and EPUB"
     )]
     Binary { at: usize, byte: u8 },
-    #[error(
-        "is not UTF-8: byte {at} is 0x{byte:02x}; name its encoding with --encoding (such as windows-1252, iso-8859-2, shift_jis), or save it as UTF-8"
-    )]
+    #[error("is not UTF-8: byte {at} is 0x{byte:02x}; save it as UTF-8")]
     NotUtf8 { at: usize, byte: u8 },
     #[error("is not {encoding}: some of its bytes mean nothing there; choose another encoding")]
     NotInEncoding { encoding: &'static str },
@@ -80,6 +82,17 @@ pub enum DocumentProblem {
     PdfBomb,
     #[error("takes longer than {seconds} seconds to read; save it anew, or as text")]
     TimedOut { seconds: u64 },
+}
+
+impl DocumentError {
+    /// The way out that the program itself has.
+    pub fn advice(&self) -> Option<Advice> {
+        match self.problem {
+            DocumentProblem::NotUtf8 { .. } => Some(Advice::NameEncoding),
+            DocumentProblem::Model => Some(Advice::GiveAsModel),
+            _ => None,
+        }
+    }
 }
 
 impl DocumentProblem {

@@ -106,8 +106,7 @@ impl Writer<'_, '_> {
                 }
                 (None, Some(_)) => {}
                 (None, None) => {
-                    let what = "the run's events are damaged; start again with --replace";
-                    return Err(WriteError::Keep(what.into()));
+                    return Err(WriteError::DamagedEvents);
                 }
             }
         }

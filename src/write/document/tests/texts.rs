@@ -158,6 +158,8 @@ fn encodings_that_are_clear_are_read() {
         let document = read("a.txt", &bytes).unwrap();
         assert_eq!(document.text, text);
         assert_eq!(document.notes.len(), 1, "{:?}", document.notes);
+        let guessed = document.guessed_encoding.expect("not said by the bytes");
+        assert!(document.notes[0].contains(guessed), "{:?}", document.notes);
     }
     let page = "<html><meta charset='iso-8859-2'><p>žluťoučký kůň";
     let page = encoding_rs::ISO_8859_2.encode(page).0.into_owned();
