@@ -113,10 +113,9 @@ fn check(utilities: &[f64], input: &Allocation) -> Result<(), AllocationError> {
     let Allocation { budget, tau, .. } = *input;
     Setting::Budget.between(budget, 0..=u32::MAX as usize)?;
     if tau.is_nan() || tau < 0.0 {
-        return Err(Setting::Tau.wrong(SettingProblem::NotAtLeast {
-            given: tau,
-            least: 0.0,
-        }))?;
+        let (given, least) = (tau, 0.0);
+        let problem = SettingProblem::NotAtLeast { given, least };
+        return Err(Setting::Tau.wrong(problem).into());
     }
     if utilities.is_empty() && budget > 0 {
         return Err(AllocationError::NoChunks { budget });
