@@ -50,7 +50,11 @@ fn one_line(error: &anyhow::Error) -> String {
 
 /// The error and its causes, each as the error of its own layer.
 fn causes(error: &anyhow::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    error.chain().map(|cause| match cause.downcast_ref() {
+    error.chain().map(of_its_layer)
+}
+
+fn of_its_layer<'e>(cause: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    match cause.downcast_ref() {
         Some(inscribe::Error::Locate(error)) => error,
         Some(inscribe::Error::Pull(error)) => error,
         Some(inscribe::Error::Engine(error)) => error,
@@ -59,7 +63,7 @@ fn causes(error: &anyhow::Error) -> impl Iterator<Item = &(dyn Error + 'static)>
         Some(inscribe::Error::Memory(error)) => error,
         Some(inscribe::Error::Write(error)) => error,
         _ => cause,
-    })
+    }
 }
 
 /// The text of one cause, in which settings have the names of their flags.
