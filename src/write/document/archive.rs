@@ -6,10 +6,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::detect::unsupported;
-use super::{DocumentProblem, Draft, docx, epub};
-
-/// What is unpacked of an archive at most, in bytes.
-pub(super) const MAX_UNPACKED_BYTES: u64 = 256 << 20;
+use super::{DocumentProblem, Draft, MAX_UNPACKED_BYTES, docx, epub};
 
 pub(super) fn read(bytes: &[u8]) -> Result<Draft, DocumentProblem> {
     let mut archive = Archive::open(bytes)?;

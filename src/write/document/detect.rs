@@ -2,7 +2,11 @@
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-use super::{DocumentProblem, Draft, ReadOptions, archive, html, markdown, pdf, plain};
+#[cfg(not(feature = "documents"))]
+use super::missing::{read_archive, read_html, read_pdf};
+use super::{DocumentProblem, Draft, ReadOptions, markdown, plain};
+#[cfg(feature = "documents")]
+use super::{archive::read as read_archive, html::read as read_html, pdf::read as read_pdf};
 
 pub(super) fn read(
     name: &str,
@@ -13,12 +17,12 @@ pub(super) fn read(
         return Err(DocumentProblem::Empty);
     }
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
-        return archive::read(bytes);
+        return read_archive(bytes);
     }
     // Readers allow some bytes before the header.
     let head = &bytes[..bytes.len().min(1024)];
     if find(head, b"%PDF-").is_some() {
-        return pdf::read(bytes);
+        return read_pdf(bytes);
     }
     if let Some(problem) = foreign(bytes) {
         return Err(problem);
@@ -27,7 +31,7 @@ pub(super) fn read(
     let (text, guessed) = decode(bytes, options, is_html)?;
     let text = unix_lines(text);
     let mut draft = if is_html {
-        html::read(&text)?
+        read_html(&text)?
     } else if looks_like_markdown(name, &text) {
         markdown::read(text)
     } else {
@@ -270,6 +274,7 @@ pub(super) fn declared(bytes: &[u8]) -> Option<&'static Encoding> {
 }
 
 /// The text of an XML part of an archive. What is damaged in it becomes U+FFFD.
+#[cfg(feature = "documents")]
 pub(super) fn decode_xml(bytes: &[u8]) -> String {
     let encoding = declared(bytes).unwrap_or(UTF_8);
     let encoding = utf16_without_mark(bytes).unwrap_or(encoding);

@@ -41,7 +41,8 @@ pub enum DocumentProblem {
         advice: &'static str,
     },
     #[error(
-        "is no text: byte {at} is 0x{byte:02x}; readable are text, Markdown, HTML, PDF, Word (.docx) and EPUB"
+        "is no text: byte {at} is 0x{byte:02x}; readable are {}",
+        super::READABLE
     )]
     Binary { at: usize, byte: u8 },
     #[error("is not UTF-8: byte {at} is 0x{byte:02x}; save it as UTF-8")]
@@ -71,13 +72,13 @@ pub enum DocumentProblem {
     },
     #[error(
         "unpacks to more than {} MiB, which no document of its kind needs; it is not opened",
-        super::archive::MAX_UNPACKED_BYTES >> 20
+        super::MAX_UNPACKED_BYTES >> 20
     )]
     ArchiveBomb,
     #[error(
         "holds parts that unpack to more than {} MiB each, which no text needs, and no text beside \
          them; save it anew, or as text",
-        super::pdf::load::MAX_CONTENT_BYTES >> 20
+        super::MAX_CONTENT_BYTES >> 20
     )]
     PdfBomb,
     #[error("takes longer than {seconds} seconds to read; save it anew, or as text")]
@@ -106,6 +107,7 @@ impl DocumentProblem {
         }
     }
 
+    #[cfg(feature = "documents")]
     pub(super) fn damaged(format: super::Format, detail: impl ToString) -> DocumentProblem {
         DocumentProblem::Damaged {
             format: format.name(),

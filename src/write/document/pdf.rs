@@ -22,7 +22,7 @@ use pdf_extract::{
 use load::Loaded;
 
 use super::layout::{Glyph, Lines, add_blocks};
-use super::{DocumentProblem, Draft, Format, MAX_TEXT_BYTES};
+use super::{DocumentProblem, Draft, Format, MAX_CONTENT_BYTES, MAX_TEXT_BYTES};
 
 /// A page takes milliseconds; a book of a thousand pages well under a minute.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
@@ -141,7 +141,7 @@ fn read_pages(bytes: &[u8], deadline: Instant) -> Result<Draft, DocumentProblem>
             .push(format!("Of {all} pages, {listed} could not be read whole."));
     }
     if !loaded.left_out.is_empty() {
-        let (count, most) = (loaded.left_out.len(), load::MAX_CONTENT_BYTES >> 20);
+        let (count, most) = (loaded.left_out.len(), MAX_CONTENT_BYTES >> 20);
         draft.notes.push(format!(
             "{count} of its parts would unpack to more than {most} MiB each and were left out."
         ));
@@ -280,7 +280,7 @@ impl PageLook {
             resources = resources.or_else(|| entry(pdf, dictionary, b"Resources"));
             node = entry(pdf, dictionary, b"Parent");
         }
-        if loaded.page_bytes(page) > load::MAX_CONTENT_BYTES {
+        if loaded.page_bytes(page) > MAX_CONTENT_BYTES {
             look.unsafe_to_draw = true;
         } else if let Ok(content) = pdf.get_page_content(page) {
             let mut forms = Forms {

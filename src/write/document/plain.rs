@@ -86,6 +86,7 @@ struct Heading {
 }
 
 /// The level of a line that reads as a heading.
+#[cfg(feature = "documents")]
 pub(super) fn heading_level(line: &str) -> Option<u8> {
     heading(line).map(|heading| heading.level)
 }

@@ -11,12 +11,8 @@ use lopdf::DecompressError;
 use lopdf::Error as PdfError;
 use pdf_extract::{Dictionary, Document as Pdf, Object, ObjectId, Stream, StringFormat};
 
-use super::super::{DocumentProblem, Format};
+use super::super::{DocumentProblem, Format, MAX_CONTENT_BYTES};
 use super::timed_out;
-
-/// What a stream, and a page's content in all, may unpack to. Text takes kilobytes a page, maps
-/// and plots some megabytes.
-pub const MAX_CONTENT_BYTES: usize = 32 << 20;
 
 pub(super) struct Loaded {
     pub pdf: Pdf,

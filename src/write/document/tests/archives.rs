@@ -141,7 +141,7 @@ fn a_bomb_is_not_unpacked() {
     zip.start_file("word/document.xml", SimpleFileOptions::default())
         .unwrap();
     let piece = vec![b' '; 1 << 20];
-    for _ in 0..=archive::MAX_UNPACKED_BYTES >> 20 {
+    for _ in 0..=MAX_UNPACKED_BYTES >> 20 {
         zip.write_all(&piece).unwrap();
     }
     let bytes = zip.finish().unwrap().into_inner();
