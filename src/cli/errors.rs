@@ -164,6 +164,7 @@ fn flag(setting: Setting) -> &'static str {
         Setting::Evaluate => "--no-evaluation",
         Setting::Checkpoint => "--checkpoint",
         Setting::Recompute => "--recompute",
+        Setting::KeepRows => "--keep-rows",
     }
 }
 

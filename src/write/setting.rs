@@ -36,7 +36,7 @@ pub enum Setting {
 
 impl Setting {
     /// All of them.
-    pub const ALL: [Setting; 26] = [
+    pub const ALL: [Setting; 27] = [
         Setting::Method,
         Setting::Budget,
         Setting::KMin,
@@ -63,6 +63,7 @@ impl Setting {
         Setting::Evaluate,
         Setting::Checkpoint,
         Setting::Recompute,
+        Setting::KeepRows,
     ];
 
     /// Its name in words.
@@ -94,6 +95,7 @@ impl Setting {
             Setting::Evaluate => "the measuring at the end",
             Setting::Checkpoint => "the number of steps between checkpoints",
             Setting::Recompute => "the recomputing",
+            Setting::KeepRows => "the keeping of keys and values",
         }
     }
 }

@@ -23,6 +23,7 @@ fn plain(name: &str, text: String) -> Document {
         format: Format::Text,
         sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         blocks: Vec::new(),
+        guessed_encoding: None,
         notes: Vec::new(),
         text,
     }
