@@ -10,7 +10,7 @@ use std::env;
 use inscribe::memory::{Content, Lora, kind};
 use inscribe::write::error::WriteError;
 use inscribe::write::event::Event;
-use inscribe::write::learn::Segment;
+use inscribe::write::learner::Segment;
 use inscribe::write::writer::Keeper;
 use inscribe::{Document, Error, Inscriber, WriteSettings};
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use eframe::egui::{ViewportEvent, ViewportId, vec2};
 use egui_kittest::kittest::{NodeT, Queryable};
 use inscribe::write::event::{Event, Phase};
-use inscribe::write::run::Status;
+use inscribe::write::record::Status;
 use inscribe_app::engine::{Fetch, Survey, UnfinishedInfo};
 use inscribe_app::state::prefs::{Recent, ThemeChoice};
 use inscribe_app::state::{

@@ -12,7 +12,7 @@ use inscribe::model::locate::LocateError;
 use inscribe::write::document::{DocumentError, DocumentProblem};
 use inscribe::write::error::WriteError;
 use inscribe::write::figure::FigureError;
-use inscribe::write::run::RunError;
+use inscribe::write::record::RunError;
 
 /// What a piece of work failed with.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use inscribe::model::hub;
 use inscribe::model::transformer::Cache;
-use inscribe::write::run::Status;
+use inscribe::write::record::Status;
 use inscribe_app::state::Prefs;
 
 use desk::{Desk, Setup};

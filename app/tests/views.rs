@@ -9,7 +9,7 @@ use cpu_time::ThreadTime;
 use eframe::egui::{self, Key, Ui, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
-use inscribe::write::run::{RunRecord, Status};
+use inscribe::write::record::{RunRecord, Status};
 use inscribe::write::synthetic::{Invented, events};
 use inscribe_app::compare::{self, Compare};
 use inscribe_app::replay::load::{self, Source};

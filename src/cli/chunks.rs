@@ -3,10 +3,10 @@
 use inscribe::words;
 use inscribe::write::event::ChunkSteps;
 use inscribe::write::figure::utility_colour;
-use inscribe::write::run::{ChunkRecord, RunRecord};
+use inscribe::write::record::{ChunkRecord, RunRecord};
 
-use super::look;
 use super::table::{Cell, Kind, Table};
+use super::terminal;
 
 /// Which steps to show, and with them what they did or what is known before any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +51,8 @@ pub fn table(record: &RunRecord, shown: Steps) -> Table {
             chunk.signed.map_or(Cell::Empty, signed),
             steps.total().to_string().into(),
             Cell::Stacked(vec![
-                (share(steps.coverage), look::COVERAGE),
-                (share(steps.utility), look::UTILITY),
+                (share(steps.coverage), terminal::COVERAGE),
+                (share(steps.utility), terminal::UTILITY),
             ]),
         ]);
         match shown {

@@ -6,9 +6,9 @@ use inscribe::model::generate::GenerateOptions;
 use inscribe::words;
 use inscribe::write::document::ReadOptions;
 use inscribe::write::event::{Event, PhaseSeconds};
+use inscribe::write::experiment::Question;
 use inscribe::write::reader::View;
 use inscribe::write::statistics::mean;
-use inscribe::write::study::Question;
 use inscribe::{Document, Remembered, WriteSettings};
 
 use super::ask::Bar;

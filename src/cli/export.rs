@@ -8,11 +8,11 @@ use clap::ValueEnum;
 use inscribe::memory::gguf_adapter::{self, Precision};
 use inscribe::memory::store::StoredModel;
 use inscribe::memory::{Content, Memory, export, fingerprint, peft};
-use inscribe::model::bundle::Model;
+use inscribe::model::model_file::Model;
 
 use super::Context;
 use super::out::outln;
-use super::{setup, target};
+use super::{output_file, setup};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -93,21 +93,21 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
 fn check_target(args: &Args) -> Result<()> {
     let out = &args.out;
     let shown = out.display();
-    if target::lies_within(out, &args.memory) {
+    if output_file::lies_within(out, &args.memory) {
         bail!("{shown}: lies in the memory itself; choose another --out");
     }
     if args.to == Format::Gguf {
         if out.is_dir() {
             bail!("{shown}: is a folder, and a GGUF adapter is a file; choose another --out");
         }
-        target::check_file(out, args.replace)?;
-        if out.exists() && !target::starts_with(out, b"GGUF") {
+        output_file::check_file(out, args.replace)?;
+        if out.exists() && !output_file::starts_with(out, b"GGUF") {
             bail!("{shown}: is no GGUF file, and would be lost; choose another --out");
         }
         return Ok(());
     }
     if !out.exists() {
-        return target::check_above(out);
+        return output_file::check_above(out);
     }
     if !out.is_dir() {
         bail!("{shown}: is a file, and a PEFT adapter is a folder; choose another --out");

@@ -13,13 +13,13 @@ use anyhow::Result;
 use console::Term;
 use inscribe::write::event::{Event, Phase};
 use inscribe::write::figure::FigureError;
-use inscribe::write::run::{RunRecord, Status};
+use inscribe::write::record::{RunRecord, Status};
 
 use super::Context;
 use super::chunks::{self, Steps};
 use super::keys::{Keys, PauseKey};
-use super::look::{self, Look};
 use super::out::{errln, outln};
+use super::terminal::{self, Look};
 
 mod frame;
 mod lines;
@@ -238,7 +238,7 @@ fn with_hint(line: &str, hint: &str, look: &Look) -> String {
     let width = console::measure_text_width(line) + console::measure_text_width(&more);
     match hint.is_empty() || width > look.columns {
         true => line.to_owned(),
-        false => format!("{line}{}", look.paint(&more, look::MUTED)),
+        false => format!("{line}{}", look.paint(&more, terminal::MUTED)),
     }
 }
 

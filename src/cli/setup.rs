@@ -15,13 +15,13 @@ use inscribe::engine::select::{self, DeviceChoice, SelectOptions};
 use inscribe::engine::{Device, Profile};
 use inscribe::inscriber::OpenEvent;
 use inscribe::memory::{Memory, fingerprint};
-use inscribe::model::hub::{Cache, KNOWN};
+use inscribe::model::hub::{KNOWN, ModelCache};
 use inscribe::model::session::SessionOptions;
 use inscribe::model::weights::WeightFile;
 use inscribe::words;
 use inscribe::write::document::{self, Document, ReadOptions};
 use inscribe::write::event::Phase;
-use inscribe::write::frame::Frame;
+use inscribe::write::prompt::Prompt;
 use inscribe::write::reader::question_room;
 use inscribe::write::writer::Tokens;
 
@@ -90,7 +90,7 @@ fn device_options(app: &Context) -> Result<SelectOptions> {
         choice: device_choice(app)?,
         threads: app.threads(),
         precision: app.precision(),
-        cache_dir: Cache::open()
+        cache_dir: ModelCache::open()
             .ok()
             .map(|cache| cache.root().join("pipelines")),
     })
@@ -182,7 +182,9 @@ pub fn model_of(memory: &Memory, given: Option<&str>) -> Result<String> {
         return Ok(given.to_owned());
     }
     let wanted = &memory.file.model.info;
-    let cached = Cache::open().map(|cache| cache.list()).unwrap_or_default();
+    let cached = ModelCache::open()
+        .map(|cache| cache.list())
+        .unwrap_or_default();
     let is_it = |path: &Path| {
         let file = WeightFile::open(path).ok()?;
         Some(fingerprint(&file).ok()? == wanted.fingerprint)
@@ -217,7 +219,7 @@ pub fn tokens(loaded: &Loaded, document: &Document, app: &Context) -> Result<Tok
 
 /// A document's tokens with what leads them in, of which `needs` says who reads them in one piece.
 pub fn whole_document(loaded: &Loaded, tokens: &Tokens, needs: &str) -> Result<Vec<u32>> {
-    let lead = Frame::new(&loaded.model)?.lead;
+    let lead = Prompt::new(&loaded.model)?.lead;
     let ids = [&lead[..], &tokens.ids].concat();
     let context = loaded.model.config.context;
     if ids.len() + question_room(context) > context {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use console::measure_text_width;
 use inscribe::write::figure::colour::Rgb;
 
-use super::look::{self, Look};
+use super::terminal::{self, Look};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Table {
             .filter(|(_, width)| **width > 0);
         let painted = cells.map(|((name, kind), width)| {
             let name = look.fit(name, *width).into_owned();
-            aligned(look.paint(&name, look::MUTED), *kind, *width)
+            aligned(look.paint(&name, terminal::MUTED), *kind, *width)
         });
         joined(painted)
     }
@@ -166,7 +166,7 @@ fn cell(look: &Look, cell: &Cell, kind: Kind, width: usize) -> String {
         }
         Cell::Bar(part, colour) => look.bar(*part, width, *colour),
         Cell::Stacked(parts) => stacked(look, parts, width),
-        Cell::Signed(part) => look.signed_bar(*part, width, look::NEGATIVE, look::UTILITY),
+        Cell::Signed(part) => look.signed_bar(*part, width, terminal::NEGATIVE, terminal::UTILITY),
         Cell::Empty => " ".repeat(width),
     }
 }
@@ -191,7 +191,7 @@ fn stacked(look: &Look, parts: &[(f64, Rgb)], width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::look::Colours;
+    use super::super::terminal::Colours;
     use super::*;
 
     fn table() -> Table {
@@ -213,7 +213,7 @@ mod tests {
                 (at + 1).to_string().into(),
                 title.into(),
                 format!("{part:.2}").into(),
-                Cell::Bar(part, look::UTILITY),
+                Cell::Bar(part, terminal::UTILITY),
                 Cell::Signed(1.0 - 1.2 * at as f64),
             ]);
         }
@@ -264,7 +264,7 @@ mod tests {
         table.row([
             "1".to_owned().into(),
             String::new().into(),
-            Cell::Bar(1.0, look::UTILITY),
+            Cell::Bar(1.0, terminal::UTILITY),
         ]);
         let lines = table.lines(&look(21, true));
         let plain = |line: &String| console::strip_ansi_codes(line).into_owned();
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn stacked_bars_fill_their_part() {
-        let parts = [(0.25, look::COVERAGE), (0.5, look::UTILITY)];
+        let parts = [(0.25, terminal::COVERAGE), (0.5, terminal::UTILITY)];
         let none = Look {
             colours: Colours::None,
             ..look(80, false)

@@ -9,17 +9,17 @@ use serde_json::json;
 
 use inscribe::Document;
 use inscribe::words;
+use inscribe::write::allocate::share_out;
 use inscribe::write::event::{ChunkSteps, ChunkUtility, Event};
-use inscribe::write::plan::share_out;
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 use inscribe::write::settings::{Allocate, WriteSettings};
 use inscribe::write::writer::Tokens;
 
 use super::Context;
 use super::chunks::{self, Steps};
-use super::look::Look;
 use super::setup::{self, Loaded};
-use super::writing::{Idle, WritingArgs};
+use super::terminal::Look;
+use super::write_args::{Idle, WritingArgs};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -21,7 +21,7 @@ use super::keys::Keys;
 use super::live::Live;
 use super::out::outln;
 use super::setup::{self, Loaded};
-use super::writing::{Idle, KeepName, WritingArgs};
+use super::write_args::{Idle, KeepName, WritingArgs};
 
 mod outlook;
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use super::{Error, Inscriber};
 use crate::engine::CancelToken;
 use crate::engine::select::{self, SelectOptions};
-use crate::model::bundle::Model;
-use crate::model::hub::{Cache, PullEvent, Puller, Setup, Source, Watch};
+use crate::model::hub::{ModelCache, PullEvent, Puller, Setup, Source, Watch};
 use crate::model::loaded::Loaded;
 use crate::model::locate;
+use crate::model::model_file::Model;
 
 /// What happens while a model is opened.
 #[derive(Debug)]
@@ -71,8 +71,8 @@ impl Opening {
     /// the model or fetches it, and puts it on the device.
     pub fn run(self, on_event: &mut dyn FnMut(OpenEvent<'_>)) -> Result<Inscriber, Error> {
         let cache = match &self.cache {
-            Some(folder) => Ok(Cache::at(folder)),
-            None => Cache::open(),
+            Some(folder) => Ok(ModelCache::at(folder)),
+            None => ModelCache::open(),
         };
         let mut options = self.device.clone();
         if let (Ok(cache), None) = (&cache, &options.cache_dir) {

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::{Error, Inscriber, Remembered};
-use crate::memory::store::{DocumentInfo, MemoryWriter, Plan, Resumed};
+use crate::memory::store::{DocumentInfo, MemoryWriter, NewRun, Resumed};
 use crate::memory::{Content, MemoryError};
 use crate::write::document::Document;
 use crate::write::error::WriteError;
 use crate::write::event::{Done, Event, PhaseSeconds};
-use crate::write::keep;
-use crate::write::learn::Segment;
-use crate::write::run::RunRecord;
+use crate::write::learner::Segment;
+use crate::write::persist;
+use crate::write::record::RunRecord;
 use crate::write::settings::WriteSettings;
-use crate::write::writer::{self, Checkpoint, Job, Keeper, Known, Resume, Tokens};
+use crate::write::writer::{self, Job, Keeper, ReadBefore, Resume, RunState, Tokens};
 
 /// Sees a run go on.
 pub trait Watcher {
@@ -64,7 +64,7 @@ pub struct Writing<'a> {
     tokens: Option<&'a Tokens>,
     folder: Option<PathBuf>,
     start: Start,
-    known: Option<&'a mut Known>,
+    known: Option<&'a mut ReadBefore>,
 }
 
 /// A run that came to its end.
@@ -123,7 +123,7 @@ impl<'a> Writing<'a> {
     }
 
     /// Reads the document only where it is not yet known, and remembers what was read.
-    pub fn knowing(mut self, known: &'a mut Known) -> Self {
+    pub fn knowing(mut self, known: &'a mut ReadBefore) -> Self {
         self.known = Some(known);
         self
     }
@@ -216,7 +216,7 @@ impl<'a> Writing<'a> {
         let document = self.document;
         let model = self.inscriber.stored_model();
         let info = DocumentInfo::new(&document.name, &document.text, tokens.ids.len());
-        let plan = Plan {
+        let plan = NewRun {
             model: &model,
             config: self.inscriber.loaded.config(),
             document: &info,
@@ -236,7 +236,7 @@ impl<'a> Writing<'a> {
             }
             Resumed::GoesOn(store, None) => Ok(Begun::at(*store)),
             Resumed::GoesOn(store, Some(stored)) => {
-                let going_on = keep::going_on(&store, stored)?;
+                let going_on = persist::going_on(&store, stored)?;
                 let resume = Resume { finish, ..going_on };
                 Ok(Begun::At(*store, Some(resume)))
             }
@@ -297,15 +297,15 @@ struct FolderKeeper<'w> {
 impl Keeper for FolderKeeper<'_> {
     fn event(&mut self, event: &Event) -> Result<(), WriteError> {
         self.watcher.event(event)?;
-        keep::keep_event(&mut self.store, event)
+        persist::keep_event(&mut self.store, event)
     }
 
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), WriteError> {
-        keep::keep_checkpoint(&mut self.store, checkpoint)
+    fn checkpoint(&mut self, checkpoint: &RunState) -> Result<(), WriteError> {
+        persist::keep_checkpoint(&mut self.store, checkpoint)
     }
 
     fn memory(&mut self, segment: &Segment, memory: &[Content]) -> Result<(), WriteError> {
-        keep::keep_memory(&mut self.store, segment, memory)
+        persist::keep_memory(&mut self.store, segment, memory)
     }
 
     fn paused(&self) -> bool {

@@ -36,10 +36,10 @@ use super::fingerprint::hex;
 use super::kind::{Content, StoredPart};
 use super::peft;
 use crate::model::config::ModelConfig;
-pub use checkpoint::Checkpoint;
+pub use checkpoint::StoredState;
 use places::{DOCUMENT, EVENTS, HISTORY, Lock, MEMORY, Places, TOKENS};
 pub use unfinished::Unfinished;
-pub use writer::{MemoryWriter, Plan, Resumed};
+pub use writer::{MemoryWriter, NewRun, Resumed};
 
 /// The version of the format of `memory.json`.
 pub const MEMORY_VERSION: u32 = 1;

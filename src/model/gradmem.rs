@@ -66,7 +66,7 @@ pub struct GradMem {
 impl GradMem {
     /// What the model in `file` carries; `None` for one that was not trained so.
     pub fn of(file: &WeightFile, config: &ModelConfig) -> Result<Option<GradMem>, ModelError> {
-        let WeightFile::Checkpoint(_) = file else {
+        let WeightFile::Safetensors(_) = file else {
             return Ok(None);
         };
         let Some(memory) = file.tensor("mem") else {

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-pub use cache::{CACHE_VARIABLE, Cache, CachedModel};
+pub use cache::{CACHE_VARIABLE, CachedModel, ModelCache};
 pub use error::PullError;
 pub use registry::{DEFAULT, HubFile, KNOWN, KnownModel, Packages, default_model, known};
 pub use repo::HubId;
@@ -151,7 +151,7 @@ impl<'a> Watch<'a> {
 /// Fetches models into a cache.
 #[derive(Debug, Clone)]
 pub struct Puller {
-    pub cache: Cache,
+    pub cache: ModelCache,
     pub setup: Setup,
     pub source: Source,
     /// Fetch again what is there already.
@@ -161,7 +161,7 @@ pub struct Puller {
 impl Puller {
     pub fn from_env() -> Result<Self> {
         Ok(Self {
-            cache: Cache::open()?,
+            cache: ModelCache::open()?,
             setup: Setup::from_env(),
             source: Source::Auto,
             force: false,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::engine::{Device, EngineError};
-use crate::model::bundle::Model;
 use crate::model::config::ModelConfig;
 use crate::model::error::ModelError;
+use crate::model::model_file::Model;
 use crate::model::transformer::Transformer;
 
 /// A model on a device, ready to read. Clones share it.

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::advice::Advice;
 
-use super::hub::{Cache, HubId, KNOWN, KnownModel, PullError, Puller, Watch, known};
+use super::hub::{HubId, KNOWN, KnownModel, ModelCache, PullError, Puller, Watch, known};
 
 /// A model as a person named it.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl LocateError {
 
 /// Finds out what a model's name, path or id means. A known name comes first (a file of that
 /// name is reached as `./name`), then what lies on the disk, then the hub.
-pub fn resolve(text: &str, cache: Option<&Cache>) -> Result<ModelSpec, LocateError> {
+pub fn resolve(text: &str, cache: Option<&ModelCache>) -> Result<ModelSpec, LocateError> {
     let text = text.trim();
     if let Some(model) = known(text) {
         return Ok(ModelSpec::Known(model));
@@ -232,7 +232,7 @@ fn near_files(path: &Path) -> Vec<String> {
     nearest(&name.to_string_lossy(), candidates)
 }
 
-fn near_names(name: &str, cache: Option<&Cache>) -> Vec<String> {
+fn near_names(name: &str, cache: Option<&ModelCache>) -> Vec<String> {
     let mut candidates: Vec<(String, String)> = Vec::new();
     for model in KNOWN {
         candidates.push((model.name.to_owned(), model.name.to_owned()));
@@ -240,7 +240,7 @@ fn near_names(name: &str, cache: Option<&Cache>) -> Vec<String> {
             candidates.push(((*alias).to_owned(), model.name.to_owned()));
         }
     }
-    for cached in cache.map(Cache::list).unwrap_or_default() {
+    for cached in cache.map(ModelCache::list).unwrap_or_default() {
         let short = cached
             .name
             .rsplit('/')

@@ -1,7 +1,6 @@
 //! Model files, tokenizers and the transformer.
 
 pub mod adapter;
-pub mod bundle;
 pub mod chat;
 pub mod config;
 pub mod error;
@@ -12,6 +11,7 @@ pub mod hub;
 pub mod loaded;
 pub mod locate;
 pub mod mapping;
+pub mod model_file;
 pub mod names;
 pub mod safetensors;
 pub mod sample;

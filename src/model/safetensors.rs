@@ -22,13 +22,13 @@ const MAX_JSON: u64 = 64 << 20;
 const PREFIXES: [&str; 3] = ["language_model.", "model.language_model.", "model."];
 
 /// An open checkpoint folder.
-pub struct Checkpoint {
+pub struct SafetensorsFolder {
     folder: PathBuf,
     tensors: BTreeMap<String, TensorBytes>,
 }
 
-impl Checkpoint {
-    pub fn open(folder: &Path) -> Result<Checkpoint, ModelError> {
+impl SafetensorsFolder {
+    pub fn open(folder: &Path) -> Result<SafetensorsFolder, ModelError> {
         let index = Index::read(folder)?;
         let mut tensors: BTreeMap<String, TensorBytes> = BTreeMap::new();
         for file in &index.files {
@@ -41,7 +41,7 @@ impl Checkpoint {
                 tensors.insert(tensor.name.clone(), tensor);
             }
         }
-        Ok(Checkpoint {
+        Ok(SafetensorsFolder {
             folder: folder.to_owned(),
             tensors,
         })

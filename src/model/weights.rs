@@ -11,7 +11,7 @@ use crate::model::config::ModelConfig;
 use crate::model::error::ModelError;
 use crate::model::gguf::Gguf;
 use crate::model::names::{LayerRole, Role};
-use crate::model::safetensors::Checkpoint;
+use crate::model::safetensors::SafetensorsFolder;
 
 /// A tensor's bytes in a mapped file, and what they are. Cheap to clone.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ impl TensorBytes {
 /// A model's weights on disk.
 pub enum WeightFile {
     Gguf(Gguf),
-    Checkpoint(Checkpoint),
+    Safetensors(SafetensorsFolder),
 }
 
 impl WeightFile {
@@ -57,7 +57,7 @@ impl WeightFile {
         let has_config = folder.join("config.json").is_file();
         let has_safetensors = !files_with(folder, "safetensors")?.is_empty();
         if has_config && has_safetensors {
-            return Checkpoint::open(folder).map(WeightFile::Checkpoint);
+            return SafetensorsFolder::open(folder).map(WeightFile::Safetensors);
         }
         match files_with(folder, "gguf")?.as_slice() {
             [one] => Gguf::open(one).map(WeightFile::Gguf),
@@ -80,7 +80,7 @@ impl WeightFile {
     pub fn config(&self) -> Result<ModelConfig, ModelError> {
         match self {
             WeightFile::Gguf(gguf) => ModelConfig::from_gguf(gguf),
-            WeightFile::Checkpoint(checkpoint) => checkpoint.config(),
+            WeightFile::Safetensors(checkpoint) => checkpoint.config(),
         }
     }
 
@@ -88,7 +88,7 @@ impl WeightFile {
     pub fn path(&self) -> &Path {
         match self {
             WeightFile::Gguf(gguf) => gguf.path(),
-            WeightFile::Checkpoint(checkpoint) => checkpoint.path(),
+            WeightFile::Safetensors(checkpoint) => checkpoint.path(),
         }
     }
 
@@ -96,7 +96,7 @@ impl WeightFile {
     pub fn tensor(&self, name: &str) -> Option<&TensorBytes> {
         match self {
             WeightFile::Gguf(gguf) => gguf.tensor(name),
-            WeightFile::Checkpoint(checkpoint) => checkpoint.tensor(name),
+            WeightFile::Safetensors(checkpoint) => checkpoint.tensor(name),
         }
     }
 
@@ -104,7 +104,7 @@ impl WeightFile {
     pub fn tensors(&self) -> Box<dyn Iterator<Item = &TensorBytes> + '_> {
         match self {
             WeightFile::Gguf(gguf) => Box::new(gguf.tensors()),
-            WeightFile::Checkpoint(checkpoint) => Box::new(checkpoint.tensors()),
+            WeightFile::Safetensors(checkpoint) => Box::new(checkpoint.tensors()),
         }
     }
 
@@ -112,7 +112,7 @@ impl WeightFile {
     pub fn name_of(&self, role: Role) -> String {
         match self {
             WeightFile::Gguf(_) => role.gguf(),
-            WeightFile::Checkpoint(checkpoint) => {
+            WeightFile::Safetensors(checkpoint) => {
                 let post_ffn = Role::Layer(0, LayerRole::PostFfnNorm).hugging_face(true);
                 role.hugging_face(checkpoint.tensor(&post_ffn).is_some())
             }

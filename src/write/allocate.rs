@@ -3,6 +3,8 @@
 //!
 //! A pure function of its input, quick enough to run again at every move of a slider.
 
+mod shares;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -11,6 +13,8 @@ use super::sampling::{below, generator};
 use super::setting::Setting;
 use super::setting_error::{SettingError, SettingProblem};
 use super::settings::UtilityScale;
+
+pub use shares::share_out;
 
 /// What an allocation depends on beside the utilities, and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -268,5 +272,4 @@ fn at_random(chunks: usize, total: u64, seed: u64) -> Vec<u32> {
 }
 
 #[cfg(test)]
-#[path = "allocate_tests.rs"]
 mod tests;

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use super::error::WriteError;
-use super::fit::PartWords;
-use super::frame::Frame;
+use super::prompt::Prompt;
 use super::reader::{Reader, View, kept_cache_bytes};
+use super::retrieve::PartWords;
 use super::settings::WriteSettings;
 use super::statistics;
 use crate::memory::store::Memory;
@@ -75,7 +75,7 @@ impl Asker {
         let kept = |error: MemoryError| WriteError::Keep(Box::new(error));
         let settings: WriteSettings = memory.settings().map_err(kept)?;
         let tokens = memory.tokens().map_err(kept)?;
-        let lead = Frame::new(&loaded.model)?.lead;
+        let lead = Prompt::new(&loaded.model)?.lead;
         let mut notes = Vec::new();
         let segments = memory.file.segments.iter().enumerate();
         let parts = segments.map(|(index, segment)| {
@@ -167,14 +167,14 @@ impl Asker {
         question: &str,
         answer: &str,
     ) -> Result<Vec<f64>, WriteError> {
-        let answer = Frame::new(&self.loaded.model)?.answer(answer)?;
+        let answer = Prompt::new(&self.loaded.model)?.answer(answer)?;
         self.make_room(question, answer.len())?;
         self.score(view, segment, question, &answer, &mut |_, _| {})
     }
 
     /// Lets go of readers that a question is too long for; the model's context is the limit.
     fn make_room(&mut self, question: &str, max_tokens: usize) -> Result<(), WriteError> {
-        let frame = Frame::new(&self.loaded.model)?;
+        let frame = Prompt::new(&self.loaded.model)?;
         let tokens = frame.question(question)?.len();
         let tokens = tokens.max(frame.bare_question(question)?.len());
         if tokens.saturating_add(max_tokens) > self.room {

@@ -2,7 +2,7 @@
 //! nothing.
 
 use super::error::WriteError;
-use super::frame::Frame;
+use super::prompt::Prompt;
 use crate::memory::Content;
 use crate::model::generate::{GenerateOptions, Generated, generate};
 use crate::model::loaded::Loaded;
@@ -36,7 +36,7 @@ pub enum View {
 
 /// A model ready to be asked in one view.
 pub struct Reader {
-    frame: Frame,
+    frame: Prompt,
     session: Session,
     /// Positions that stand before every question.
     before: usize,
@@ -66,7 +66,7 @@ impl Reader {
             None => drop(session.prefill(document, progress)?),
         }
         Ok(Reader {
-            frame: Frame::new(&loaded.model)?,
+            frame: Prompt::new(&loaded.model)?,
             before: session.len(),
             after_document: !document.is_empty(),
             session,

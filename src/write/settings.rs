@@ -9,8 +9,8 @@ use crate::engine::DType;
 use crate::memory::peft::MAX_ROWS;
 use crate::memory::{LoraConfig, Rows};
 use crate::model::ModelError;
-use crate::model::bundle::Model;
 use crate::model::config::ModelConfig;
+use crate::model::model_file::Model;
 use crate::model::train::{Optimizer, OptimizerKind};
 use crate::model::transformer::Recompute;
 

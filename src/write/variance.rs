@@ -11,7 +11,7 @@ use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
 
 use super::error::WriteError;
-use super::learn::Learner;
+use super::learner::Learner;
 
 /// The two parts, summed over all numbers that are trained. Chunks count by their tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

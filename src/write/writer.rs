@@ -14,23 +14,23 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use super::document::Document;
 use super::error::WriteError;
 use super::event::*;
-use super::frame::Frame;
-use super::learn::{Learner, Segment};
+use super::learner::{Learner, Segment};
 use super::method::Start;
+use super::prompt::Prompt;
 use super::settings::WriteSettings;
 use super::variance::{GradientVariance, gradient_variance};
 use crate::engine::{CancelToken, DType, EngineError};
 use crate::memory::{Content, Rows};
 use crate::model::ModelError;
-use crate::model::bundle::Model;
 use crate::model::loaded::Loaded;
+use crate::model::model_file::Model;
 use crate::model::session::{Session, SessionOptions};
 use crate::model::train::TrainerState;
 use crate::model::transformer::Cache;
 
 pub use footprint::{Footprint, footprint};
 use parts::{held_out, room, segments, take_no_more};
-pub use reading::Known;
+pub use reading::ReadBefore;
 use survey::{Reading, Share};
 
 /// A document, a model and what to do with them.
@@ -45,7 +45,7 @@ pub struct Job<'a> {
 
 /// Where to go on after a stop.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Checkpoint {
+pub struct RunState {
     pub segment: usize,
     /// Steps taken, over all segments.
     pub step: usize,
@@ -57,7 +57,7 @@ pub trait Keeper {
     fn event(&mut self, event: &Event) -> Result<(), WriteError>;
 
     /// Makes everything up to the checkpoint safe.
-    fn checkpoint(&mut self, _checkpoint: &Checkpoint) -> Result<(), WriteError> {
+    fn checkpoint(&mut self, _checkpoint: &RunState) -> Result<(), WriteError> {
         Ok(())
     }
 
@@ -73,15 +73,15 @@ pub trait Keeper {
 /// A run that was stopped: its last checkpoint, and what it had told of its segments.
 #[derive(Clone, Debug)]
 pub struct Resume {
-    pub checkpoint: Checkpoint,
-    pub told: BTreeMap<usize, Told>,
+    pub checkpoint: RunState,
+    pub told: BTreeMap<usize, Surveyed>,
     /// Take no more steps, and make memories of what was learned.
     pub finish: bool,
 }
 
 /// What a run tells of a segment before its steps.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct Surveyed {
     pub chunks: Vec<ChunkUtility>,
     pub steps: Vec<ChunkSteps>,
     /// `-log P` of each token, where it is known.
@@ -139,7 +139,7 @@ pub fn plan_again(
     job: &Job<'_>,
     keeper: &mut dyn Keeper,
     cancel: &CancelToken,
-    known: &mut Known,
+    known: &mut ReadBefore,
 ) -> Result<(), WriteError> {
     Writer::new(job, keeper, cancel, Some(known))?.plan_all()
 }
@@ -149,7 +149,7 @@ pub fn write_again(
     job: &Job<'_>,
     keeper: &mut dyn Keeper,
     cancel: &CancelToken,
-    known: &mut Known,
+    known: &mut ReadBefore,
 ) -> Result<Done, WriteError> {
     Writer::new(job, keeper, cancel, Some(known))?.run(None)
 }
@@ -160,7 +160,7 @@ pub fn variance(
     job: &Job<'_>,
     keeper: &mut dyn Keeper,
     cancel: &CancelToken,
-    known: &mut Known,
+    known: &mut ReadBefore,
     draws: usize,
 ) -> Result<GradientVariance, WriteError> {
     Writer::new(job, keeper, cancel, Some(known))?.variance(draws)
@@ -178,7 +178,7 @@ struct Writer<'a, 'k> {
     job: &'a Job<'a>,
     keeper: &'k mut dyn Keeper,
     cancel: &'a CancelToken,
-    known: Option<&'k mut Known>,
+    known: Option<&'k mut ReadBefore>,
     lead: Vec<u32>,
     tokens: &'a Tokens,
     seconds: PhaseSeconds,
@@ -199,7 +199,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         job: &'a Job<'a>,
         keeper: &'k mut dyn Keeper,
         cancel: &'a CancelToken,
-        known: Option<&'k mut Known>,
+        known: Option<&'k mut ReadBefore>,
     ) -> Result<Self, WriteError> {
         job.settings.check()?;
         let tokens = job.tokens;
@@ -207,7 +207,7 @@ impl<'a, 'k> Writer<'a, 'k> {
             return Err(WriteError::NothingToLearn);
         }
         Ok(Writer {
-            lead: Frame::new(&job.loaded.model)?.lead,
+            lead: Prompt::new(&job.loaded.model)?.lead,
             job,
             keeper,
             cancel,
@@ -368,7 +368,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         &mut self,
         part: Part,
         share: Share,
-        checkpoint: Option<Checkpoint>,
+        checkpoint: Option<RunState>,
     ) -> Result<(), WriteError> {
         let job = self.job;
         let Share { steps, reading } = share;

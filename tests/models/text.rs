@@ -1,8 +1,8 @@
 //! The tokenizers and chat templates of the tiny models against what the `tokenizers` library and
 //! transformers say, from `tokenizer.json` and from the GGUF's own vocabulary.
 
-use inscribe::model::bundle::Model;
 use inscribe::model::chat::Message;
+use inscribe::model::model_file::Model;
 use serde_json::Value;
 
 use crate::golden::{MODELS, path};

@@ -16,7 +16,7 @@ use inscribe::engine::select::{self, SelectOptions};
 use inscribe::memory::kind::Kind;
 use inscribe::memory::{Content, Lora, LoraConfig, Prefix, gguf_adapter, peft};
 use inscribe::model::adapter::Projection;
-use inscribe::model::bundle::Model;
+use inscribe::model::model_file::Model;
 use inscribe::model::session::{Session, SessionOptions};
 use inscribe::model::transformer::Transformer;
 use rand::{RngExt, SeedableRng};

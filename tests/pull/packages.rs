@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
 use inscribe::model::hub::{
-    Cache, HubFile, KnownModel, Packages, PullError, PullEvent, Puller, Setup, Source, Watch,
+    HubFile, KnownModel, ModelCache, Packages, PullError, PullEvent, Puller, Setup, Source, Watch,
 };
 use zip::write::SimpleFileOptions;
 
@@ -113,7 +113,7 @@ impl Shop {
 
     fn puller(&self, source: Source) -> Puller {
         Puller {
-            cache: Cache::at(self.folder.path().join("cache")),
+            cache: ModelCache::at(self.folder.path().join("cache")),
             setup: Setup {
                 endpoint: NOBODY.to_owned(),
                 token: None,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use inscribe::write::event::Event;
-use inscribe::write::run::Status;
+use inscribe::write::record::Status;
 
 use crate::app::InscribeApp;
 use crate::engine::{End, JobId};

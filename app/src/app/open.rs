@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use inscribe::write::document::Document;
-use inscribe::write::run::Status;
+use inscribe::write::record::Status;
 use inscribe::write::settings::WriteSettings;
 
 use crate::app::InscribeApp;

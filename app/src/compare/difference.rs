@@ -133,7 +133,7 @@ fn row(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use inscribe::write::run::RunRecord;
+    use inscribe::write::record::RunRecord;
     use inscribe::write::synthetic::{Invented, events};
 
     #[test]

@@ -4,7 +4,7 @@ mod difference;
 
 use eframe::egui::{self, ComboBox, Layout, RichText, Ui, vec2};
 use inscribe::write::chart;
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 
 use crate::replay::load::{Loading, Source, load};
 use crate::replay::trouble;

@@ -11,7 +11,7 @@ use inscribe::write::document::Document;
 use inscribe::write::event::Event;
 use inscribe::write::figure::{FigureKind, Theme};
 use inscribe::write::reader::View;
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 use inscribe::write::settings::WriteSettings;
 
 use super::control::JobId;

@@ -7,7 +7,7 @@ use inscribe::engine::Device;
 use inscribe::engine::gpu::{AdapterKind, Precision, list_adapters};
 use inscribe::engine::select::DeviceChoice;
 use inscribe::memory::store::Unfinished;
-use inscribe::model::hub::{Cache, KNOWN};
+use inscribe::model::hub::{KNOWN, ModelCache};
 use inscribe::model::locate::{self, ModelSpec};
 use inscribe::model::weights::WeightFile;
 use inscribe::write::event::Event;
@@ -16,8 +16,8 @@ use super::message::{DeviceInfo, ModelEntry, Survey, UnfinishedInfo};
 
 pub fn survey(memories: &Path, cache: Option<&Path>, model: &str) -> Survey {
     let cache = match cache {
-        Some(root) => Some(Cache::at(root)),
-        None => Cache::open().ok(),
+        Some(root) => Some(ModelCache::at(root)),
+        None => ModelCache::open().ok(),
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     Survey {
@@ -56,7 +56,7 @@ fn devices(threads: usize) -> Vec<DeviceInfo> {
     gpus.chain([processor]).collect()
 }
 
-fn models(cache: Option<&Cache>, chosen: &str) -> Vec<ModelEntry> {
+fn models(cache: Option<&ModelCache>, chosen: &str) -> Vec<ModelEntry> {
     let known = KNOWN.iter().map(|model| {
         let path = cache.and_then(|cache| cache.find_known(model));
         ModelEntry {
@@ -69,7 +69,7 @@ fn models(cache: Option<&Cache>, chosen: &str) -> Vec<ModelEntry> {
             config: Some((model.config)()),
         }
     });
-    let listed = cache.map(Cache::list).unwrap_or_default();
+    let listed = cache.map(ModelCache::list).unwrap_or_default();
     let others = listed.into_iter().filter(|model| model.known.is_none());
     let others = others.map(|model| on_disk(model.name, &model.path));
     let mut entries: Vec<ModelEntry> = known.chain(others).collect();

@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 
 use inscribe::Remembered;
 use inscribe::model::hub::Setup;
-use inscribe::write::writer::Known;
+use inscribe::write::writer::ReadBefore;
 
 use super::control::{Control, JobId};
 use super::load::{Loaded, load};
@@ -45,7 +45,7 @@ pub fn run(inbox: &Receiver<Command>, out: &Outbox, control: &Control, hub: &Set
 struct Desk {
     loaded: Loaded,
     /// What was read of the document with this hash.
-    known: Option<(String, Known)>,
+    known: Option<(String, ReadBefore)>,
     memory: Option<Remembered>,
 }
 
@@ -110,12 +110,15 @@ fn one(work: Work, desk: &mut Desk, out: &Outbox, control: &Control) -> Result<E
 }
 
 /// What is known of this document; what was known of another is let go.
-fn known_of<'k>(known: &'k mut Option<(String, Known)>, request: &WriteRequest) -> &'k mut Known {
+fn known_of<'k>(
+    known: &'k mut Option<(String, ReadBefore)>,
+    request: &WriteRequest,
+) -> &'k mut ReadBefore {
     let of = request.document.sha256.clone();
     if known.as_ref().is_none_or(|(last, _)| *last != of) {
         *known = None;
     }
-    &mut known.get_or_insert_with(|| (of, Known::default())).1
+    &mut known.get_or_insert_with(|| (of, ReadBefore::default())).1
 }
 
 /// A panic of a driver or of the program ends its piece of work, never the thread.

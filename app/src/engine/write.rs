@@ -6,7 +6,7 @@ use inscribe::memory::export::{self, Format};
 use inscribe::memory::gguf_adapter::Precision;
 use inscribe::write::error::WriteError;
 use inscribe::write::event::Event;
-use inscribe::write::writer::Known;
+use inscribe::write::writer::ReadBefore;
 
 use super::Outbox;
 use super::control::Control;
@@ -18,7 +18,7 @@ use crate::vocabulary::ExportFormat;
 pub fn measure(
     request: &WriteRequest,
     loaded: &Loaded,
-    known: &mut Known,
+    known: &mut ReadBefore,
     out: &Outbox,
 ) -> Result<End, Failure> {
     let mut shown = Shown::new(out);
@@ -31,7 +31,7 @@ pub fn measure(
 pub fn write(
     request: &WriteRequest,
     loaded: &Loaded,
-    known: &mut Known,
+    known: &mut ReadBefore,
     out: &Outbox,
     control: &Control,
 ) -> Result<End, Failure> {

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 
 use inscribe::write::event::Event;
-use inscribe::write::run::read_events;
+use inscribe::write::record::read_events;
 
 /// The sample document written by utility, and with the same steps spread evenly.
 const SAMPLE: &str = include_str!("../../../assets/sample-run.jsonl");

@@ -2,7 +2,7 @@
 
 use crate::vocabulary::fresh_version;
 use inscribe::write::event::{Event, Phase};
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 
 /// A stretch of the run that one phase takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -236,7 +236,7 @@ fn work(event: &Event) -> (Option<Phase>, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use inscribe::write::run::Status;
+    use inscribe::write::record::Status;
     use inscribe::write::synthetic::{Invented, events};
 
     fn player() -> Player {

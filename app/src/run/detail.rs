@@ -7,7 +7,7 @@ use eframe::egui::{
 use inscribe::words;
 use inscribe::write::chart;
 use inscribe::write::event::StepKind;
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 
 use super::figures::{Cell, Figures, tick_labels};
 use crate::theme::{Icon, Mark, Theme, draw_mark, icon_button, space, text};

@@ -5,7 +5,7 @@ use egui_plot::PlotPoint;
 use inscribe::words;
 use inscribe::write::chart;
 use inscribe::write::event::{ChunkSteps, StepKind};
-use inscribe::write::run::{ChunkRecord, RunRecord, SegmentRecord};
+use inscribe::write::record::{ChunkRecord, RunRecord, SegmentRecord};
 
 /// More steps than a plot has pixels are drawn by the lowest and the highest of each part.
 const MOST_POINTS: usize = 4096;

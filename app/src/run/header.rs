@@ -3,7 +3,7 @@
 use eframe::egui::{CornerRadius, Rect, Role, Sense, Ui, WidgetInfo, vec2};
 use inscribe::words;
 use inscribe::write::event::Phase;
-use inscribe::write::run::{RunRecord, Status};
+use inscribe::write::record::{RunRecord, Status};
 use inscribe::write::settings::Allocate;
 
 use super::phases;

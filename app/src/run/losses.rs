@@ -9,7 +9,7 @@ use egui_plot::{
 use inscribe::words;
 use inscribe::write::chart;
 use inscribe::write::event::StepKind;
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 
 use super::figures::{Figures, StepPoints, tick_label};
 use crate::theme::{Mark, Theme, empty, keys};

@@ -10,7 +10,7 @@ mod strips;
 
 use eframe::egui::{self, Ui, vec2};
 use inscribe::write::event::ChunkSteps;
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 
 use crate::theme::{card, empty, section, space};
 use crate::vocabulary::Selection;

@@ -14,7 +14,7 @@ pub mod welcome;
 pub mod write;
 
 use eframe::egui::{CentralPanel, Frame, Margin, Ui};
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 
 use crate::action::Action;
 use crate::compare::Compare;

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use inscribe::engine::select::DeviceChoice;
 use inscribe::model::config::ModelConfig;
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 use inscribe::write::settings::WriteSettings;
 use inscribe::write::writer::{Footprint, footprint};
 

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use inscribe::write::document::Document;
 use inscribe::write::event::Event;
-use inscribe::write::run::{RunRecord, Status};
+use inscribe::write::record::{RunRecord, Status};
 use inscribe::write::settings::WriteSettings;
 
 use crate::engine::{Fetch, JobId, LoadRequest, LoadedModel, Survey, UnfinishedInfo};

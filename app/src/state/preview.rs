@@ -1,9 +1,9 @@
 //! The steps that the settings would give each chunk, worked out at every move of a slider and
 //! without running anything.
 
+use inscribe::write::allocate::share_out;
 use inscribe::write::event::{ChunkSteps, ChunkUtility};
-use inscribe::write::plan::share_out;
-use inscribe::write::run::{ChunkRecord, RunRecord};
+use inscribe::write::record::{ChunkRecord, RunRecord};
 use inscribe::write::settings::{Allocate, WriteSettings};
 
 use crate::trouble::capital;

@@ -1,7 +1,7 @@
 //! The chunk, the token and the step that the walk explains the method with.
 
 use inscribe::write::event::{Step, StepKind};
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 
 use crate::run::{Cell, Figures};
 use crate::vocabulary::Selection;

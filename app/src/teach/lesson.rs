@@ -2,7 +2,7 @@
 
 use inscribe::write::allocate::{Allocation, Rule, allocate};
 use inscribe::write::event::ChunkSteps;
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 use inscribe::write::settings::WriteSettings;
 
 use super::example::Example;

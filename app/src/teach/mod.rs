@@ -9,7 +9,7 @@ mod pictures;
 use eframe::egui::{
     self, CornerRadius, Key, Layout, Modifiers, Role, Sense, Stroke, Ui, WidgetInfo, vec2,
 };
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 
 use crate::replay::load::{Loading, Source, load};
 use crate::replay::trouble;

@@ -222,7 +222,7 @@ fn keys_open_and_pause() {
     desk.wait("some steps", |state| state.run.record.steps.len() > 2);
     desk.window.key_press(Key::Space);
     desk.wait("the pause", |state| {
-        state.run.record.status == inscribe::write::run::Status::Paused
+        state.run.record.status == inscribe::write::record::Status::Paused
     });
     desk.window.key_press(Key::Space);
     let steps = desk.state().run.record.steps.len();

@@ -1,7 +1,7 @@
 //! Measuring, writing, pausing, stopping and going on.
 
 use eframe::egui::Key;
-use inscribe::write::run::Status;
+use inscribe::write::record::Status;
 use inscribe_app::state::Task;
 
 use crate::desk::{Desk, prefs};

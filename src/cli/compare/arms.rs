@@ -4,11 +4,11 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use serde_json::Value;
 
+use inscribe::write::experiment::Arm;
 use inscribe::write::method::{self, Method};
 use inscribe::write::settings::{Allocate, Chunking, UtilityScale, WriteSettings};
-use inscribe::write::study::Arm;
 
-use crate::cli::writing::AllocateName;
+use crate::cli::write_args::AllocateName;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Experiment {

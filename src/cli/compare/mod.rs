@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use inscribe::engine::EngineError;
 use inscribe::words;
 use inscribe::write::error::WriteError;
+use inscribe::write::experiment::{Arm, Outcome, Question, Study};
 use inscribe::write::method::Method;
 use inscribe::write::settings::WriteSettings;
-use inscribe::write::study::{Arm, Outcome, Question, Study};
 
 use super::setup;
-use super::writing::WritingArgs;
+use super::write_args::WritingArgs;
 use super::{Context, print_json};
 use arms::{Experiment, arms};
 

@@ -1,8 +1,8 @@
 //! What came of the arms, as tables.
 
+use inscribe::write::experiment::{Answers, Arm, Outcome};
 use inscribe::write::method::Method;
 use inscribe::write::statistics::{Summary, mean};
-use inscribe::write::study::{Answers, Arm, Outcome};
 
 use crate::cli::out::{errln, outln};
 

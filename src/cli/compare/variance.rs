@@ -5,8 +5,8 @@ use std::ops::Range;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use inscribe::write::experiment::Study;
 use inscribe::write::statistics::Summary;
-use inscribe::write::study::Study;
 use inscribe::write::variance::GradientVariance;
 
 use super::tables::pm_share;

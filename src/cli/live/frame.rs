@@ -7,9 +7,9 @@ use inscribe::words;
 use inscribe::write::chart;
 use inscribe::write::event::{Event, Phase};
 use inscribe::write::figure::utility_colour;
-use inscribe::write::run::{ChunkRecord, PhaseProgress, RunRecord, Status};
+use inscribe::write::record::{ChunkRecord, PhaseProgress, RunRecord, Status};
 
-use crate::cli::look::{self, Look};
+use crate::cli::terminal::{self, Look};
 
 /// Columns of the labels on the left.
 const GUTTER: usize = 9;
@@ -125,7 +125,7 @@ fn title(run: &RunRecord, look: &Look) -> String {
         .collect();
     let name = look.plain(&name).into_owned();
     let name = look.fit(&name, room);
-    format!("{}{}", look.bold(&name), look.paint(&rest, look::MUTED))
+    format!("{}{}", look.bold(&name), look.paint(&rest, terminal::MUTED))
 }
 
 /// What goes on now, how far it is, and how long it will take.
@@ -164,8 +164,8 @@ fn status(run: &RunRecord, look: &Look) -> String {
             let filled = filled.min(columns);
             format!(
                 "{}{}",
-                look.paint(&fill.repeat(filled), look::UTILITY),
-                look.paint(&empty.repeat(columns - filled), look::MUTED)
+                look.paint(&fill.repeat(filled), terminal::UTILITY),
+                look.paint(&empty.repeat(columns - filled), terminal::MUTED)
             )
         }
     };
@@ -227,7 +227,7 @@ fn columns(run: &RunRecord, room: usize) -> Vec<Column<'_>> {
 }
 
 fn label(text: &str, look: &Look) -> String {
-    look.paint(&format!("{text:<GUTTER$}"), look::MUTED)
+    look.paint(&format!("{text:<GUTTER$}"), terminal::MUTED)
         .into_owned()
 }
 
@@ -247,10 +247,10 @@ fn strip(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> String {
             None => look
                 .paint(
                     &(if look.unicode { "░" } else { " " }).repeat(column.width),
-                    look::MUTED,
+                    terminal::MUTED,
                 )
                 .into_owned(),
-            Some(utility) if look.colours == look::Colours::None => {
+            Some(utility) if look.colours == terminal::Colours::None => {
                 let part = chart::part(utility, range.0, range.1);
                 look.level(part).to_string().repeat(column.width)
             }
@@ -269,7 +269,7 @@ fn strip(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> String {
         false => format!(" {low}-{high}"),
     };
     if measure_text_width(&line) + measure_text_width(&scale) <= look.columns {
-        line += &look.paint(&scale, look::MUTED);
+        line += &look.paint(&scale, terminal::MUTED);
     }
     line
 }
@@ -308,7 +308,7 @@ fn counts(column: &Column<'_>) -> [f64; 3] {
 /// One row of a bar: `heights` count from the foot of the row, in rows. Two colours at most meet in
 /// a cell, the lower in front of the upper.
 fn bar_cell(heights: [f64; 3], width: usize, look: &Look) -> String {
-    let colours = [look::COVERAGE, look::UTILITY, look::MUTED];
+    let colours = [terminal::COVERAGE, terminal::UTILITY, terminal::MUTED];
     let marks = ["o", "#", "."];
     let Some(lower) = (0..3).find(|&i| heights[i] > 0.06) else {
         return " ".repeat(width);
@@ -318,7 +318,7 @@ fn bar_cell(heights: [f64; 3], width: usize, look: &Look) -> String {
         let mark = marks[lower].repeat(width);
         return look.paint(&mark, colours[lower]).into_owned();
     }
-    if look.colours == look::Colours::None && lower < 2 {
+    if look.colours == terminal::Colours::None && lower < 2 {
         // Without colours nothing tells coverage from the rest.
         let taken = heights[1];
         let block = if taken >= 0.94 {
@@ -331,7 +331,7 @@ fn bar_cell(heights: [f64; 3], width: usize, look: &Look) -> String {
     if lower == 2 {
         let mark = if full { '░' } else { '·' };
         return look
-            .paint(&mark.to_string().repeat(width), look::MUTED)
+            .paint(&mark.to_string().repeat(width), terminal::MUTED)
             .into_owned();
     }
     let block = if full {
@@ -395,12 +395,12 @@ fn marks(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> Vec<String> {
             format!("{}{words} {arrow}", " ".repeat(spaces))
         }
     };
-    vec![look.paint(&line, look::MUTED).into_owned()]
+    vec![look.paint(&line, terminal::MUTED).into_owned()]
 }
 
 /// The losses of the steps, the means of neighbours where there are more than columns.
 fn losses(run: &RunRecord, room: usize, look: &Look) -> String {
-    let smoothed = |s: &inscribe::write::run::StepRecord| s.smoothed;
+    let smoothed = |s: &inscribe::write::record::StepRecord| s.smoothed;
     let first = run.steps.first().map_or(f64::NAN, smoothed);
     let last = run.steps.last().map_or(f64::NAN, smoothed);
     let text = format!(
@@ -426,7 +426,7 @@ fn losses(run: &RunRecord, room: usize, look: &Look) -> String {
     format!(
         "{}{}{text}",
         label("loss", look),
-        look.paint(&line, look::COVERAGE)
+        look.paint(&line, terminal::COVERAGE)
     )
 }
 

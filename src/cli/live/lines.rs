@@ -2,7 +2,7 @@
 
 use inscribe::words;
 use inscribe::write::event::{Evaluated, Event, Step, When};
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 
 /// Lines that tell of the steps, whatever their number.
 const STEP_LINES: usize = 12;

@@ -2,13 +2,13 @@ use std::time::{Duration, Instant};
 
 use console::{measure_text_width, strip_ansi_codes};
 use inscribe::write::event::{Event, Phase};
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 use inscribe::write::settings::Allocate;
 use inscribe::write::synthetic::{Invented, events};
 
 use super::frame::{self, Clock};
 use super::lines::Lines;
-use crate::cli::look::{Colours, Look};
+use crate::cli::terminal::{Colours, Look};
 
 fn look(columns: usize, colours: Colours, unicode: bool) -> Look {
     Look {

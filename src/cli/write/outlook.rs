@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use inscribe::words;
 use inscribe::write::event::{Event, Phase};
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 
 /// Tells early of a document that takes very long to read, and of how the steps were shared out.
 #[derive(Default)]

@@ -15,7 +15,7 @@ const LENGTH_BYTES: usize = 4;
 
 /// What a run goes on from.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Checkpoint {
+pub struct StoredState {
     /// The segment being written.
     pub segment: usize,
     /// Steps taken, over all segments.
@@ -46,7 +46,7 @@ pub struct Header {
 
 pub fn encode(
     path: &Path,
-    checkpoint: &Checkpoint,
+    checkpoint: &StoredState,
     events_bytes: u64,
     segments: &[StoredSegment],
 ) -> Result<Vec<u8>> {
@@ -73,7 +73,7 @@ pub fn encode(
     Ok([MARK.as_slice(), &length.to_le_bytes(), &header, &numbers].concat())
 }
 
-pub fn decode(path: &Path, bytes: &[u8]) -> Result<(Checkpoint, Header)> {
+pub fn decode(path: &Path, bytes: &[u8]) -> Result<(StoredState, Header)> {
     let damaged = |what: &str| {
         let detail = format!("is damaged ({what}); delete its folder to start again");
         MemoryError::file(path, detail)
@@ -103,7 +103,7 @@ pub fn decode(path: &Path, bytes: &[u8]) -> Result<(Checkpoint, Header)> {
     }
     let (params, rest) = values.split_at(header.params);
     let (m, v) = rest.split_at(header.m);
-    let checkpoint = Checkpoint {
+    let checkpoint = StoredState {
         segment: header.segment,
         step: header.step,
         steps: header.steps,
@@ -120,8 +120,8 @@ mod tests {
 
     use super::*;
 
-    fn sample() -> (Checkpoint, Vec<StoredSegment>) {
-        let checkpoint = Checkpoint {
+    fn sample() -> (StoredState, Vec<StoredSegment>) {
+        let checkpoint = StoredState {
             segment: 2,
             step: 31,
             steps: 7,
@@ -140,7 +140,7 @@ mod tests {
         let (checkpoint, segments) = sample();
         let bytes = encode(Path::new("c"), &checkpoint, 99, &segments).unwrap();
         let (loaded, header) = decode(Path::new("c"), &bytes).unwrap();
-        let bits = |c: &Checkpoint| c.params.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        let bits = |c: &StoredState| c.params.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&loaded), bits(&checkpoint));
         assert_eq!(loaded, checkpoint);
         assert_eq!((header.events_bytes, header.segments), (99, segments));

@@ -69,8 +69,8 @@ impl Case {
         }
     }
 
-    fn plan(&self) -> Plan<'_, Settings> {
-        Plan {
+    fn plan(&self) -> NewRun<'_, Settings> {
+        NewRun {
             model: &self.model,
             config: &self.config,
             document: &self.document,
@@ -84,8 +84,8 @@ impl Case {
         lora_content(&self.config, self.seed * 10 + segment as u64)
     }
 
-    fn checkpoint(&self, segment: usize, step: usize) -> Checkpoint {
-        Checkpoint {
+    fn checkpoint(&self, segment: usize, step: usize) -> StoredState {
+        StoredState {
             segment,
             step,
             steps: step as u64,
@@ -96,7 +96,7 @@ impl Case {
     }
 
     /// Writes from where a run stands: two segments of two steps each.
-    fn go_on(&self, mut writer: MemoryWriter, from: Option<Checkpoint>) -> Result<Memory> {
+    fn go_on(&self, mut writer: MemoryWriter, from: Option<StoredState>) -> Result<Memory> {
         let from = from.unwrap_or_default();
         for step in from.step..4 {
             let segment = step / 2;

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::checkpoint::{Checkpoint, decode, encode};
+use super::checkpoint::{StoredState, decode, encode};
 use super::places::{CHECKPOINT, DOCUMENT, EVENTS, Lock, MEMORY, Places, RUN, TOKENS};
 use super::{
     DocumentInfo, MEMORY_VERSION, Memory, MemoryFile, Result, StoredModel, StoredSegment, json,
@@ -19,7 +19,7 @@ use crate::memory::kind::{Content, StoredPart};
 use crate::model::config::ModelConfig;
 
 /// What a run is going to write.
-pub struct Plan<'a, S> {
+pub struct NewRun<'a, S> {
     pub model: &'a StoredModel,
     pub config: &'a ModelConfig,
     pub document: &'a DocumentInfo,
@@ -45,7 +45,7 @@ pub struct MemoryWriter {
 /// What became of a run that was stopped.
 pub enum Resumed {
     /// It goes on: from the checkpoint, or from the start where none was reached.
-    GoesOn(Box<MemoryWriter>, Option<Checkpoint>),
+    GoesOn(Box<MemoryWriter>, Option<StoredState>),
     /// It had reached its end.
     Finished(Box<Memory>),
 }
@@ -56,19 +56,19 @@ const MAY_CHANGE: [&str; 5] = ["clip", "keep_rows", "lr", "recompute", "weight_d
 
 impl MemoryWriter {
     /// Starts a run whose memory will stand at `folder`.
-    pub fn create<S: Serialize>(folder: &Path, plan: &Plan<'_, S>) -> Result<MemoryWriter> {
+    pub fn create<S: Serialize>(folder: &Path, plan: &NewRun<'_, S>) -> Result<MemoryWriter> {
         MemoryWriter::create_on(Disk::default(), folder, plan)
     }
 
     /// As [`MemoryWriter::create`], in the place of a run that was stopped.
-    pub fn replace<S: Serialize>(folder: &Path, plan: &Plan<'_, S>) -> Result<MemoryWriter> {
+    pub fn replace<S: Serialize>(folder: &Path, plan: &NewRun<'_, S>) -> Result<MemoryWriter> {
         MemoryWriter::start(Disk::default(), folder, plan, true)
     }
 
     pub(super) fn create_on<S: Serialize>(
         disk: Disk,
         folder: &Path,
-        plan: &Plan<'_, S>,
+        plan: &NewRun<'_, S>,
     ) -> Result<MemoryWriter> {
         MemoryWriter::start(disk, folder, plan, false)
     }
@@ -76,7 +76,7 @@ impl MemoryWriter {
     fn start<S: Serialize>(
         disk: Disk,
         folder: &Path,
-        plan: &Plan<'_, S>,
+        plan: &NewRun<'_, S>,
         replace: bool,
     ) -> Result<MemoryWriter> {
         let (places, lock) = lock(&disk, folder)?;
@@ -111,14 +111,14 @@ impl MemoryWriter {
     }
 
     /// Goes on with a run that was stopped, if it is the same one.
-    pub fn resume<S>(folder: &Path, plan: &Plan<'_, S>) -> Result<Resumed>
+    pub fn resume<S>(folder: &Path, plan: &NewRun<'_, S>) -> Result<Resumed>
     where
         S: Serialize + DeserializeOwned,
     {
         MemoryWriter::resume_on(Disk::default(), folder, plan)
     }
 
-    pub(super) fn resume_on<S>(disk: Disk, folder: &Path, plan: &Plan<'_, S>) -> Result<Resumed>
+    pub(super) fn resume_on<S>(disk: Disk, folder: &Path, plan: &NewRun<'_, S>) -> Result<Resumed>
     where
         S: Serialize + DeserializeOwned,
     {
@@ -179,7 +179,7 @@ impl MemoryWriter {
     }
 
     /// Keeps the run's state in place of the one before.
-    pub fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+    pub fn checkpoint(&mut self, checkpoint: &StoredState) -> Result<()> {
         self.disk.sync(&self.events, &self.events_path)?;
         let meta = self.events.metadata();
         let meta = meta.map_err(|e| MemoryError::io(&self.events_path, "read", e))?;
@@ -248,7 +248,7 @@ fn lock(disk: &Disk, folder: &Path) -> Result<(Places, Lock)> {
 }
 
 /// A run that ended before it could say so.
-fn finished<S>(places: &Places, plan: &Plan<'_, S>) -> Result<Resumed>
+fn finished<S>(places: &Places, plan: &NewRun<'_, S>) -> Result<Resumed>
 where
     S: Serialize + DeserializeOwned,
 {
@@ -270,7 +270,7 @@ fn open_events(path: &Path) -> Result<File> {
     file.map_err(|e| MemoryError::io(path, "opened", e))
 }
 
-fn read_checkpoint(places: &Places) -> Result<Option<(Checkpoint, super::checkpoint::Header)>> {
+fn read_checkpoint(places: &Places) -> Result<Option<(StoredState, super::checkpoint::Header)>> {
     let path = places.writing.join(CHECKPOINT);
     if !path.exists() {
         return Ok(None);
@@ -283,7 +283,7 @@ fn token_bytes(tokens: &[u32]) -> Vec<u8> {
     tokens.iter().flat_map(|t| t.to_le_bytes()).collect()
 }
 
-impl<S: Serialize> Plan<'_, S> {
+impl<S: Serialize> NewRun<'_, S> {
     fn file(&self) -> Result<MemoryFile> {
         let settings = serde_json::to_value(self.settings);
         let settings = settings.map_err(|e| {

@@ -26,7 +26,7 @@ use super::{PullEvent, Watch};
 pub const CACHE_VARIABLE: &str = "INSCRIBE_CACHE";
 
 #[derive(Debug, Clone)]
-pub struct Cache {
+pub struct ModelCache {
     root: PathBuf,
 }
 
@@ -41,7 +41,7 @@ pub struct CachedModel {
     pub known: Option<&'static KnownModel>,
 }
 
-impl Cache {
+impl ModelCache {
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }

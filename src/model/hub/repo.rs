@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::cache::{Cache, files_below};
+use super::cache::{ModelCache, files_below};
 
 #[cfg(feature = "hub")]
 mod fetch;
@@ -84,7 +84,7 @@ fn is_safe_path(path: &str) -> bool {
 }
 
 /// The model if it is in the cache.
-pub(super) fn find(cache: &Cache, id: &HubId) -> Option<PathBuf> {
+pub(super) fn find(cache: &ModelCache, id: &HubId) -> Option<PathBuf> {
     let folder = cache.hub_folder(&id.repo, id.revision.as_deref());
     let whole = folder.join("model");
     if id.file.is_none() && whole.is_dir() {

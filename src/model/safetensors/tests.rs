@@ -224,7 +224,7 @@ fn folders_are_told_apart_by_what_they_hold() {
     assert!(refusal(&weights).contains("pass the folder"));
     // A lone file of another name will do.
     let file = WeightFile::open(path).unwrap();
-    assert!(matches!(file, WeightFile::Checkpoint(_)));
+    assert!(matches!(file, WeightFile::Safetensors(_)));
     let error = file.config().err().unwrap().to_string();
     assert!(
         error.contains("config.json: model_type: is missing"),
@@ -249,7 +249,7 @@ fn names_are_found_with_any_prefix() {
             r#"{{"{prefix}norm.weight":{{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}}}"#
         );
         std::fs::write(folder.path().join(SINGLE), file(&header, 8)).unwrap();
-        let checkpoint = Checkpoint::open(folder.path()).unwrap();
+        let checkpoint = SafetensorsFolder::open(folder.path()).unwrap();
         assert!(checkpoint.tensor("model.norm.weight").is_some(), "{prefix}");
         assert!(
             checkpoint.tensor("model.other.weight").is_none(),

@@ -136,7 +136,7 @@ fn border_from(text: &str, from: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::bundle::Model;
+    use crate::model::model_file::Model;
     use std::path::Path;
 
     const TEXTS: [&str; 4] = [

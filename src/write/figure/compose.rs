@@ -1,11 +1,11 @@
 //! All panels in one figure: two columns where it is wide (a slide), one where it is narrow.
 
-use crate::write::run::RunRecord;
+use crate::write::record::RunRecord;
 use crate::write::settings::Allocate;
 
+use super::chunk_rows;
 use super::colour::Theme;
 use super::panels;
-use super::stack;
 use super::svg::{Area, Canvas, Type};
 use super::text::{self, Weight};
 use super::view::View;
@@ -41,7 +41,7 @@ pub fn figure(run: &RunRecord, theme: Theme, width: u32, font: Font) -> String {
     if font == Font::Inside {
         canvas.style(text::style_sheet());
     }
-    let wide = width >= WIDE_FROM && stack::has_rows(&view);
+    let wide = width >= WIDE_FROM && chunk_rows::has_rows(&view);
     let units = match wide {
         true => WIDE,
         false => f64::from(width).clamp(NARROW.0, NARROW.1),
@@ -100,8 +100,8 @@ fn two_columns(canvas: &mut Canvas, view: &View<'_>, area: Area) -> f64 {
     let left = (area.w * LEFT).round();
     let right = area.w - left - COLUMN_GAP;
     let run_panels = RunPanels::of(view, right);
-    let height = stack::height(view, left).max(run_panels.height());
-    stack::draw(canvas, view, Area::new(area.x, area.y, left, height));
+    let height = chunk_rows::height(view, left).max(run_panels.height());
+    chunk_rows::draw(canvas, view, Area::new(area.x, area.y, left, height));
     let column = Area::new(area.x + left + COLUMN_GAP, area.y, right, height);
     run_panels.draw(canvas, view, column);
     area.y + height
@@ -109,9 +109,9 @@ fn two_columns(canvas: &mut Canvas, view: &View<'_>, area: Area) -> f64 {
 
 fn one_column(canvas: &mut Canvas, view: &View<'_>, area: Area) -> f64 {
     let mut y = area.y;
-    if stack::has_rows(view) {
-        let height = stack::height(view, area.w);
-        stack::draw(canvas, view, Area::new(area.x, y, area.w, height));
+    if chunk_rows::has_rows(view) {
+        let height = chunk_rows::height(view, area.w);
+        chunk_rows::draw(canvas, view, Area::new(area.x, y, area.w, height));
         y += height + PANEL_GAP;
     }
     let run_panels = RunPanels::of(view, area.w);
@@ -220,10 +220,10 @@ fn alone(width: f64, height: f64) -> Area {
 
 /// The rows of chunks alone.
 pub fn chunks_figure(view: &View<'_>, width: f64) -> Option<String> {
-    stack::has_rows(view).then(|| {
+    chunk_rows::has_rows(view).then(|| {
         let mut canvas = Canvas::default();
-        let area = alone(width, stack::height(view, width - 2.0 * ALONE) + 40.0);
-        stack::draw(&mut canvas, view, area);
+        let area = alone(width, chunk_rows::height(view, width - 2.0 * ALONE) + 40.0);
+        chunk_rows::draw(&mut canvas, view, area);
         let height = area.h + 2.0 * ALONE;
         let label = "Utility, steps and losses of each chunk";
         canvas.finish((width, height), width, label, view.palette.background)

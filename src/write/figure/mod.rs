@@ -3,15 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::run::RunRecord;
+use super::record::RunRecord;
 
+mod chunk_rows;
 pub mod colour;
 mod compose;
 mod legend;
 mod page;
 mod panels;
 mod png;
-mod stack;
 mod svg;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::write::run::RunRecord;
+use crate::write::record::RunRecord;
 
 use super::colour::{Palette, Theme};
 use super::compose;

@@ -1,6 +1,6 @@
 //! What belongs to the whole run: losses by step, time by phase, figures.
 
-use crate::write::run::{RunRecord, Status};
+use crate::write::record::{RunRecord, Status};
 
 use super::colour::{self, Rgb};
 use super::legend::{Heading, Key, LABEL_SIZE};

@@ -6,7 +6,7 @@ use super::svg::Area;
 use super::text::{self, Weight};
 use super::*;
 use crate::write::event::Event;
-use crate::write::run::RunRecord;
+use crate::write::record::RunRecord;
 use crate::write::settings::Allocate;
 use crate::write::synthetic::{Invented, events};
 

@@ -1,7 +1,7 @@
 //! A run as the panels need it: every chunk with its place and its colour.
 
 use crate::write::chart::part;
-use crate::write::run::{ChunkRecord, RunRecord};
+use crate::write::record::{ChunkRecord, RunRecord};
 
 use super::colour::{self, Palette, Rgb, Theme};
 use crate::words;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::model::train::{Batch, BatchKind};
-use crate::write::learn::Segment;
+use crate::write::learner::Segment;
 use crate::write::sampling::SpanSampler;
 use crate::write::settings::WriteSettings;
 

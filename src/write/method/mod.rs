@@ -15,14 +15,14 @@ use std::sync::RwLock;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::WriteError;
-use super::learn::Segment;
+use super::learner::Segment;
 use super::setting::Setting;
 use super::settings::WriteSettings;
 use crate::memory::Content;
 use crate::model::ModelError;
-use crate::model::bundle::Model;
 use crate::model::config::ModelConfig;
 use crate::model::loaded::Loaded;
+use crate::model::model_file::Model;
 use crate::model::train::{Batch, Trained};
 
 pub use batches::Text;

@@ -8,12 +8,12 @@ use crate::model::session::Score;
 use crate::model::transformer::Cache;
 use crate::write::error::WriteError;
 use crate::write::event::{Event, Phase};
-use crate::write::learn::Segment;
+use crate::write::learner::Segment;
 
 /// What was found out about a document before, so that runs that differ in their steps alone need
 /// not read it again. Their events tell the times it took then.
 #[derive(Default)]
-pub struct Known {
+pub struct ReadBefore {
     whole: HashMap<usize, Whole>,
     /// By segment and window.
     local: HashMap<(usize, usize), Timed<Surprisals>>,

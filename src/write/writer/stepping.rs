@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::{Checkpoint, Writer};
+use super::{RunState, Writer};
 use crate::model::ModelError;
 use crate::write::error::WriteError;
 use crate::write::event::{ChunkSteps, ChunkUtility, Evaluated, Event, Phase, Step, When};
-use crate::write::learn::{Learner, Segment};
+use crate::write::learner::{Learner, Segment};
 use crate::write::schedule::{Planned, schedule};
 use crate::write::settings::Allocate;
 use crate::write::utility;
@@ -129,7 +129,7 @@ impl Writer<'_, '_> {
         }
         if let Some(step) = self.good.take().filter(|good| *good > self.kept) {
             let kept = learner.good_state().and_then(|state| {
-                self.keeper.checkpoint(&Checkpoint {
+                self.keeper.checkpoint(&RunState {
                     segment: segment.index,
                     step,
                     state,
@@ -157,7 +157,7 @@ impl Writer<'_, '_> {
             let error = ModelError::NotANumber.into();
             return Err(self.explained(error, learner, segment, self.step));
         }
-        self.keeper.checkpoint(&Checkpoint {
+        self.keeper.checkpoint(&RunState {
             segment: segment.index,
             step: self.step,
             state,

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{Told, Writer};
+use super::{Surveyed, Writer};
 use crate::model::transformer::Cache;
+use crate::write::allocate::share_out;
 use crate::write::chunk::{self, Chunk};
 use crate::write::error::WriteError;
 use crate::write::event::{ChunkSteps, ChunkUtility, Event};
-use crate::write::learn::Segment;
-use crate::write::plan;
+use crate::write::learner::Segment;
 use crate::write::reader::kept_cache_bytes;
 use crate::write::settings::Chunking;
 use crate::write::utility;
@@ -61,7 +61,7 @@ impl Writer<'_, '_> {
             readings.push(reading);
         }
         let chunks: Vec<&[ChunkUtility]> = readings.iter().map(|r| &r.chunks[..]).collect();
-        let shares = plan::share_out(job.settings, &chunks)?;
+        let shares = share_out(job.settings, &chunks)?;
         let mut all = Vec::with_capacity(segments.len());
         for ((index, mut reading), steps) in readings.into_iter().enumerate().zip(shares) {
             self.tell(&Event::Allocated {
@@ -84,7 +84,7 @@ impl Writer<'_, '_> {
     pub(super) fn survey_again(
         &self,
         segments: &[Range<usize>],
-        told: &mut BTreeMap<usize, Told>,
+        told: &mut BTreeMap<usize, Surveyed>,
     ) -> Result<Vec<Share>, WriteError> {
         let mut shares = match self.job.settings.allocate.needs_utility() {
             true => Vec::new(),
@@ -131,7 +131,7 @@ impl Writer<'_, '_> {
             })
             .collect();
         let chunks: Vec<&[ChunkUtility]> = chunks.iter().map(Vec::as_slice).collect();
-        let shares = plan::share_out(self.job.settings, &chunks)?.into_iter();
+        let shares = share_out(self.job.settings, &chunks)?.into_iter();
         let unread = |steps| Share {
             steps,
             reading: None,

@@ -14,7 +14,7 @@ use eframe::egui::{
     self, Color32, CornerRadius, FontId, Galley, Mesh, Pos2, Rect, Role, Sense, TextStyle, Ui,
     WidgetInfo, epaint::text::cursor::CCursor, pos2, vec2,
 };
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 
 use crate::state::{OpenDocument, State};
 use crate::theme::{Theme, space, text};

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use eframe::egui::Color32;
-use inscribe::write::run::RunRecord;
+use inscribe::write::record::RunRecord;
 
 use crate::theme::Theme;
 

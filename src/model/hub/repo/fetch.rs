@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::super::Watch;
-use super::super::cache::{Cache, make_folder, put_in_place, remove_if_there};
+use super::super::cache::{ModelCache, make_folder, put_in_place, remove_if_there};
 use super::super::error::{PullError, Result};
 use super::super::http::{Client, Remote, discard};
 use super::{HubId, base_name, fitting, is_safe_path};
@@ -40,7 +40,7 @@ enum Choice {
 
 pub(in super::super) fn fetch(
     client: &Client,
-    cache: &Cache,
+    cache: &ModelCache,
     id: &HubId,
     force: bool,
     watch: &mut Watch<'_>,

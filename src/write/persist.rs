@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::error::WriteError;
 use super::event::Event;
-use super::learn::Segment;
-use super::writer::{Checkpoint, Resume, Told};
-use crate::memory::store::{Checkpoint as Stored, MemoryWriter};
+use super::learner::Segment;
+use super::writer::{Resume, RunState, Surveyed};
+use crate::memory::store::{MemoryWriter, StoredState};
 use crate::memory::{Content, MemoryError};
 use crate::model::train::TrainerState;
 
@@ -22,12 +22,9 @@ pub fn keep_event(store: &mut MemoryWriter, event: &Event) -> Result<(), WriteEr
     }
 }
 
-pub fn keep_checkpoint(
-    store: &mut MemoryWriter,
-    checkpoint: &Checkpoint,
-) -> Result<(), WriteError> {
+pub fn keep_checkpoint(store: &mut MemoryWriter, checkpoint: &RunState) -> Result<(), WriteError> {
     let state = checkpoint.state.clone();
-    let stored = Stored {
+    let stored = StoredState {
         segment: checkpoint.segment,
         step: checkpoint.step,
         steps: state.steps,
@@ -48,7 +45,7 @@ pub fn keep_memory(
 }
 
 /// The state of a stopped run, with what its events say of its segments.
-pub fn going_on(store: &MemoryWriter, stored: Stored) -> Result<Resume, WriteError> {
+pub fn going_on(store: &MemoryWriter, stored: StoredState) -> Result<Resume, WriteError> {
     let events: Vec<Event> = store.events().map_err(kept)?;
     let (mut full, mut chunks_of) = (BTreeMap::new(), BTreeMap::new());
     let mut told = BTreeMap::new();
@@ -62,7 +59,7 @@ pub fn going_on(store: &MemoryWriter, stored: Stored) -> Result<Resume, WriteErr
                 if let Some((chunks, surprisal)) =
                     chunks_of.remove(&segment).zip(full.remove(&segment))
                 {
-                    let all = Told {
+                    let all = Surveyed {
                         chunks,
                         steps,
                         surprisal,
@@ -77,7 +74,7 @@ pub fn going_on(store: &MemoryWriter, stored: Stored) -> Result<Resume, WriteErr
         return Err(WriteError::DamagedEvents);
     }
     Ok(Resume {
-        checkpoint: Checkpoint {
+        checkpoint: RunState {
             segment: stored.segment,
             step: stored.step,
             state: TrainerState {

@@ -4,7 +4,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use inscribe::memory::LoraConfig;
 use inscribe::model::adapter::Projection;
-use inscribe::model::bundle::Model;
+use inscribe::model::model_file::Model;
 use inscribe::write::method::{self, Method};
 use inscribe::write::setting::Setting;
 use inscribe::write::settings::{

@@ -1,9 +1,9 @@
-//! From settings and utilities to steps.
+//! The steps of every chunk, from a run's settings and utilities.
 
-use super::allocate::{Allocation, Rule, allocate};
-use super::error::WriteError;
-use super::event::{ChunkSteps, ChunkUtility};
-use super::settings::{Allocate, WriteSettings};
+use super::{Allocation, Rule, allocate};
+use crate::write::error::WriteError;
+use crate::write::event::{ChunkSteps, ChunkUtility};
+use crate::write::settings::{Allocate, WriteSettings};
 
 /// The steps of each chunk of each segment. The chunks of all segments share the budget together:
 /// where a document is cut says nothing of where its steps are worth most.

@@ -30,7 +30,7 @@ impl Model {
                 let chat = ChatTemplate::from_gguf(gguf, &tokenizer)?;
                 (tokenizer, chat)
             }
-            WeightFile::Checkpoint(_) => {
+            WeightFile::Safetensors(_) => {
                 let tokenizer = Tokenizer::from_folder(path)?;
                 let chat = ChatTemplate::from_folder(path, &tokenizer)?;
                 (tokenizer, chat)

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::model::bundle::Model;
 use crate::model::chat::Message;
 use crate::model::error::ModelError;
+use crate::model::model_file::Model;
 
 /// Stands for the document while a template is rendered, to find where its text goes.
 const PLACE: &str = "INSCRIBE-DOCUMENT";
@@ -15,14 +15,14 @@ const INTRODUCTION: &str = "Read this document.\n\n";
 
 /// The tokens around a document and a question.
 #[derive(Clone)]
-pub struct Frame {
+pub struct Prompt {
     model: Arc<Model>,
     /// What stands before the document.
     pub lead: Vec<u32>,
 }
 
-impl Frame {
-    pub fn new(model: &Arc<Model>) -> Result<Frame, ModelError> {
+impl Prompt {
+    pub fn new(model: &Arc<Model>) -> Result<Prompt, ModelError> {
         let lead = match rendered(model, &with_document(""))? {
             Some(text) => {
                 let (before, _) = around(&text);
@@ -31,7 +31,7 @@ impl Frame {
             None => begin(model),
         };
         let model = model.clone();
-        Ok(Frame { model, lead })
+        Ok(Prompt { model, lead })
     }
 
     pub fn model(&self) -> &Model {

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::error::WriteError;
 use super::event::{ChunkUtility, Evaluated, Event, PhaseSeconds, When};
-use super::frame::Frame;
-use super::learn::Segment;
+use super::learner::Segment;
+use super::prompt::Prompt;
 use super::reader::{Reader, question_room};
 use super::settings::{Allocate, KeepRows, WriteSettings};
 use super::statistics::{exact_match, token_f1};
 use super::utility::mean;
 use super::variance::GradientVariance;
-use super::writer::{Job, Keeper, Known, variance, write_again};
+use super::writer::{Job, Keeper, ReadBefore, variance, write_again};
 use crate::engine::CancelToken;
 use crate::memory::Content;
 use crate::model::ModelError;
@@ -112,7 +112,7 @@ pub struct Study<'a> {
     questions: &'a [Question],
     /// Whether answers are written and compared, which takes longest.
     generate: bool,
-    known: Known,
+    known: ReadBefore,
     /// By the local pass of the first settings.
     utilities: Vec<ChunkUtility>,
     with_document: Option<Reader>,
@@ -132,7 +132,7 @@ impl<'a> Study<'a> {
             job,
             questions,
             generate,
-            known: Known::default(),
+            known: ReadBefore::default(),
             utilities: Vec::new(),
             with_document: None,
             cancel,
@@ -255,7 +255,7 @@ impl<'a> Study<'a> {
 
     /// Positions that the longest question and its answer need.
     fn room(&self) -> Result<usize, WriteError> {
-        let frame = Frame::new(&self.job.loaded.model)?;
+        let frame = Prompt::new(&self.job.loaded.model)?;
         let mut room = question_room(self.job.loaded.config().context);
         for q in self.questions {
             let longest = frame.question(&q.question)?.len();
