@@ -39,8 +39,9 @@ impl Hyper {
     /// That tensor's contents for step `t`, which counts from 1. The corrections of Adam's
     /// averages follow from the betas as 32-bit floats hold them, so that the first step's
     /// averages come out as the gradient itself.
-    pub fn at_step(&self, t: u32) -> [f32; Hyper::LEN] {
-        let correction = |beta: f32| (1.0 - f64::from(beta).powf(f64::from(t.max(1)))) as f32;
+    pub fn at_step(&self, t: u64) -> [f32; Hyper::LEN] {
+        let t = i32::try_from(t).unwrap_or(i32::MAX);
+        let correction = |beta: f32| (1.0 - f64::from(beta).powi(t)) as f32;
         [
             self.lr,
             self.beta1,

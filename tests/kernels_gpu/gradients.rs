@@ -39,7 +39,7 @@ fn squared(mut input: Input) -> Input {
     input
 }
 
-fn hyper(max_norm: f32, t: u32) -> [f32; Hyper::LEN] {
+fn hyper(max_norm: f32, t: u64) -> [f32; Hyper::LEN] {
     let rates = Hyper {
         lr: 0.02,
         beta1: 0.9,
@@ -182,7 +182,7 @@ proptest! {
     #[test]
     fn optimiser_steps_agree(
         rows in 0usize..4, cols in widths(), offset in 0usize..5, gap in 0usize..6,
-        clipped: bool, t in 1u32..1000, seed: u64,
+        clipped: bool, t in 1u64..1000, seed: u64,
     ) {
         let inputs = [
             Input::noise(seed ^ 1, rows, cols, gap, 0),

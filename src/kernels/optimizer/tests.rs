@@ -36,8 +36,8 @@ fn adamw_agrees_with_64_bits_over_ten_steps() {
         let hyper = Hyper { max_norm, ..HYPER };
         let mut found = [noise(7, len), vec![0.0; len], vec![0.0; len]];
         let mut expected = [wide(&found[0]), vec![0.0; len], vec![0.0; len]];
-        for t in 1..=10 {
-            let grads: Vec<f32> = noise(t.into(), len).iter().map(|g| size * g).collect();
+        for t in 1..=10u64 {
+            let grads: Vec<f32> = noise(t, len).iter().map(|g| size * g).collect();
             let rates = hyper.at_step(t);
             let inputs = [
                 F32(&found[0], 1),

@@ -2,7 +2,7 @@
 
 use super::TrainerState;
 use crate::engine::{Arena, DType, Device, Program, Recording, RunOptions, Tensor};
-use crate::kernels::optimizer::{adamw, sgd, sum_squares};
+use crate::kernels::optimizer::{Hyper, adamw, sgd, sum_squares};
 use crate::model::error::ModelError;
 
 /// How a step follows the gradients.
@@ -37,8 +37,28 @@ pub struct Optimizer {
     pub clip: Option<f32>,
 }
 
-/// Columns of the tensor of settings: see `kernels::optimizer`.
-const HYPER_COLS: usize = 8;
+impl Optimizer {
+    /// What a step multiplies by.
+    fn hyper(&self) -> Hyper {
+        let (beta1, beta2, eps, weight_decay) = match self.kind {
+            OptimizerKind::AdamW {
+                beta1,
+                beta2,
+                eps,
+                weight_decay,
+            } => (beta1, beta2, eps, weight_decay),
+            OptimizerKind::Sgd => (0.0, 0.0, 0.0, 0.0),
+        };
+        Hyper {
+            lr: self.lr,
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+            max_norm: self.clip.unwrap_or(0.0),
+        }
+    }
+}
 
 pub struct State {
     m: Tensor,
@@ -70,7 +90,7 @@ impl State {
             tensor(params.cols)?,
             tensor(params.cols)?,
         ];
-        let (norm2, hyper) = (tensor(1)?, tensor(HYPER_COLS)?);
+        let (norm2, hyper) = (tensor(1)?, tensor(Hyper::LEN)?);
         let program = |record: &dyn Fn(&mut Recording)| {
             let mut rec = Recording::new();
             record(&mut rec);
@@ -128,7 +148,7 @@ impl State {
     /// One step, after [`State::norm`].
     pub fn apply(&mut self, device: &Device, optimizer: &Optimizer) -> Result<(), ModelError> {
         self.steps += 1;
-        device.write(&self.hyper, &hyper(optimizer, self.steps))?;
+        device.write(&self.hyper, &optimizer.hyper().at_step(self.steps))?;
         let program = match optimizer.kind {
             OptimizerKind::AdamW { .. } => &self.adamw,
             OptimizerKind::Sgd => &self.sgd,
@@ -145,32 +165,5 @@ impl State {
         device.write(&self.v, &state.v)?;
         self.steps = state.steps;
         Ok(())
-    }
-}
-
-fn hyper(optimizer: &Optimizer, step: u64) -> [f32; HYPER_COLS] {
-    let clip = optimizer.clip.unwrap_or(0.0);
-    match optimizer.kind {
-        OptimizerKind::AdamW {
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-        } => {
-            let step = i32::try_from(step).unwrap_or(i32::MAX);
-            let correction = |beta: f32| (1.0 - f64::from(beta).powi(step)) as f32;
-            let (first, second) = (correction(beta1), correction(beta2));
-            [
-                optimizer.lr,
-                beta1,
-                beta2,
-                eps,
-                weight_decay,
-                first,
-                second,
-                clip,
-            ]
-        }
-        OptimizerKind::Sgd => [optimizer.lr, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, clip],
     }
 }
