@@ -10,7 +10,7 @@ use inscribe::kernels::attention::{AttentionShape, attention};
 use inscribe::kernels::cross_entropy::{STATE_COLS, cross_entropy};
 use inscribe::kernels::embed::embed;
 use inscribe::kernels::gated::{Activation, gated};
-use inscribe::kernels::matmul::{Factors, Into, matmul};
+use inscribe::kernels::matmul::{Into, matmul};
 use inscribe::kernels::norm::rms_norm;
 use inscribe::kernels::rope::{RopeShape, rope};
 
@@ -219,7 +219,7 @@ fn sample_pass(rows: usize) -> Recording {
         window: None,
         scale: 0.125,
     };
-    attention(rec, Factors::Exact, &x, &k, &v, &ids, &h, shape, keys);
+    attention(rec, &x, &k, &v, &ids, &h, shape, keys);
     let (logits, state) = (
         rec.temp(DType::F32, rows, 4096),
         rec.temp(DType::F32, rows, STATE_COLS),

@@ -9,7 +9,6 @@ use crate::engine::{Access, Binding, DType, Joins, Kernel, Recording, Tensor};
 use crate::kernel_params;
 use crate::kernels::attention_gpu;
 use crate::kernels::cpu::{self, Simd};
-use crate::kernels::matmul::Factors;
 
 kernel_params! {
     pub struct AttentionParams {
@@ -21,43 +20,36 @@ kernel_params! {
     }
 }
 
-pub static ATTENTION: Kernel = kernel("attention", |team, call| twin(team, call, false));
-
-/// As [`ATTENTION`], where shares and values may be rounded to 8 bits of mantissa.
-pub static ROUGH_ATTENTION: Kernel = kernel("rough attention", |team, call| twin(team, call, true));
-
-const fn kernel(name: &'static str, cpu: fn(&Team, CpuCall<'_>)) -> Kernel {
-    Kernel {
-        name,
-        bindings: &[
-            Binding {
-                name: "q",
-                access: Access::Read,
-            },
-            Binding {
-                name: "keys",
-                access: Access::Read,
-            },
-            Binding {
-                name: "values",
-                access: Access::Read,
-            },
-            Binding {
-                name: "positions",
-                access: Access::Read,
-            },
-            Binding {
-                name: "out",
-                access: Access::ReadWrite,
-            },
-        ],
-        params: AttentionParams::FIELDS,
-        cpu,
-        cpu_joins: Joins::Nothing,
-        gpu: attention_gpu::choose,
-        variants: attention_gpu::variants,
-    }
-}
+pub static ATTENTION: Kernel = Kernel {
+    name: "attention",
+    bindings: &[
+        Binding {
+            name: "q",
+            access: Access::Read,
+        },
+        Binding {
+            name: "keys",
+            access: Access::Read,
+        },
+        Binding {
+            name: "values",
+            access: Access::Read,
+        },
+        Binding {
+            name: "positions",
+            access: Access::Read,
+        },
+        Binding {
+            name: "out",
+            access: Access::ReadWrite,
+        },
+    ],
+    params: AttentionParams::FIELDS,
+    cpu: twin,
+    cpu_joins: Joins::Nothing,
+    gpu: attention_gpu::choose,
+    variants: attention_gpu::variants,
+};
 
 /// The heads of one layer.
 #[derive(Clone, Copy, Debug)]
@@ -83,11 +75,9 @@ impl From<AttentionShape> for AttentionParams {
 }
 
 /// Appends attention of `q` over the cache. `expected_keys` is how many keys a query will see on
-/// average, as far as is known: it only steers profiles and slices. Of rough factors, shares and values
-/// are rounded; queries and keys are not, since they may be large and nearly cancel.
+/// average, as far as is known: it only steers profiles and slices.
 pub fn attention(
     recording: &mut Recording,
-    factors: Factors,
     q: &Tensor,
     keys: &Tensor,
     values: &Tensor,
@@ -119,12 +109,8 @@ pub fn attention(
         "attention: heads do not group"
     );
     let seen = shape.window.map_or(expected_keys, |w| w.min(expected_keys));
-    let kernel = match factors {
-        Factors::Exact => &ATTENTION,
-        Factors::Rough => &ROUGH_ATTENTION,
-    };
     recording.dispatch(
-        kernel,
+        &ATTENTION,
         vec![
             Some(q.clone()),
             Some(keys.clone()),
@@ -138,7 +124,7 @@ pub fn attention(
     );
 }
 
-fn twin(team: &Team, mut call: CpuCall<'_>, rough: bool) {
+fn twin(team: &Team, mut call: CpuCall<'_>) {
     let p: AttentionParams = call.params();
     let job = cpu::attention::Attention {
         q: call.mat(0),
@@ -150,50 +136,6 @@ fn twin(team: &Team, mut call: CpuCall<'_>, rough: bool) {
         head_dim: p.head_dim as usize,
         window: p.window,
         scale: p.scale,
-        rough,
     };
     job.run(team, Simd::best(), &mut call.mat_mut(4));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::Device;
-
-    /// Rough attention differs from the exact one where it is faster, and by little.
-    #[test]
-    fn rough_attention_is_near_the_exact_one() {
-        let device = Device::cpu(2);
-        let rows = 40;
-        let shape = AttentionShape {
-            heads: 4,
-            kv_heads: 2,
-            head_dim: 32,
-            window: None,
-            scale: 0.2,
-        };
-        let waves = |cols: usize, step: f32| -> Tensor {
-            let values: Vec<f32> = (0..rows * cols).map(|i| (i as f32 * step).sin()).collect();
-            let tensor = device.tensor(DType::F32, rows, cols, "waves").unwrap();
-            device.write(&tensor, &values).unwrap();
-            tensor
-        };
-        let (q, keys, values) = (waves(128, 0.37), waves(64, 0.53), waves(64, 0.71));
-        let positions: Vec<u32> = (0..rows as u32).collect();
-        let at = device
-            .tensor_of(DType::U32, &positions, "positions")
-            .unwrap();
-        let run = |factors| {
-            let out = device.tensor(DType::F32, rows, 128, "out").unwrap();
-            let mut rec = Recording::new();
-            attention(&mut rec, factors, &q, &keys, &values, &at, &out, shape, 20);
-            device.run_once(rec).unwrap();
-            device.read::<f32>(&out).unwrap()
-        };
-        let (exact, rough) = (run(Factors::Exact), run(Factors::Rough));
-        assert_eq!(exact != rough, Simd::best() == Simd::Amx);
-        let mut pairs = exact.iter().zip(&rough);
-        assert!(pairs.all(|(a, b)| (a - b).abs() < 8e-3));
-        assert!(exact.iter().any(|v| v.abs() > 0.1));
-    }
 }

@@ -215,6 +215,5 @@ fn forward<'a>(call: &mut CpuCall<'a>) -> cpu::attention::Attention<'a> {
         head_dim: p.head_dim as usize,
         window: p.window,
         scale: p.scale,
-        rough: false,
     }
 }

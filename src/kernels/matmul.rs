@@ -2,7 +2,7 @@
 //! few.
 
 use crate::engine::cpu::{CpuCall, Team};
-use crate::engine::{Access, Binding, Device, Joins, Kernel, Recording, Tensor, Weight};
+use crate::engine::{Access, Binding, Joins, Kernel, Recording, Tensor, Weight};
 use crate::kernel_params;
 use crate::kernels::cpu::{self, Simd};
 use crate::kernels::matmul_gpu;
@@ -11,67 +11,38 @@ kernel_params! {
     pub struct MatmulParams { accumulate: u32, }
 }
 
-pub static MATMUL: Kernel = kernel("matmul", |team, call| twin(team, call, false));
-
-/// As [`MATMUL`], of factors that may be rounded to 8 bits.
-pub static ROUGH_MATMUL: Kernel = kernel("rough matmul", |team, call| twin(team, call, true));
-
-const fn kernel(name: &'static str, cpu: fn(&Team, CpuCall<'_>)) -> Kernel {
-    Kernel {
-        name,
-        bindings: &[
-            Binding {
-                name: "x",
-                access: Access::Read,
-            },
-            Binding {
-                name: "weight",
-                access: Access::Read,
-            },
-            Binding {
-                name: "bias",
-                access: Access::Read,
-            },
-            Binding {
-                name: "out",
-                access: Access::ReadWrite,
-            },
-        ],
-        params: MatmulParams::FIELDS,
-        cpu,
-        cpu_joins: Joins::Alike,
-        gpu: matmul_gpu::choose,
-        variants: matmul_gpu::variants,
-    }
-}
+pub static MATMUL: Kernel = Kernel {
+    name: "matmul",
+    bindings: &[
+        Binding {
+            name: "x",
+            access: Access::Read,
+        },
+        Binding {
+            name: "weight",
+            access: Access::Read,
+        },
+        Binding {
+            name: "bias",
+            access: Access::Read,
+        },
+        Binding {
+            name: "out",
+            access: Access::ReadWrite,
+        },
+    ],
+    params: MatmulParams::FIELDS,
+    cpu: twin,
+    cpu_joins: Joins::Alike,
+    gpu: matmul_gpu::choose,
+    variants: matmul_gpu::variants,
+};
 
 /// What happens to what `out` held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Into {
     Replace,
     Add,
-}
-
-/// How a product takes its factors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Factors {
-    Exact,
-    /// Rounded to 8 bits, of a mantissa or of what 32 values together span, where the executor is faster
-    /// so.
-    Rough,
-}
-
-/// What passes through a model of rough factors cost of those of exact ones, the same rows, where they are
-/// many (docs/performance.md, "Rough factors").
-pub fn rough_cost(device: &Device) -> f64 {
-    match device {
-        Device::Cpu(_) => match Simd::best() {
-            Simd::Amx => 0.48,
-            Simd::Avx2 => 0.6,
-            _ => 1.0,
-        },
-        Device::Gpu(_) => 1.0,
-    }
 }
 
 /// Appends `out = x * weight^T + bias`, or `out += …`, once a shard.
@@ -84,13 +55,12 @@ pub fn matmul(
     into: Into,
 ) {
     let rows = 0..weight.rows;
-    matmul_rows(recording, Factors::Exact, x, weight, rows, bias, out, into);
+    matmul_rows(recording, x, weight, rows, bias, out, into);
 }
 
 /// As [`matmul`] with only the weight's `rows`, which give the columns of `out`.
 pub fn matmul_rows(
     recording: &mut Recording,
-    factors: Factors,
     x: &Tensor,
     weight: &Weight,
     rows: std::ops::Range<usize>,
@@ -105,15 +75,11 @@ pub fn matmul_rows(
     );
     assert_eq!(x.cols, weight.cols, "matmul: inner lengths differ");
     assert!(bias.is_none_or(|b| b.cols == weight.rows), "matmul: bias");
-    let kernel = match factors {
-        Factors::Exact => &MATMUL,
-        Factors::Rough => &ROUGH_MATMUL,
-    };
     for piece in weight.pieces(rows.clone()) {
         let (first, n) = (piece.first_row - rows.start, piece.tensor.rows);
         let bytes = weight.dtype.row_bytes(weight.cols).unwrap_or(0) * n;
         recording.dispatch(
-            kernel,
+            &MATMUL,
             vec![
                 Some(x.clone()),
                 Some(piece.tensor),
@@ -129,7 +95,7 @@ pub fn matmul_rows(
     }
 }
 
-fn twin(team: &Team, mut call: CpuCall<'_>, rough: bool) {
+fn twin(team: &Team, mut call: CpuCall<'_>) {
     let others = call.take_others();
     let (mut jobs, mut outs) = (Vec::new(), Vec::new());
     for mut call in std::iter::once(call).chain(others) {
@@ -139,7 +105,6 @@ fn twin(team: &Team, mut call: CpuCall<'_>, rough: bool) {
             weight: call.rows(1),
             bias: call.take(2).map(|view| view.mat::<f32>().row(0)),
             accumulate: accumulate != 0,
-            rough,
         });
         outs.push(call.mat_mut(3));
     }
@@ -156,15 +121,14 @@ mod tests {
     /// bits of products run one by one.
     #[test]
     fn products_that_run_as_one_are_those_of_each() {
-        check_together(1, Factors::Exact, DType::F32);
-        check_together(40, Factors::Rough, DType::Q5_K);
-        let exact = check_together(40, Factors::Exact, DType::F32);
-        let rough = check_together(40, Factors::Rough, DType::F32);
-        let rounds = rough_cost(&Device::cpu(1)) < 1.0;
-        assert_eq!(exact != rough, rounds);
+        for rows in [1, 40] {
+            for third in [DType::F32, DType::Q5_K] {
+                check_together(rows, third);
+            }
+        }
     }
 
-    fn check_together(rows: usize, factors: Factors, third: DType) -> [Vec<f32>; 5] {
+    fn check_together(rows: usize, third: DType) {
         let device = Device::cpu(2);
         let (hidden, kinds) = (256, [DType::Q4_1, DType::Q6_K, third]);
         let values: Vec<f32> = (0..rows * hidden)
@@ -186,7 +150,6 @@ mod tests {
                 let from = if i < 3 { &x } else { &outs[i - 3] };
                 matmul_rows(
                     &mut recording,
-                    factors,
                     from,
                     &weights[i % 3],
                     0..hidden,
@@ -204,6 +167,5 @@ mod tests {
         let (one, each) = (run(true), run(false));
         assert_eq!(one, each);
         assert!(one.iter().all(|out| out.iter().any(|&v| v != 0.0)));
-        one
     }
 }

@@ -31,7 +31,6 @@ use crate::engine::{DType, Kernel};
 /// Every kernel, for validation and benchmarks.
 pub static ALL: &[&Kernel] = &[
     &attention::ATTENTION,
-    &attention::ROUGH_ATTENTION,
     &attention_back::ATTENTION_BACK_Q,
     &attention_back::ATTENTION_BACK_KV,
     &cross_entropy::CROSS_ENTROPY,
@@ -41,7 +40,6 @@ pub static ALL: &[&Kernel] = &[
     &gated::GATED_INTO,
     &gated_back::GATED_BACK,
     &matmul::MATMUL,
-    &matmul::ROUGH_MATMUL,
     &matmul_back::MATMUL_BACK,
     &norm::RMS_NORM,
     &norm::RMS_NORM_ADD,

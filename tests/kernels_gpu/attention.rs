@@ -1,7 +1,6 @@
 //! Attention in every shape of heads, windows and caches.
 
 use inscribe::kernels::attention::{AttentionShape, attention};
-use inscribe::kernels::matmul::Factors;
 use proptest::prelude::*;
 
 use crate::rig::{Input, compare};
@@ -52,7 +51,7 @@ proptest! {
             scale: 2.0 / (head_dim as f32).sqrt(),
         };
         compare(&inputs, &[], 2e-5, |rec, t, _| {
-            attention(rec, Factors::Exact, &t[0], &t[1], &t[2], &t[3], &t[4], shape, seen);
+            attention(rec, &t[0], &t[1], &t[2], &t[3], &t[4], shape, seen);
         }).map_err(TestCaseError::fail)?;
     }
 }
@@ -79,17 +78,7 @@ fn extreme_scores_agree() {
                 scale,
             };
             compare(&inputs, &[], 2e-4, |rec, t, _| {
-                attention(
-                    rec,
-                    Factors::Exact,
-                    &t[0],
-                    &t[1],
-                    &t[2],
-                    &t[3],
-                    &t[4],
-                    shape,
-                    150,
-                );
+                attention(rec, &t[0], &t[1], &t[2], &t[3], &t[4], shape, 150);
             })
             .unwrap_or_else(|e| panic!("{rows} rows, scale {scale}: {e}"));
         }
@@ -118,17 +107,7 @@ fn rows_anywhere_agree() {
             scale: 2.0 / (head_dim as f32).sqrt(),
         };
         compare(&inputs, &[], 2e-5, |rec, t, _| {
-            attention(
-                rec,
-                Factors::Exact,
-                &t[0],
-                &t[1],
-                &t[2],
-                &t[3],
-                &t[4],
-                shape,
-                seen,
-            );
+            attention(rec, &t[0], &t[1], &t[2], &t[3], &t[4], shape, seen);
         })
         .unwrap_or_else(|e| panic!("{head_dim}, {window:?}: {e}"));
     }

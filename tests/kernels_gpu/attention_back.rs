@@ -3,7 +3,6 @@
 use inscribe::engine::{DType, Recording, Tensor};
 use inscribe::kernels::attention::{AttentionShape, attention};
 use inscribe::kernels::attention_back::{attention_back_kv, attention_back_q};
-use inscribe::kernels::matmul::Factors;
 use proptest::prelude::*;
 
 use crate::rig::{Input, compare};
@@ -76,17 +75,7 @@ impl Case {
     fn back_q(&self, rec: &mut Recording, t: &[Tensor], stats: &Tensor, dq: &Tensor) {
         let out = rec.temp(DType::F32, t[0].rows, t[0].cols);
         let (shape, seen) = (self.shape(), self.seen());
-        attention(
-            rec,
-            Factors::Exact,
-            &t[0],
-            &t[1],
-            &t[2],
-            &t[3],
-            &out,
-            shape,
-            seen,
-        );
+        attention(rec, &t[0], &t[1], &t[2], &t[3], &out, shape, seen);
         attention_back_q(
             rec, &t[0], &t[1], &t[2], &t[3], &out, &t[4], stats, dq, shape, seen,
         );

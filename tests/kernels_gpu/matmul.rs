@@ -2,7 +2,7 @@
 
 use inscribe::engine::gpu::{OpenOptions, Precision, TierCap};
 use inscribe::engine::{DType, Device, Recording, Tensor, Weight};
-use inscribe::kernels::matmul::{Factors, Into, matmul, matmul_rows};
+use inscribe::kernels::matmul::{Into, matmul, matmul_rows};
 use proptest::prelude::*;
 
 use crate::rig::{Input, WeightInput, compare, open, rig, run, same, sum_tolerance};
@@ -65,8 +65,7 @@ proptest! {
         let weight = WeightInput { dtype, rows: outputs, cols, seed };
         compare(&inputs, &[weight], sum_tolerance(cols), |rec, t, w| {
             let rows = range.0..range.0 + range.1;
-            let exact = Factors::Exact;
-            matmul_rows(rec, exact, &t[0], &w[0], rows, None, &t[1], Into::Replace);
+            matmul_rows(rec, &t[0], &w[0], rows, None, &t[1], Into::Replace);
         }).map_err(TestCaseError::fail)?;
     }
 }

@@ -7,7 +7,6 @@ use std::sync::OnceLock;
 
 use inscribe::engine::gpu::{Choice, OpenOptions, Precision, TierCap};
 use inscribe::engine::{DType, Device, Recording, Tensor, Weight};
-use inscribe::kernels::cpu::Simd;
 use inscribe::kernels::random::random_weight;
 
 /// Bytes of a shard in tests: small, so that weights of a few rows are split.
@@ -42,7 +41,6 @@ pub struct Rig {
 pub fn rig() -> &'static Rig {
     static RIG: OnceLock<Rig> = OnceLock::new();
     RIG.get_or_init(|| {
-        Simd::limit(Simd::Avx512);
         let gpu = |cap, precision| {
             open(OpenOptions {
                 cap,

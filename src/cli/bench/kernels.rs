@@ -10,7 +10,7 @@ use inscribe::kernels::attention::{AttentionShape, attention};
 use inscribe::kernels::cross_entropy::{STATE_COLS, cross_entropy};
 use inscribe::kernels::embed::embed;
 use inscribe::kernels::gated::{Activation, gated};
-use inscribe::kernels::matmul::{Factors, Into, matmul};
+use inscribe::kernels::matmul::{Into, matmul};
 use inscribe::kernels::norm::rms_norm;
 use inscribe::kernels::random::random_weight;
 use inscribe::kernels::rope::{RopeShape, rope};
@@ -159,23 +159,13 @@ impl KernelBench<'_> {
             "attention",
             format!("{rows} queries, {keys} keys"),
             &|rec| {
-                attention(
-                    rec,
-                    Factors::Exact,
-                    &x,
-                    &k,
-                    &v,
-                    &positions,
-                    &out,
-                    attend,
-                    keys - rows / 2,
-                );
+                attention(rec, &x, &k, &v, &positions, &out, attend, keys - rows / 2);
             },
         )?;
         let (q1, out1) = (x.row_range(0..1), out.row_range(0..1));
         let last = self.ids(vec![keys as u32 - 1])?;
         add("attention", format!("1 query, {keys} keys"), &|rec| {
-            attention(rec, Factors::Exact, &q1, &k, &v, &last, &out1, attend, keys);
+            attention(rec, &q1, &k, &v, &last, &out1, attend, keys);
         })?;
 
         let table = self.weight(DType::Q8_0, vocab, width)?;

@@ -1,19 +1,18 @@
 //! Products with few columns: each thread takes some rows, and reads them once.
 
-use super::Simd;
 use super::general::{self, Operand};
+use super::simd::{Floats, Simd};
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut};
 
 /// Columns up to which panels of 32 would be half empty.
-pub const MOST_COLS: usize = 16;
+const MOST_COLS: usize = 16;
 
 /// Whether so few columns leave half of the panels of `simd` empty.
 pub fn suits(simd: Simd, cols: usize) -> bool {
-    cols <= if simd == Simd::Avx2 {
-        MOST_COLS / 2
-    } else {
-        MOST_COLS
+    cols <= match simd.floats() {
+        Floats::Avx2 | Floats::Neon => MOST_COLS / 2,
+        Floats::Portable | Floats::Avx512 => MOST_COLS,
     }
 }
 

@@ -1,7 +1,5 @@
 //! `out = dy^T * x` on the processor.
 
-#[cfg(target_arch = "x86_64")]
-mod amx;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
@@ -12,8 +10,10 @@ use std::ops::Range;
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut, Parts};
 
-use super::Simd;
 use super::general::{self, Operand};
+#[cfg(target_arch = "x86_64")]
+use super::simd::Floats;
+use super::simd::Simd;
 
 /// One multiplication.
 #[derive(Clone, Copy)]
@@ -38,13 +38,9 @@ impl Outer<'_> {
         if out.rows == 0 || out.cols == 0 {
             return;
         }
-        match simd {
+        match simd.floats() {
             #[cfg(target_arch = "x86_64")]
-            Simd::Amx if out.rows.min(out.cols) >= amx::LEAST && self.x.rows >= 32 => {
-                amx::run(self, team, out)
-            }
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 | Simd::Vnni | Simd::Amx => tiled::run(self, team, out),
+            Floats::Avx512 => tiled::run(self, team, out),
             _ => {
                 let grain = out.cols.div_ceil(2 * team.threads()).next_multiple_of(32);
                 let (cols, parts) = (out.cols, out.parts());

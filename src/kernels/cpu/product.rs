@@ -1,7 +1,7 @@
 //! Small products of matrices that lie in scratch memory, register-blocked for each level of
 //! instructions.
 
-use super::Simd;
+use super::simd::{Floats, Simd};
 
 /// Columns that every row of `b` and `c` has room for a whole number of.
 pub const COLS: usize = 32;
@@ -50,13 +50,16 @@ impl Product<'_> {
             };
             assert!(a <= self.a.len());
         }
-        match simd {
+        match simd.floats() {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the extents are checked; the level says what the processor has.
-            Simd::Avx512 | Simd::Vnni | Simd::Amx => unsafe { wide::run(self) },
+            Floats::Avx512 => unsafe { wide::run(self) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Simd::Avx2 => unsafe { narrow::run(self) },
+            Floats::Avx2 => unsafe { narrow::run(self) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            Floats::Neon => unsafe { neon::run(self) },
             // SAFETY: the extents are checked.
             _ => unsafe { portable::run(self) },
         }
@@ -185,6 +188,45 @@ mod narrow {
                 bias: std::ptr::null(),
             };
             store_avx2(&sums, target);
+        }
+    }
+}
+
+/// Tiles of 6 x 16 in NEON's 32 registers.
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use crate::kernels::cpu::tile::{Operands, Target, products_neon, store_neon};
+
+    tiles!(6 x 16, 1 2 3 4 5 6);
+
+    #[target_feature(enable = "neon")]
+    unsafe fn tile<const M: usize, const BY_DEPTH: bool>(
+        depth: usize,
+        a: *const f32,
+        a_stride: usize,
+        b: *const f32,
+        b_stride: usize,
+        c: *mut f32,
+        c_stride: usize,
+        keep: bool,
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            let sums = products_neon::<M, BY_DEPTH>(Operands {
+                k: depth,
+                a,
+                a_stride,
+                b,
+                b_stride,
+            });
+            let target = Target {
+                c,
+                stride: c_stride,
+                cols: 16,
+                keep,
+                bias: std::ptr::null(),
+            };
+            store_neon(&sums, target);
         }
     }
 }

@@ -19,13 +19,13 @@ macro_rules! for_each_level {
             fn avx2($($arg: $ty),*) $(-> $ret)? {
                 $body($($arg),*)
             }
-            match simd {
+            match simd.floats() {
                 // SAFETY: the level says that the processor has these instructions.
                 #[cfg(target_arch = "x86_64")]
-                Simd::Avx512 | Simd::Vnni | Simd::Amx => unsafe { avx512($($arg),*) },
+                $crate::kernels::cpu::simd::Floats::Avx512 => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                Simd::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::kernels::cpu::simd::Floats::Avx2 => unsafe { avx2($($arg),*) },
                 _ => $body($($arg),*),
             }
         }

@@ -4,151 +4,114 @@ use std::sync::OnceLock;
 
 static BEST: OnceLock<Simd> = OnceLock::new();
 
-/// A level of vector instructions; each includes those below it.
+/// A level of vector instructions. Of those that a processor has the last is the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Simd {
-    /// What every processor of this architecture has.
+    /// What the compiler makes of plain loops for every processor of this architecture.
     Portable,
+    /// 4 lanes with fused multiply-add (ARM, 64 bits).
+    Neon,
+    /// Those with dot products of bytes, for few rows of quantised weights (ARM).
+    Dotprod,
+    /// Those with products of 2 x 8 by 8 x 2 bytes, for few rows of quantised weights (ARM).
+    I8mm,
     /// 8 lanes with fused multiply-add (x86-64).
     Avx2,
+    /// Those with dot products of bytes, for few rows of quantised weights (x86-64).
+    AvxVnni,
     /// 16 lanes (x86-64).
     Avx512,
     /// Those with dot products of bytes, for few rows of quantised weights (x86-64).
     Vnni,
-    /// Those and the tile unit, for large multiplications (x86-64, Linux).
-    Amx,
+}
+
+/// The registers in which a level computes with floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Floats {
+    Portable,
+    Neon,
+    Avx2,
+    Avx512,
 }
 
 impl Simd {
-    const ALL: [Simd; 5] = [
-        Simd::Portable,
-        Simd::Avx2,
-        Simd::Avx512,
-        Simd::Vnni,
-        Simd::Amx,
+    /// Every level with its name in `INSCRIBE_SIMD`.
+    const ALL: [(Simd, &str); 8] = [
+        (Simd::Portable, "scalar"),
+        (Simd::Neon, "neon"),
+        (Simd::Dotprod, "dotprod"),
+        (Simd::I8mm, "i8mm"),
+        (Simd::Avx2, "avx2"),
+        (Simd::AvxVnni, "avxvnni"),
+        (Simd::Avx512, "avx512"),
+        (Simd::Vnni, "vnni"),
     ];
 
-    /// The best level of this processor, or less where `INSCRIBE_SIMD` asks for less
-    /// (`scalar`, `avx2`, `avx512`, `vnni`, `amx`).
+    /// The best level of this processor, or less where `INSCRIBE_SIMD` asks for less.
     pub fn best() -> Simd {
         *BEST.get_or_init(|| {
-            Simd::up_to(match std::env::var("INSCRIBE_SIMD").as_deref() {
-                Ok("scalar") => Simd::Portable,
-                Ok("avx2") => Simd::Avx2,
-                Ok("avx512") => Simd::Avx512,
-                Ok("vnni") => Simd::Vnni,
-                _ => Simd::Amx,
-            })
+            let asked = std::env::var("INSCRIBE_SIMD").ok();
+            let named = |&&(_, name): &&(Simd, &str)| asked.as_deref() == Some(name);
+            let cap = Simd::ALL.iter().find(named).map(|&(level, _)| level);
+            let supported = Simd::supported().into_iter();
+            supported
+                .filter(|&level| cap.is_none_or(|cap| level <= cap))
+                .max()
+                .unwrap_or(Simd::Portable)
         })
     }
 
-    /// Makes the twins use no more than `cap`: for comparisons that the tile unit's sums of split
-    /// products are too coarse for. Does nothing once a twin has run.
-    pub fn limit(cap: Simd) {
-        BEST.get_or_init(|| Simd::up_to(cap));
-    }
-
-    fn up_to(cap: Simd) -> Simd {
-        let supported = Simd::ALL.into_iter().filter(|s| s.is_supported());
-        supported
-            .filter(|&s| s <= cap)
-            .max()
-            .unwrap_or(Simd::Portable)
-    }
-
     /// Every level this processor can run.
-    #[cfg(test)]
     pub fn supported() -> Vec<Simd> {
-        Simd::ALL.into_iter().filter(|s| s.is_supported()).collect()
+        let levels = Simd::ALL.into_iter().map(|(level, _)| level);
+        levels.filter(|level| level.is_supported()).collect()
     }
 
-    fn is_supported(self) -> bool {
+    pub fn floats(self) -> Floats {
         match self {
-            Simd::Portable => true,
-            Simd::Avx2 => has_avx2(),
-            Simd::Avx512 => has_avx512(),
-            Simd::Vnni => has_vnni(),
-            Simd::Amx => has_amx(),
+            Simd::Portable => Floats::Portable,
+            Simd::Neon | Simd::Dotprod | Simd::I8mm => Floats::Neon,
+            Simd::Avx2 | Simd::AvxVnni => Floats::Avx2,
+            Simd::Avx512 | Simd::Vnni => Floats::Avx512,
         }
     }
-}
 
-#[cfg(target_arch = "x86_64")]
-fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("f16c")
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_avx512() -> bool {
-    has_avx2()
-        && is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl")
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_vnni() -> bool {
-    has_avx512() && is_x86_feature_detected!("avx512vnni")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn has_vnni() -> bool {
-    false
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn has_avx2() -> bool {
-    false
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn has_avx512() -> bool {
-    false
-}
-
-/// Whether there is a tile unit and the system lets this process use it.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-fn has_amx() -> bool {
-    static ALLOWED: OnceLock<bool> = OnceLock::new();
-    *ALLOWED.get_or_init(|| {
-        // Leaf 7: bit 22 of EDX says `bf16` products, bit 24 tiles.
-        const TILES_AND_BF16: u32 = 1 << 22 | 1 << 24;
-        let leaves = std::arch::x86_64::__cpuid(0).eax;
-        has_vnni()
-            && is_x86_feature_detected!("avx512bf16")
-            && leaves >= 7
-            && std::arch::x86_64::__cpuid_count(7, 0).edx & TILES_AND_BF16 == TILES_AND_BF16
-            && may_use_tiles()
-    })
-}
-
-/// Asks Linux for the right to keep 8 KiB of tiles for each thread.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-fn may_use_tiles() -> bool {
-    const ARCH_PRCTL: i64 = 158;
-    const ARCH_REQ_XCOMP_PERM: u64 = 0x1023;
-    const XFEATURE_XTILEDATA: u64 = 18;
-    let result: i64;
-    // SAFETY: the call takes two numbers and touches no memory of this process; kernels that do
-    // not know it return an error.
-    unsafe {
-        std::arch::asm!(
-            "syscall",
-            inlateout("rax") ARCH_PRCTL => result,
-            in("rdi") ARCH_REQ_XCOMP_PERM,
-            in("rsi") XFEATURE_XTILEDATA,
-            out("rcx") _,
-            out("r11") _,
-            options(nostack),
-        );
+    #[cfg(target_arch = "x86_64")]
+    fn is_supported(self) -> bool {
+        let avx2 = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        let avx512 = avx2
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        match self {
+            Simd::Portable => true,
+            Simd::Avx2 => avx2,
+            Simd::AvxVnni => avx2 && is_x86_feature_detected!("avxvnni"),
+            Simd::Avx512 => avx512,
+            Simd::Vnni => avx512 && is_x86_feature_detected!("avx512vnni"),
+            Simd::Neon | Simd::Dotprod | Simd::I8mm => false,
+        }
     }
-    result == 0
-}
 
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-fn has_amx() -> bool {
-    false
+    #[cfg(target_arch = "aarch64")]
+    fn is_supported(self) -> bool {
+        use std::arch::is_aarch64_feature_detected;
+        let neon = is_aarch64_feature_detected!("neon");
+        let dotprod = neon && is_aarch64_feature_detected!("dotprod");
+        match self {
+            Simd::Portable => true,
+            Simd::Neon => neon,
+            Simd::Dotprod => dotprod,
+            Simd::I8mm => dotprod && is_aarch64_feature_detected!("i8mm"),
+            Simd::Avx2 | Simd::AvxVnni | Simd::Avx512 | Simd::Vnni => false,
+        }
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    fn is_supported(self) -> bool {
+        self == Simd::Portable
+    }
 }

@@ -1,12 +1,22 @@
-//! The register-blocked multiplication of each level of vectors: a tile of some rows by two vectors.
+//! The register-blocked multiplication of each level of vectors: a tile of some rows by a few
+//! vectors.
 
+#[cfg(target_arch = "x86_64")]
 mod narrow;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "x86_64")]
 mod wide;
 
 use crate::engine::DType;
 
-pub use narrow::{Avx2, products as products_avx2, store as store_avx2};
-pub use wide::{Avx512, TILE_COLS, TILE_ROWS, transposed};
+#[cfg(target_arch = "aarch64")]
+pub use neon::{Neon, products as products_neon, store as store_neon};
+#[cfg(target_arch = "x86_64")]
+pub use {
+    narrow::{Avx2, products as products_avx2, store as store_avx2},
+    wide::{Avx512, TILE_COLS, TILE_ROWS},
+};
 
 /// What a tile multiplies: `k` values in each row of `a`, and a tile's columns in each of the `k` rows of
 /// `b`.
@@ -40,9 +50,9 @@ pub trait Level {
     const LANES: usize;
     /// Rows of a full tile.
     const ROWS: usize;
-    /// Columns of a full tile.
+    /// Columns of a full tile: whole vectors.
     const COLS: usize = 2 * Self::LANES;
-    /// The most depth of a panel: one of two vectors fills half to two thirds of the first-level cache.
+    /// The most depth of a panel: one of `COLS` columns fills half to two thirds of the first-level cache.
     /// A multiple of the lanes and of every short block of quantised weights.
     const DEPTH: usize;
     /// Rows that pass all panels of a task before the next ones do.

@@ -10,7 +10,7 @@ use crate::kernels::attention::{AttentionShape, attention};
 use crate::kernels::cross_entropy::{STATE_COLS, cross_entropy};
 use crate::kernels::embed::embed;
 use crate::kernels::gated::{gated, gated_into};
-use crate::kernels::matmul::{Factors, Into, matmul, matmul_rows};
+use crate::kernels::matmul::{Into, matmul, matmul_rows};
 use crate::kernels::norm::rms_norm;
 use crate::kernels::optimizer::scale;
 use crate::kernels::rope::{RopeShape, rope, scatter_rows};
@@ -239,7 +239,6 @@ impl Transformer {
             let cols = part.query_cols(shape);
             attention(
                 rec,
-                Factors::Exact,
                 &rotated.col_range(cols.clone()),
                 &part.keys,
                 &part.values,
@@ -363,8 +362,7 @@ impl Transformer {
     ) {
         let linear = self.layers[index].linear(projection);
         let (weight, bias) = (&linear.weight, linear.bias.as_ref());
-        let rows = 0..weight.rows;
-        matmul_rows(rec, Factors::Exact, x, weight, rows, bias, out, into);
+        matmul(rec, x, weight, bias, out, into);
         let pair = inputs.adapter.and_then(|a| a.pair(index, projection));
         if let Some(pair) = pair {
             let reduced = rec.temp(DType::F32, x.rows, pair.a.rows);
@@ -421,16 +419,7 @@ impl Transformer {
         for first in (0..head.rows).step_by(VOCABULARY_TILE) {
             let rows = first..head.rows.min(first + VOCABULARY_TILE);
             let logits = rec.temp(DType::F32, x.rows, rows.len());
-            matmul_rows(
-                rec,
-                Factors::Exact,
-                &normed,
-                head,
-                rows,
-                None,
-                &logits,
-                Into::Replace,
-            );
+            matmul_rows(rec, &normed, head, rows, None, &logits, Into::Replace);
             cross_entropy(rec, &logits, targets, state, first, first == 0);
         }
     }

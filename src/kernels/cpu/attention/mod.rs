@@ -4,12 +4,9 @@
 //! values are read once for the group, and multiplied with tiles of keys. What a task knows of
 //! each row (its largest score, the sum of its shares, the shares times the values) is rescaled
 //! whenever a larger score appears, so scores are kept for one tile only. Where there are fewer
-//! rows than threads the keys are split between tasks and their results joined. Rough attention goes
-//! through the tile unit. Without AVX-512 scores lie transposed, a row for each key (`columns`), as
-//! they do for the gradients (`back`).
+//! rows than threads the keys are split between tasks and their results joined. Without AVX-512
+//! scores lie transposed, a row for each key (`columns`), as they do for the gradients (`back`).
 
-#[cfg(target_arch = "x86_64")]
-mod amx;
 pub mod back;
 mod blocked;
 mod columns;
@@ -26,8 +23,10 @@ use std::ops::Range;
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut};
 
-use super::Simd;
 use super::product::COLS;
+#[cfg(target_arch = "x86_64")]
+use super::simd::Floats;
+use super::simd::Simd;
 
 /// One attention, as the launch function describes it.
 #[derive(Clone, Copy)]
@@ -43,9 +42,6 @@ pub struct Attention<'a> {
     /// Keys a query sees, itself included; 0 for all before it.
     pub window: u32,
     pub scale: f32,
-    /// Rounding shares and values to 8 bits of mantissa will do, where that is faster.
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
-    pub rough: bool,
 }
 
 impl Attention<'_> {
@@ -56,13 +52,9 @@ impl Attention<'_> {
         if out.rows == 0 || out.cols == 0 {
             return;
         }
-        match simd {
+        match simd.floats() {
             #[cfg(target_arch = "x86_64")]
-            Simd::Amx if self.rough && self.q.rows * self.group() >= amx::LEAST_ROWS => {
-                amx::run(self, team, out)
-            }
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 | Simd::Vnni | Simd::Amx => tiled::run(self, team, out),
+            Floats::Avx512 => tiled::run(self, team, out),
             _ if blocked::suits(self, team) => blocked::run(self, team, simd, out),
             _ => plain::run(self, team, simd, out),
         }

@@ -103,7 +103,7 @@ unsafe fn expand_of(dtype: DType, row: &[u8], out: &mut [f32]) {
 /// # Safety
 /// `block` must be a whole block of the type and have these weights; the processor as above.
 #[inline(always)]
-pub unsafe fn weights(dtype: DType, block: &[u8], j: usize) -> [__m256; 4] {
+unsafe fn weights(dtype: DType, block: &[u8], j: usize) -> [__m256; 4] {
     let (scales, offset) = scales_of(dtype, block, j);
     // SAFETY: the caller's.
     unsafe {
@@ -138,7 +138,7 @@ unsafe fn floats(bytes: __m128i) -> __m256 {
 /// # Safety
 /// As for [`weights`].
 #[inline(always)]
-pub unsafe fn levels(dtype: DType, b: *const u8, j: usize) -> __m256i {
+unsafe fn levels(dtype: DType, b: *const u8, j: usize) -> __m256i {
     // SAFETY: inside the block by its layout.
     unsafe {
         let bytes = |at: usize| _mm256_loadu_si256(b.add(at).cast());

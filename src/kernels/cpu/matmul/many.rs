@@ -3,28 +3,29 @@
 use std::ops::Range;
 
 use super::Matmul;
-use super::cut::{Cut, run_cuts};
 use crate::engine::cpu::Team;
 use crate::engine::view::{MatMut, Parts};
 use crate::kernels::cpu::scratch::with_scratch;
 use crate::kernels::cpu::tile::{Level, Operands, Target};
 
 /// Columns that a task may have.
-pub const WIDTHS: [usize; 4] = [128, 96, 64, 32];
+const WIDTHS: [usize; 4] = [128, 96, 64, 32];
 
 /// # Safety
 /// `Matmul::run` must have checked every extent, and the processor have the level.
 pub unsafe fn run<L: Level>(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>) {
-    let (threads, expansion) = (team.threads(), L::EXPANSION[1]);
-    let grain = grains(out.rows, out.cols, threads, L::ROWS, expansion, &WIDTHS);
-    let cut = Cut::new(out, grain);
+    let (rows, cols, threads) = (out.rows, out.cols, team.threads());
+    let (row_grain, col_grain) = grains(rows, cols, threads, L::ROWS, L::EXPANSION[1], &WIDTHS);
+    let row_parts = rows.div_ceil(row_grain);
     let out = out.parts();
-    run_cuts(team, &[cut], |_, rows, cols| {
+    // All rows of some columns follow one another.
+    team.run(row_parts * cols.div_ceil(col_grain), |task| {
+        let (row, col) = (task % row_parts * row_grain, task / row_parts * col_grain);
         let block = Block {
             job,
             out,
-            rows,
-            cols,
+            rows: row..rows.min(row + row_grain),
+            cols: col..cols.min(col + col_grain),
         };
         // SAFETY: the caller's; each task has its own block of the output.
         unsafe { block.run::<L>() }
@@ -115,10 +116,10 @@ impl Block<'_> {
         let stride = dense.len() / L::LANES;
         let byte = |k: usize| weight.dtype.row_bytes(k).unwrap_or(0);
         let bytes = byte(depth.start)..byte(depth.end);
-        for half in 0..2 {
+        for first in (0..L::COLS).step_by(L::LANES) {
             for i in 0..L::LANES {
                 let dense = &mut dense[i * stride..][..depth.len()];
-                let n = col + L::LANES * half + i;
+                let n = col + first + i;
                 if n < self.cols.end {
                     // SAFETY: the caller's.
                     unsafe { L::expand(weight.dtype, &weight.row(n)[bytes.clone()], dense) };
@@ -127,7 +128,7 @@ impl Block<'_> {
                 }
             }
             for k in (0..depth.len()).step_by(L::LANES) {
-                let to = &mut packed[k * L::COLS + L::LANES * half..];
+                let to = &mut packed[k * L::COLS + first..];
                 assert!(to.len() >= (L::LANES - 1) * L::COLS + L::LANES);
                 // SAFETY: rows of `stride` in `dense`, a multiple of the lanes, and room by the
                 // assertion.

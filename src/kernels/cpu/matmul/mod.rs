@@ -3,47 +3,45 @@
 //! Few rows (decoding) are bound by reading the weight: with 8-bit dot products from a copy laid out
 //! for them (`packed`), or each of its rows is expanded in registers and multiplied with every row of
 //! `x` on the way. Many rows are bound by arithmetic: a panel of
-//! the weight is expanded into a buffer that stays in the cache and multiplied in tiles, or, of rough
-//! factors, its levels are multiplied as they are (`bytes`).
+//! the weight is expanded into a buffer that stays in the cache and multiplied in tiles.
 
-#[cfg(target_arch = "x86_64")]
-mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod bytes;
-#[cfg(target_arch = "x86_64")]
-mod cut;
-#[cfg(target_arch = "x86_64")]
 mod few;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod many;
-#[cfg(target_arch = "x86_64")]
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod packed;
 mod portable;
 #[cfg(test)]
 pub(crate) mod tests;
 
-#[cfg(target_arch = "x86_64")]
 use std::slice;
 
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut, Rows};
 
+use super::narrow;
 use super::scratch::with_scratch;
+use super::simd::{Floats, Simd};
+#[cfg(target_arch = "aarch64")]
+use super::tile::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::tile::{Avx2, Avx512};
-use super::{Simd, narrow};
 use crate::kernels::quant::dequantize_row;
 #[cfg(target_arch = "x86_64")]
-pub(super) use {
-    avx2::expand as expand_avx2,
-    many::{depth, grains},
-};
+pub(super) use avx2::expand as expand_avx2;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) use many::{depth, grains};
+#[cfg(target_arch = "aarch64")]
+pub(super) use neon::expand as expand_neon;
 
 /// Evaluates `$call` with the constant `$known` in place of a type of quantised weights, so that each
 /// has its own code.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! by_quantised {
     ($dtype:expr, $known:ident => $call:expr) => {
         by_quantised!($dtype, $known => $call, Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q4_K Q5_K Q6_K)
@@ -60,7 +58,7 @@ macro_rules! by_quantised {
         }
     };
 }
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use by_quantised;
 
 /// Up to this many rows, reading the weight costs more than the arithmetic.
@@ -75,9 +73,6 @@ pub struct Matmul<'a> {
     pub bias: Option<&'a [f32]>,
     /// Add to what `out` holds.
     pub accumulate: bool,
-    /// Rounding both factors to 8 bits will do, where that is faster.
-    #[cfg_attr(not(any(test, target_arch = "x86_64")), expect(dead_code))]
-    pub rough: bool,
 }
 
 impl Matmul<'_> {
@@ -87,62 +82,52 @@ impl Matmul<'_> {
         if out.rows == 0 || out.cols == 0 {
             return;
         }
-        match simd {
+        match simd.floats() {
             _ if self.x.cols == 0 => self.bias_alone(out),
+            _ if Self::run_packed(slice::from_ref(self), team, simd, slice::from_mut(out)) => {}
             #[cfg(target_arch = "x86_64")]
-            _ if self.suits_packed(simd, out)
-                && packed::run(slice::from_ref(self), team, slice::from_mut(out)) => {}
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 | Simd::Vnni | Simd::Amx if out.rows <= FEW_ROWS => {
-                few::run(self, team, out)
-            }
+            Floats::Avx512 if out.rows <= FEW_ROWS => few::run(self, team, out),
             _ if out.rows > FEW_ROWS && narrow::suits(simd, out.cols) => self.narrow(team, out),
-            #[cfg(target_arch = "x86_64")]
-            Simd::Amx if out.rows >= amx::LEAST_ROWS => {
-                Self::run_tiles(slice::from_ref(self), team, slice::from_mut(out))
-            }
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the extents are checked; the level says what the processor has.
-            Simd::Avx512 | Simd::Vnni | Simd::Amx => unsafe {
-                many::run::<Avx512>(self, team, out)
-            },
-            #[cfg(target_arch = "x86_64")]
-            _ if self.suits_bytes(simd, out) => {
-                bytes::run(slice::from_ref(self), team, slice::from_mut(out))
-            }
             _ if out.rows <= FEW_ROWS => portable::few(self, team, simd, out),
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: the extents are checked; the level says what the processor has.
+            Floats::Avx512 => unsafe { many::run::<Avx512>(self, team, out) },
+            #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Simd::Avx2 => unsafe { many::run::<Avx2>(self, team, out) },
+            Floats::Avx2 => unsafe { many::run::<Avx2>(self, team, out) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            Floats::Neon => unsafe { many::run::<Neon>(self, team, out) },
             _ => portable::many(self, team, out),
         }
     }
 
     /// Multiplications that do not depend on each other, as one job where that pays.
     pub fn run_all(jobs: &[Matmul<'_>], team: &Team, simd: Simd, outs: &mut [MatMut<'_>]) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            let pairs = || jobs.iter().zip(&*outs);
-            let shared = jobs.iter().all(|job| job.shares(&jobs[0]));
-            let packed = pairs().all(|(job, out)| job.suits_packed(simd, out));
-            let tiles = shared && pairs().all(|(job, out)| job.suits_tiles(simd, out));
-            let bytes = shared && pairs().all(|(job, out)| job.suits_bytes(simd, out));
-            if packed || tiles || bytes {
-                pairs().for_each(|(job, out)| job.check(out));
-            }
-            if packed && packed::run(jobs, team, outs) {
-                return;
-            }
-            if tiles {
-                return Self::run_tiles(jobs, team, outs);
-            }
-            if bytes {
-                return bytes::run(jobs, team, outs);
-            }
+        jobs.iter()
+            .zip(&*outs)
+            .for_each(|(job, out)| job.check(out));
+        if Self::run_packed(jobs, team, simd, outs) {
+            return;
         }
         for (job, out) in jobs.iter().zip(outs) {
             job.run(team, simd, out);
         }
+    }
+
+    /// Multiplies all as one with dot products of bytes, if every one is of few rows, the processor has
+    /// such instructions and there is room for the copies. The extents must have been checked.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    fn run_packed(jobs: &[Matmul<'_>], team: &Team, simd: Simd, outs: &mut [MatMut<'_>]) -> bool {
+        let few = |(job, out): (&Matmul<'_>, &MatMut<'_>)| {
+            (1..=FEW_ROWS).contains(&out.rows) && out.cols > 0 && job.x.cols > 0
+        };
+        jobs.iter().zip(&*outs).all(few) && packed::run(jobs, team, simd, outs)
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    fn run_packed(_: &[Matmul<'_>], _: &Team, _: Simd, _: &mut [MatMut<'_>]) -> bool {
+        false
     }
 
     /// The sums of no products.
@@ -152,38 +137,6 @@ impl Matmul<'_> {
                 *out = self.bias_at(n) + if self.accumulate { *out } else { 0.0 };
             }
         }
-    }
-
-    /// Products of the same rows, equally rough.
-    #[cfg(target_arch = "x86_64")]
-    fn run_tiles(jobs: &[Matmul<'_>], team: &Team, outs: &mut [MatMut<'_>]) {
-        match jobs.iter().all(|job| job.rough) {
-            true => amx::run::<1>(jobs, team, outs),
-            false => amx::run::<2>(jobs, team, outs),
-        }
-    }
-
-    /// Whether both multiply the same rows, equally roughly.
-    #[cfg(target_arch = "x86_64")]
-    fn shares(&self, other: &Matmul<'_>) -> bool {
-        same_x(self, other) && self.rough == other.rough
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    fn suits_tiles(&self, simd: Simd, out: &MatMut<'_>) -> bool {
-        let many = out.rows >= amx::LEAST_ROWS && out.cols > narrow::MOST_COLS;
-        simd == Simd::Amx && many && self.x.cols > 0
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    fn suits_bytes(&self, simd: Simd, out: &MatMut<'_>) -> bool {
-        let many = out.rows > FEW_ROWS && !narrow::suits(simd, out.cols) && self.x.cols > 0;
-        simd == Simd::Avx2 && self.rough && many && !self.weight.dtype.is_plain()
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    fn suits_packed(&self, simd: Simd, out: &MatMut<'_>) -> bool {
-        simd >= Simd::Vnni && (1..=FEW_ROWS).contains(&out.rows) && out.cols > 0 && self.x.cols > 0
     }
 
     /// Holds the shapes against each other: what the unsafe code relies on.
@@ -228,7 +181,7 @@ impl Matmul<'_> {
 }
 
 /// Whether two products have their left factor in common.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn same_x(a: &Matmul<'_>, b: &Matmul<'_>) -> bool {
     let of = |job: &Matmul<'_>| (job.x.data.as_ptr(), job.x.rows, job.x.cols, job.x.stride);
     of(a) == of(b)

@@ -1,14 +1,16 @@
-//! Paths for processors without AVX-512, few rows, or without AVX2, many.
+//! Few rows on processors without AVX-512, and many without vectors known here.
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::{FEW_ROWS, Matmul, few_grain};
 use crate::engine::DType;
 use crate::engine::cpu::Team;
 use crate::engine::view::MatMut;
-use crate::kernels::cpu::Simd;
 use crate::kernels::cpu::general::{self, Operand};
 use crate::kernels::cpu::scratch::with_scratch;
+use crate::kernels::cpu::simd::{Floats, Simd};
 use crate::kernels::quant::dequantize_row;
 
 /// One to eight rows: each row of the weight is expanded once, in registers where the processor has
@@ -35,11 +37,21 @@ pub fn few(job: &Matmul<'_>, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
 /// The products of the weight's row `n` with every row of `x`.
 fn row_dots(job: &Matmul<'_>, simd: Simd, n: usize, dots: &mut [f32]) {
     let weight = &job.weight;
-    #[cfg(target_arch = "x86_64")]
-    if simd >= Simd::Avx2 && !weight.dtype.is_plain() {
-        // SAFETY: the level says that the processor has these instructions.
-        unsafe { avx2::row_dots(weight.dtype, weight.row(n), &job.x, dots) };
-        return;
+    match simd.floats() {
+        _ if weight.dtype.is_plain() => {}
+        #[cfg(target_arch = "x86_64")]
+        Floats::Avx2 | Floats::Avx512 => {
+            // SAFETY: the level says that the processor has these instructions.
+            unsafe { avx2::row_dots(weight.dtype, weight.row(n), &job.x, dots) };
+            return;
+        }
+        #[cfg(target_arch = "aarch64")]
+        Floats::Neon => {
+            // SAFETY: as above.
+            unsafe { neon::row_dots(weight.dtype, weight.row(n), &job.x, dots) };
+            return;
+        }
+        _ => {}
     }
     with_scratch(weight.cols, |dense| {
         expand(simd, weight.dtype, weight.row(n), dense);
@@ -51,21 +63,24 @@ fn row_dots(job: &Matmul<'_>, simd: Simd, n: usize, dots: &mut [f32]) {
 
 /// [`dequantize_row`] with the vectors that the processor has.
 fn expand(simd: Simd, dtype: DType, row: &[u8], out: &mut [f32]) {
-    match simd {
+    match simd.floats() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level says that the processor has these instructions.
-        Simd::Avx2 | Simd::Avx512 | Simd::Vnni | Simd::Amx => unsafe {
-            avx2::expand(dtype, row, out);
-        },
+        Floats::Avx2 | Floats::Avx512 => unsafe { avx2::expand(dtype, row, out) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Floats::Neon => unsafe { neon::expand(dtype, row, out) },
         _ => dequantize_row(dtype, row, out),
     }
 }
 
 fn dot(simd: Simd, a: &[f32], b: &[f32]) -> f32 {
-    match simd {
+    match simd.floats() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level says that the processor has these instructions.
-        Simd::Avx2 | Simd::Avx512 | Simd::Vnni | Simd::Amx => unsafe { dot_avx2(a, b) },
+        Floats::Avx2 | Floats::Avx512 => unsafe { dot_avx2(a, b) },
+        // Every ARM processor of 64 bits multiplies and adds at once.
+        Floats::Neon => lanes(a, b, |a, b, sum| a.mul_add(b, sum)),
         _ => lanes(a, b, |a, b, sum| a * b + sum),
     }
 }

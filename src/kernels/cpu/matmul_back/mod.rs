@@ -1,28 +1,24 @@
 //! `dx = dy * weight` on the processor: rows of the weight are expanded into panels as deep as
 //! they are many, whose columns need no transposing.
 
-#[cfg(target_arch = "x86_64")]
-mod amx;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod many;
 mod portable;
 #[cfg(test)]
 mod tests;
 
-#[cfg(target_arch = "x86_64")]
-use std::ops::Range;
-
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::engine::DType;
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut, Rows};
 
+use super::narrow;
 use super::scratch::with_scratch;
+use super::simd::{Floats, Simd};
+#[cfg(target_arch = "aarch64")]
+use super::tile::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::tile::{Avx2, Avx512};
-#[cfg(target_arch = "x86_64")]
-use super::unpack::{Unpack, unpack_row};
-use super::{Simd, narrow};
 use crate::kernels::quant::dequantize_row;
 
 /// One multiplication.
@@ -49,17 +45,18 @@ impl MatmulBack<'_> {
         if dx.rows == 0 || dx.cols == 0 {
             return;
         }
-        match simd {
+        match simd.floats() {
             _ if dy.cols == 0 => portable::run(self, team, dx),
             _ if narrow::suits(simd, dx.cols) => self.narrow(team, dx),
             #[cfg(target_arch = "x86_64")]
-            Simd::Amx if dx.rows >= amx::LEAST_ROWS => amx::run(self, team, dx),
-            #[cfg(target_arch = "x86_64")]
             // SAFETY: the extents are checked; the level says what the processor has.
-            Simd::Avx512 | Simd::Vnni | Simd::Amx => unsafe { many::run::<Avx512>(self, team, dx) },
+            Floats::Avx512 => unsafe { many::run::<Avx512>(self, team, dx) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Simd::Avx2 => unsafe { many::run::<Avx2>(self, team, dx) },
+            Floats::Avx2 => unsafe { many::run::<Avx2>(self, team, dx) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            Floats::Neon => unsafe { many::run::<Neon>(self, team, dx) },
             _ => portable::run(self, team, dx),
         }
     }
@@ -84,31 +81,11 @@ impl MatmulBack<'_> {
 }
 
 /// Columns that a task may have: whole blocks of the weight.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn widths(dtype: DType) -> &'static [usize] {
     if dtype.block_len() <= 32 {
         &[256, 192, 128, 96, 64, 32]
     } else {
         &[768, 512, 256]
     }
-}
-
-/// Expands some columns of a row of the weight, and zeros for the rest of `out`.
-///
-/// # Safety
-/// The columns must start on a block and end on one or with the row; the processor must have
-/// AVX-512 F, BW, DQ and VL.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,f16c,fma")]
-unsafe fn expand<U: Unpack>(weight: &Rows<'_>, row: usize, cols: &Range<usize>, out: &mut [f32]) {
-    let (there, beyond) = out.split_at_mut(cols.len());
-    // SAFETY: the row goes on for that many columns.
-    unsafe {
-        unpack_row::<U>(
-            weight.row(row).as_ptr().add(cols.start / U::LEN * U::BYTES),
-            there,
-        )
-    };
-    beyond.fill(0.0);
 }

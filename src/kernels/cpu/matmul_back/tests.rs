@@ -60,8 +60,6 @@ fn check(simd: Simd, case: &Case) {
             }
         }
     }
-    // Two parts of `bf16` keep 17 bits of each factor.
-    let tolerance = if simd == Simd::Amx { 1.2e-5 } else { 2e-6 };
     for r in 0..m {
         let row = r * (k + gap);
         for c in 0..k {
@@ -72,7 +70,7 @@ fn check(simd: Simd, case: &Case) {
             };
             let (got, want) = (f64::from(out[row + c]), want[r * k + c] + f64::from(old));
             assert!(
-                (got - want).abs() <= tolerance * size[c],
+                (got - want).abs() <= 2e-6 * size[c],
                 "{simd:?} {} {m} x {n} x {k} at {r},{c}: {got} instead of {want}",
                 case.dtype
             );

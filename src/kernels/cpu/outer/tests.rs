@@ -43,7 +43,6 @@ fn check(simd: Simd, case: Case) {
     let (dy, x) = (random.floats(t * (n + gap)), random.floats(t * (k + gap)));
     let before = random.floats(n * (k + gap));
     let out = multiply(simd, &Team::new(2), case);
-    let tolerance = if simd == Simd::Amx { 1.2e-5 } else { 2e-6 };
     for i in 0..n {
         let row = i * (k + gap);
         for j in 0..k {
@@ -60,7 +59,7 @@ fn check(simd: Simd, case: Case) {
             }
             let got = f64::from(out[row + j]);
             assert!(
-                (got - want).abs() <= tolerance * size,
+                (got - want).abs() <= 2e-6 * size,
                 "{simd:?} {t} x {n} x {k} at {i},{j}: {got} instead of {want}"
             );
         }

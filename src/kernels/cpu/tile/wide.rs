@@ -108,7 +108,7 @@ unsafe fn transpose_16(src: *const f32, src_stride: usize, out: *mut f32, out_st
 /// The columns of 16 rows.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub fn transposed(r: [__m512; 16]) -> [__m512; 16] {
+fn transposed(r: [__m512; 16]) -> [__m512; 16] {
     let zero = _mm512_setzero_ps();
     // Pairs, then fours within each 128-bit lane.
     let mut t = [zero; 16];

@@ -236,7 +236,6 @@ fn check(case: &Case) {
         head_dim: case.head_dim,
         window: case.window,
         scale: case.scale,
-        rough: false,
     };
     let team = Team::new(case.threads);
     if let Some(together) = case.together {

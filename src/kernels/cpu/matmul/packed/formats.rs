@@ -1,11 +1,11 @@
 //! The types of weights that have copies: how 16 rows of a block lie there, and their products.
 
-use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
 use super::GROUP;
 use super::activations::{Block, LEN, PARTS};
 use super::quants::{Bytes, Fives, Nibbles, Quants, Sixes};
+use super::vectors::{Vectors, slices};
 use crate::engine::DType;
 use crate::kernels::quant::{block_levels, k_scales_and_mins};
 
@@ -29,8 +29,12 @@ pub trait Format {
     ///
     /// # Safety
     /// `src` must have `BYTES` bytes, each `x` lead `LEN / 32` blocks, and the processor have
-    /// AVX-512 with VNNI.
-    unsafe fn step<const M: usize>(src: *const u8, x: [*const Block; M], sums: &mut [__m512; M]);
+    /// the level.
+    unsafe fn step<V: Vectors, const M: usize>(
+        src: *const u8,
+        x: [*const Block; M],
+        sums: &mut [V::Group; M],
+    );
 }
 
 /// Calls a generic function with the layout of `$dtype`'s copies, or gives `$none`.
@@ -122,109 +126,36 @@ fn pack_levels<Q: Quants>(dtype: DType, rows: &Rows<'_>, j: usize, to: &mut [u8]
     Q::pack(&levels, to);
 }
 
-/// 16 `f16`.
-#[inline(always)]
-unsafe fn halves(src: *const u8) -> __m512 {
-    // SAFETY: the caller's.
-    unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(src.cast())) }
-}
-
-/// 16 unsigned bytes.
-#[inline(always)]
-unsafe fn unsigned(src: *const u8) -> __m512 {
-    // SAFETY: the caller's.
-    unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(src.cast()))) }
-}
-
-/// 16 signed bytes.
-#[inline(always)]
-unsafe fn signed(src: *const u8) -> __m512 {
-    // SAFETY: the caller's.
-    unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(src.cast()))) }
-}
-
 /// Fetches `bytes` of a later step into the second-level cache.
 #[inline(always)]
-unsafe fn fetch(src: *const u8, bytes: usize) {
+unsafe fn fetch<V: Vectors>(src: *const u8, bytes: usize) {
     for line in 0..bytes.div_ceil(64) {
-        // SAFETY: a prefetch may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(src.wrapping_add(AHEAD + 64 * line).cast()) };
-    }
-}
-
-/// The dot products of levels with numbers of a block of `x`, over the pairs of vectors `FROM..TO`,
-/// from `start` on. Exact up to the last conversion.
-///
-/// Loops rather than `map`: closures that the compiler does not inline pass vectors through memory.
-#[allow(
-    clippy::needless_range_loop,
-    reason = "the loops over parts are unrolled as they stand"
-)]
-#[inline(always)]
-unsafe fn dot<Q: Quants, const M: usize, const FROM: usize, const TO: usize>(
-    src: *const u8,
-    x: [*const Block; M],
-    start: [[__m512i; PARTS]; M],
-) -> [__m512; M] {
-    let mut sums = start;
-    // SAFETY: the caller's.
-    unsafe {
-        let mut dots = [_mm512_setzero_ps(); M];
-        for pair in FROM..TO {
-            let [even, odd] = Q::pair(src, pair);
-            for m in 0..M {
-                for p in 0..PARTS {
-                    let part = &(*x[m]).parts[p];
-                    let (first, second) = (part[2 * pair], part[2 * pair + 1]);
-                    let sum = _mm512_dpbusd_epi32(sums[m][p], even, _mm512_set1_epi32(first));
-                    sums[m][p] = _mm512_dpbusd_epi32(sum, odd, _mm512_set1_epi32(second));
-                }
-            }
-        }
-        for m in 0..M {
-            let [a, b, c] = sums[m];
-            // Below 2^29: parts 2^7, levels 2^8, 32 of them, and the second part 2^8 times as much.
-            let low = _mm512_add_epi32(a, _mm512_slli_epi32::<8>(b));
-            let high = _mm512_cvtepi32_ps(c);
-            dots[m] = _mm512_fmadd_ps(high, _mm512_set1_ps(65536.0), _mm512_cvtepi32_ps(low));
-        }
-        dots
+        // SAFETY: the processor has the level.
+        unsafe { V::fetch(src.wrapping_add(AHEAD + 64 * line)) };
     }
 }
 
 /// Minus the sums of the parts of each block, times `2^LOG_ZERO`: where sums start if levels are
 /// that much too high. `half` chooses one half of the block.
-#[allow(
-    clippy::needless_range_loop,
-    reason = "the loops over parts are unrolled as they stand"
-)]
 #[inline(always)]
 unsafe fn below<const M: usize, const LOG_ZERO: u32>(
     x: [*const Block; M],
     half: Option<usize>,
-) -> [[__m512i; PARTS]; M] {
-    // SAFETY: the caller's.
-    unsafe {
-        let mut start = zeros::<M>();
-        for m in 0..M {
-            for p in 0..PARTS {
-                let (whole, first) = ((*x[m]).minus[p], (*x[m]).minus_first[p]);
-                let minus = match half {
-                    None => whole,
-                    Some(0) => first,
-                    Some(_) => whole - first,
-                };
-                start[m][p] = _mm512_set1_epi32(minus << LOG_ZERO);
-            }
+) -> [[i32; PARTS]; M] {
+    let mut start = [[0; PARTS]; M];
+    for (start, x) in start.iter_mut().zip(x) {
+        for (p, start) in start.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            let (whole, first) = unsafe { ((*x).minus[p], (*x).minus_first[p]) };
+            let minus = match half {
+                None => whole,
+                Some(0) => first,
+                Some(_) => whole - first,
+            };
+            *start = minus << LOG_ZERO;
         }
-        start
     }
-}
-
-#[inline(always)]
-unsafe fn zeros<const M: usize>() -> [[__m512i; PARTS]; M] {
-    // SAFETY: the caller's.
-    [[unsafe { _mm512_setzero_si512() }; PARTS]; M]
+    start
 }
 
 /// `x` some blocks on.
@@ -238,19 +169,20 @@ unsafe fn after<const M: usize>(x: [*const Block; M], blocks: usize) -> [*const 
     x
 }
 
-/// Adds `dots * scales` with the scales of the blocks of `x`.
+/// Adds `dots * scales` of a slice with the scales of the blocks of `x`.
 #[inline(always)]
-unsafe fn add_scaled<const M: usize>(
-    sums: &mut [__m512; M],
-    dots: [__m512; M],
-    scales: __m512,
+unsafe fn add_scaled<V: Vectors, const M: usize>(
+    sums: &mut [V::Group; M],
+    slice: usize,
+    dots: [V::Floats; M],
+    scales: V::Floats,
     x: [*const Block; M],
 ) {
     for m in 0..M {
         // SAFETY: the caller's.
         unsafe {
-            let scale = _mm512_mul_ps(scales, _mm512_set1_ps((*x[m]).scale));
-            sums[m] = _mm512_fmadd_ps(dots[m], scale, sums[m]);
+            let sum = &mut sums[m].as_mut()[slice];
+            *sum = V::mul_add(dots[m], V::mul(scales, V::splat((*x[m]).scale)), *sum);
         }
     }
 }
@@ -266,17 +198,25 @@ impl<Q: Quants, const DTYPE: u8> Format for Scaled<Q, DTYPE> {
     }
 
     #[inline(always)]
-    unsafe fn step<const M: usize>(src: *const u8, x: [*const Block; M], sums: &mut [__m512; M]) {
+    unsafe fn step<V: Vectors, const M: usize>(
+        src: *const u8,
+        x: [*const Block; M],
+        sums: &mut [V::Group; M],
+    ) {
         // SAFETY: the caller's.
         unsafe {
-            fetch(src, Self::BYTES);
+            fetch::<V>(src, Self::BYTES);
             let start = match Self::DTYPE {
                 DType::Q4_0 => below::<M, 3>(x, None),
                 DType::Q5_0 => below::<M, 4>(x, None),
+                _ if V::SIGNED => [[0; PARTS]; M],
                 _ => below::<M, 7>(x, None),
             };
-            let dots = dot::<Q, M, 0, 4>(src, x, start);
-            add_scaled(sums, dots, halves(src.add(Q::BYTES)), x);
+            for slice in 0..slices::<V>() {
+                let dots = V::dot::<Q, M, 0, 4>(src, slice, x, start);
+                let scales = V::halves(src.add(Q::BYTES + 2 * V::LANES * slice));
+                add_scaled::<V, M>(sums, slice, dots, scales, x);
+            }
         }
     }
 }
@@ -294,15 +234,23 @@ impl<Q: Quants, const DTYPE: u8> Format for Shifted<Q, DTYPE> {
     }
 
     #[inline(always)]
-    unsafe fn step<const M: usize>(src: *const u8, x: [*const Block; M], sums: &mut [__m512; M]) {
+    unsafe fn step<V: Vectors, const M: usize>(
+        src: *const u8,
+        x: [*const Block; M],
+        sums: &mut [V::Group; M],
+    ) {
         // SAFETY: the caller's.
         unsafe {
-            fetch(src, Self::BYTES);
-            let dots = dot::<Q, M, 0, 4>(src, x, zeros());
-            add_scaled(sums, dots, halves(src.add(Q::BYTES)), x);
-            let mins = halves(src.add(Q::BYTES + HALVES));
-            for m in 0..M {
-                sums[m] = _mm512_fmadd_ps(mins, _mm512_set1_ps((*x[m]).sum), sums[m]);
+            fetch::<V>(src, Self::BYTES);
+            for slice in 0..slices::<V>() {
+                let dots = V::dot::<Q, M, 0, 4>(src, slice, x, [[0; PARTS]; M]);
+                let at = src.add(Q::BYTES + 2 * V::LANES * slice);
+                add_scaled::<V, M>(sums, slice, dots, V::halves(at), x);
+                let mins = V::halves(at.add(HALVES));
+                for m in 0..M {
+                    let sum = &mut sums[m].as_mut()[slice];
+                    *sum = V::mul_add(mins, V::splat((*x[m]).sum), *sum);
+                }
             }
         }
     }
@@ -329,19 +277,30 @@ impl<Q: Quants, const DTYPE: u8> Format for Nested<Q, DTYPE> {
     }
 
     #[inline(always)]
-    unsafe fn step<const M: usize>(src: *const u8, x: [*const Block; M], sums: &mut [__m512; M]) {
+    unsafe fn step<V: Vectors, const M: usize>(
+        src: *const u8,
+        x: [*const Block; M],
+        sums: &mut [V::Group; M],
+    ) {
         // SAFETY: the caller's.
         unsafe {
-            let (d, dmin) = (halves(src), halves(src.add(HALVES)));
+            let heads = src;
             let mut src = src.add(2 * HALVES);
             for j in 0..8 {
-                fetch(src, 2 * GROUP + Q::BYTES);
+                fetch::<V>(src, 2 * GROUP + Q::BYTES);
                 let x = after(x, j);
-                let dots = dot::<Q, M, 0, 4>(src.add(2 * GROUP), x, zeros());
-                add_scaled(sums, dots, _mm512_mul_ps(d, unsigned(src)), x);
-                let mins = _mm512_mul_ps(dmin, unsigned(src.add(GROUP)));
-                for m in 0..M {
-                    sums[m] = _mm512_fnmadd_ps(mins, _mm512_set1_ps((*x[m]).sum), sums[m]);
+                for slice in 0..slices::<V>() {
+                    let first = V::LANES * slice;
+                    let d = V::halves(heads.add(2 * first));
+                    let dmin = V::halves(heads.add(HALVES + 2 * first));
+                    let dots = V::dot::<Q, M, 0, 4>(src.add(2 * GROUP), slice, x, [[0; PARTS]; M]);
+                    let scales = V::mul(d, V::unsigned(src.add(first)));
+                    add_scaled::<V, M>(sums, slice, dots, scales, x);
+                    let mins = V::mul(dmin, V::unsigned(src.add(GROUP + first)));
+                    for m in 0..M {
+                        let sum = &mut sums[m].as_mut()[slice];
+                        *sum = V::sub_mul(mins, V::splat((*x[m]).sum), *sum);
+                    }
                 }
                 src = src.add(2 * GROUP + Q::BYTES);
             }
@@ -367,18 +326,30 @@ impl Format for Q6K {
     }
 
     #[inline(always)]
-    unsafe fn step<const M: usize>(src: *const u8, x: [*const Block; M], sums: &mut [__m512; M]) {
+    unsafe fn step<V: Vectors, const M: usize>(
+        src: *const u8,
+        x: [*const Block; M],
+        sums: &mut [V::Group; M],
+    ) {
         // SAFETY: the caller's.
         unsafe {
-            let d = halves(src);
+            let heads = src;
             let mut src = src.add(2 * HALVES);
             for j in 0..8 {
-                fetch(src, 2 * GROUP + Sixes::BYTES);
+                fetch::<V>(src, 2 * GROUP + Sixes::BYTES);
                 let (x, levels) = (after(x, j), src.add(2 * GROUP));
-                let dots = dot::<Sixes, M, 0, 2>(levels, x, below::<M, 5>(x, Some(0)));
-                add_scaled(sums, dots, _mm512_mul_ps(d, signed(src)), x);
-                let dots = dot::<Sixes, M, 2, 4>(levels, x, below::<M, 5>(x, Some(1)));
-                add_scaled(sums, dots, _mm512_mul_ps(d, signed(src.add(GROUP))), x);
+                for slice in 0..slices::<V>() {
+                    let first = V::LANES * slice;
+                    let d = V::halves(heads.add(2 * first));
+                    let dots =
+                        V::dot::<Sixes, M, 0, 2>(levels, slice, x, below::<M, 5>(x, Some(0)));
+                    let scales = V::mul(d, V::signed(src.add(first)));
+                    add_scaled::<V, M>(sums, slice, dots, scales, x);
+                    let dots =
+                        V::dot::<Sixes, M, 2, 4>(levels, slice, x, below::<M, 5>(x, Some(1)));
+                    let scales = V::mul(d, V::signed(src.add(GROUP + first)));
+                    add_scaled::<V, M>(sums, slice, dots, scales, x);
+                }
                 src = levels.add(Sixes::BYTES);
             }
         }

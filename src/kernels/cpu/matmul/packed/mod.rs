@@ -1,7 +1,7 @@
-//! One to eight rows with 8-bit dot products (AVX-512 VNNI), from a copy of the weight laid out for
-//! them.
+//! One to eight rows with 8-bit dot products (VNNI of 512 or 256 bits, `sdot` or `smmla` on ARM), from
+//! a copy of the weight laid out for them.
 //!
-//! In the copy 16 rows of the weight are interleaved: a vector holds four neighbours along the
+//! In the copy 16 rows of the weight are interleaved: 64 bytes hold four neighbours along the
 //! depth of each, so a dot product of bytes adds them up in the row's own lane and nothing is
 //! summed across lanes. Every 32 values of `x` are a fixed-point number of 23 bits in three parts of
 //! 8 (see [`activations`]), so the integer sums of a block are exact and no accuracy is given up
@@ -12,8 +12,8 @@ mod formats;
 mod quants;
 #[cfg(test)]
 mod tests;
+mod vectors;
 
-use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::{Matmul, same_x};
@@ -23,19 +23,36 @@ use crate::engine::cpu::Team;
 use crate::engine::system::memory_available;
 use crate::engine::view::{MatMut, Parts};
 use crate::kernels::cpu::scratch::{take, with_scratch};
-use crate::kernels::cpu::unpack::first;
-use activations::{Block, LEN, split_row};
+use crate::kernels::cpu::simd::Simd;
+use activations::{Block, LEN};
 use formats::{Format, with_packed};
+use vectors::{Vectors, slices};
 
 /// Rows of the weight in one group.
 const GROUP: usize = 16;
 /// Rows of `x` multiplied at once: their sums stay in registers.
 const AT_ONCE: usize = 4;
 
-/// Multiplies all `jobs` as one, if there are copies of their weights or room to make them. What was
-/// done before never changes the result: a copy is made at the first call.
-pub fn run(jobs: &[Matmul<'_>], team: &Team, outs: &mut [MatMut<'_>]) -> bool {
-    let copies: Option<Vec<_>> = jobs.iter().map(|job| layout_of(job, team)).collect();
+/// Multiplies all `jobs` as one, if the processor has dot products of bytes and there are copies of the
+/// weights or room to make them. What was done before never changes the result: a copy is made at the
+/// first call.
+pub fn run(jobs: &[Matmul<'_>], team: &Team, simd: Simd, outs: &mut [MatMut<'_>]) -> bool {
+    match simd {
+        #[cfg(target_arch = "x86_64")]
+        Simd::Vnni => run_with::<vectors::Vnni>(jobs, team, outs),
+        #[cfg(target_arch = "x86_64")]
+        Simd::AvxVnni => run_with::<vectors::AvxVnni>(jobs, team, outs),
+        #[cfg(target_arch = "aarch64")]
+        Simd::I8mm => run_with::<vectors::I8mm>(jobs, team, outs),
+        #[cfg(target_arch = "aarch64")]
+        Simd::Dotprod => run_with::<vectors::Dotprod>(jobs, team, outs),
+        _ => false,
+    }
+}
+
+/// As [`run`] on a processor that has the level.
+fn run_with<V: Vectors>(jobs: &[Matmul<'_>], team: &Team, outs: &mut [MatMut<'_>]) -> bool {
+    let copies: Option<Vec<_>> = jobs.iter().map(|job| layout_of::<V>(job, team)).collect();
     let Some(copies) = copies else {
         return false;
     };
@@ -47,7 +64,7 @@ pub fn run(jobs: &[Matmul<'_>], team: &Team, outs: &mut [MatMut<'_>]) -> bool {
                 .iter()
                 .find(|work| same_x(work.job, job))
                 .map(|work| work.x);
-            let x = shared.unwrap_or_else(|| split_rows(job, take(&mut scratch, floats(job))));
+            let x = shared.unwrap_or_else(|| split_rows::<V>(job, take(&mut scratch, floats(job))));
             works.push(Work::new(job, x, layout, out.parts(), team.threads()));
         }
         let tasks = works.iter().map(|work| work.tasks).sum();
@@ -66,12 +83,12 @@ pub fn run(jobs: &[Matmul<'_>], team: &Team, outs: &mut [MatMut<'_>]) -> bool {
 }
 
 /// The rows of `x` in parts.
-fn split_rows(job: &Matmul<'_>, scratch: &mut [f32]) -> *const Block {
+fn split_rows<V: Vectors>(job: &Matmul<'_>, scratch: &mut [f32]) -> *const Block {
     let row = job.x.cols / LEN * Block::FLOATS;
     for (r, blocks) in scratch.chunks_exact_mut(row.max(1)).enumerate() {
-        // SAFETY: chosen on AVX-512 with VNNI; there is room for a row's blocks, and scratch memory
-        // starts on a cache line.
-        unsafe { split_row(job.x.row(r), blocks.as_mut_ptr().cast()) };
+        // SAFETY: chosen where the processor has the level; there is room for a row's blocks, and
+        // scratch memory starts on a cache line.
+        unsafe { V::split_row(job.x.row(r), blocks.as_mut_ptr().cast()) };
     }
     scratch.as_ptr().cast()
 }
@@ -85,12 +102,11 @@ struct Layout<'a> {
     groups: unsafe fn(&Work<'_>, Range<usize>),
 }
 
-fn layout_of<'a>(job: &Matmul<'a>, team: &Team) -> Option<Layout<'a>> {
+fn layout_of<'a, V: Vectors>(job: &Matmul<'a>, team: &Team) -> Option<Layout<'a>> {
     with_packed!(job.weight.dtype, F => Some(Layout {
         copy: copy::<F>(job, team)?.bytes(),
         group_bytes: job.x.cols / F::LEN * F::BYTES,
-        // SAFETY: whoever calls it makes the same promise.
-        groups: |work, range| unsafe { work.groups::<F>(range) },
+        groups: V::groups::<F>,
     }), else None)
 }
 
@@ -187,20 +203,22 @@ impl<'a> Work<'a> {
         unsafe { (self.layout.groups)(self, range) }
     }
 
+    /// The products of some groups.
+    ///
     /// # Safety
     /// The groups must lie in the copy and their columns of `out` be this task's own; the processor
-    /// must have AVX-512 with VNNI.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,f16c,fma")]
-    unsafe fn groups<F: Format>(&self, groups: Range<usize>) {
+    /// must have the level.
+    #[inline(always)]
+    unsafe fn multiply<V: Vectors, F: Format>(&self, groups: Range<usize>) {
         let count = self.job.x.rows;
         for g in groups {
             for row in (0..count).step_by(AT_ONCE) {
                 // SAFETY: the caller's.
                 unsafe {
                     match count - row {
-                        1 => self.group::<F, 1>(g, row),
-                        2 => self.group::<F, 2>(g, row),
-                        _ => self.group::<F, AT_ONCE>(g, row),
+                        1 => self.group::<V, F, 1>(g, row),
+                        2 => self.group::<V, F, 2>(g, row),
+                        _ => self.group::<V, F, AT_ONCE>(g, row),
                     }
                 }
             }
@@ -210,10 +228,9 @@ impl<'a> Work<'a> {
     /// The products of one group with up to `M` rows of `x` from `row` on.
     ///
     /// # Safety
-    /// As for [`Work::groups`].
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,f16c,fma")]
-    unsafe fn group<F: Format, const M: usize>(&self, g: usize, row: usize) {
+    /// As for [`Work::multiply`].
+    #[inline(always)]
+    unsafe fn group<V: Vectors, F: Format, const M: usize>(&self, g: usize, row: usize) {
         let count = M.min(self.job.x.rows - row);
         // Rows that are not there repeat the last one.
         let mut x = [self.x; M];
@@ -221,48 +238,71 @@ impl<'a> Work<'a> {
             // SAFETY: the caller's.
             *x = unsafe { x.add((row + m.min(count - 1)) * self.blocks) };
         }
-        let mut sums = [_mm512_setzero_ps(); M];
+        // SAFETY: the caller's.
+        let mut sums = [unsafe { V::nothing() }; M];
         // SAFETY: the group lies in the copy.
         let mut from = unsafe { self.layout.copy.as_ptr().add(g * self.layout.group_bytes) };
         for _ in 0..self.layout.group_bytes / F::BYTES {
             // SAFETY: a step of the group and the blocks of `x` it belongs to.
             unsafe {
-                F::step(from, x, &mut sums);
+                F::step::<V, M>(from, x, &mut sums);
                 from = from.add(F::BYTES);
                 for x in &mut x {
                     *x = x.add(F::LEN / LEN);
                 }
             }
         }
-        // SAFETY: the caller's.
-        unsafe { self.store(g, row, &sums[..count]) };
+        for (m, sums) in sums.iter().enumerate().take(count) {
+            let mut lanes = [0.0; GROUP];
+            for slice in 0..slices::<V>() {
+                let to = &mut lanes[slice * V::LANES..][..V::LANES];
+                // SAFETY: room for a vector.
+                unsafe { V::store(sums.as_ref()[slice], to.as_mut_ptr()) };
+            }
+            // SAFETY: the caller's.
+            unsafe { self.write(g, row + m, &lanes) };
+        }
     }
 
+    /// Puts a group's products with one row of `x` where they belong.
+    ///
     /// # Safety
-    /// As for [`Work::groups`].
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn store(&self, g: usize, row: usize, sums: &[__m512]) {
-        // The group's rows that the output has, and the column of the first of them.
-        let lanes =
-            self.from.saturating_sub(g * GROUP)..GROUP.min(self.from + self.out.cols() - g * GROUP);
-        let mask = first(lanes.end) & !first(lanes.start);
-        let col = g * GROUP + lanes.start - self.from;
-        for (m, &sum) in sums.iter().enumerate() {
-            // SAFETY: the masks keep to columns that the group has; where lanes are left out at the
-            // start their addresses are formed but not used.
-            unsafe {
-                let to = self.out.at(row + m, col).wrapping_sub(lanes.start);
-                let mut sum = sum;
-                if let Some(bias) = self.job.bias {
-                    let bias = bias.as_ptr().wrapping_add(col).wrapping_sub(lanes.start);
-                    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, bias));
-                }
-                if self.job.accumulate {
-                    sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), sum);
-                }
-                _mm512_mask_storeu_ps(to, mask, sum);
-            }
+    /// As for [`Work::multiply`].
+    #[inline(always)]
+    unsafe fn write(&self, g: usize, row: usize, sums: &[f32; GROUP]) {
+        // The group's rows that the output has, and their columns.
+        let first = self.from.saturating_sub(g * GROUP);
+        let end = GROUP.min(self.from + self.out.cols() - g * GROUP);
+        let cols = g * GROUP + first - self.from..g * GROUP + end - self.from;
+        // SAFETY: the caller's.
+        let out = unsafe { self.out.cols_mut(row, cols.clone()) };
+        let bias = self.job.bias.map(|bias| &bias[cols]);
+        // A length known beforehand makes this a few vectors.
+        if out.len() == GROUP {
+            self.put(&mut out[..GROUP], sums, bias.map(|bias| &bias[..GROUP]));
+        } else {
+            self.put_some(out, &sums[first..end], bias);
+        }
+    }
+
+    /// As [`Work::put`] of groups that the output has not all rows of.
+    #[cold]
+    #[inline(never)]
+    fn put_some(&self, out: &mut [f32], sums: &[f32], bias: Option<&[f32]>) {
+        self.put(out, sums, bias);
+    }
+
+    /// Writes or adds sums, and adds the bias.
+    #[inline(always)]
+    fn put(&self, out: &mut [f32], sums: &[f32], bias: Option<&[f32]>) {
+        let accumulate = self.job.accumulate;
+        let add = |(out, sum): (&mut f32, f32)| *out = if accumulate { *out + sum } else { sum };
+        let sums = sums.iter().copied();
+        if let Some(bias) = bias {
+            let biased = sums.zip(bias).map(|(sum, bias)| sum + bias);
+            out.iter_mut().zip(biased).for_each(add);
+        } else {
+            out.iter_mut().zip(sums).for_each(add);
         }
     }
 }

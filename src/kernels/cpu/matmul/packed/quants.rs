@@ -1,12 +1,11 @@
 //! How the levels of 32 x 16 weights lie in a copy, and how they become vectors of bytes.
 //!
-//! Vector `i` of a block has the levels `4 i` to `4 i + 3` of each of the 16 rows, a row in each
-//! 32-bit lane.
-
-use std::arch::x86_64::*;
+//! Vector `i` of a block has 64 bytes: the levels `4 i` to `4 i + 3` of each of the 16 rows. Processors with
+//! shorter vectors take it in slices, each of some rows.
 
 use super::GROUP;
 use super::activations::LEN;
+use super::vectors::Vectors;
 
 /// Vectors of a block.
 pub const VECTORS: usize = LEN / 4;
@@ -21,12 +20,12 @@ pub trait Quants {
     /// Lays out a block.
     fn pack(levels: &Levels, to: &mut [u8]);
 
-    /// Vectors `2 pair` and `2 pair + 1`.
+    /// A slice's part of vectors `2 pair` and `2 pair + 1`.
     ///
     /// # Safety
-    /// `src` must have `BYTES` bytes, `pair` be less than 4, and the processor have AVX-512 F and
-    /// BW.
-    unsafe fn pair(src: *const u8, pair: usize) -> [__m512i; 2];
+    /// `src` must have `BYTES` bytes, `pair` be less than 4, the group have the slice and the
+    /// processor the level.
+    unsafe fn pair<V: Vectors>(src: *const u8, pair: usize, slice: usize) -> [V::Bytes; 2];
 }
 
 /// The bytes of vector `i`.
@@ -47,14 +46,11 @@ impl Quants for Bytes {
     }
 
     #[inline(always)]
-    unsafe fn pair(src: *const u8, pair: usize) -> [__m512i; 2] {
+    unsafe fn pair<V: Vectors>(src: *const u8, pair: usize, slice: usize) -> [V::Bytes; 2] {
         // SAFETY: the caller's.
         unsafe {
-            let from = src.add(128 * pair);
-            [
-                _mm512_loadu_si512(from.cast()),
-                _mm512_loadu_si512(from.add(64).cast()),
-            ]
+            let from = src.add(128 * pair + 4 * V::LANES * slice);
+            [V::eights(from), V::eights(from.add(64))]
         }
     }
 }
@@ -75,16 +71,9 @@ impl Quants for Nibbles {
     }
 
     #[inline(always)]
-    unsafe fn pair(src: *const u8, pair: usize) -> [__m512i; 2] {
+    unsafe fn pair<V: Vectors>(src: *const u8, pair: usize, slice: usize) -> [V::Bytes; 2] {
         // SAFETY: the caller's.
-        unsafe {
-            let both = _mm512_loadu_si512(src.add(64 * pair).cast());
-            let mask = _mm512_set1_epi8(15);
-            [
-                _mm512_and_si512(both, mask),
-                _mm512_and_si512(_mm512_srli_epi16::<4>(both), mask),
-            ]
-        }
+        unsafe { V::nibbles(V::load(src.add(64 * pair + 4 * V::LANES * slice))) }
     }
 }
 
@@ -105,17 +94,12 @@ impl Quants for Fives {
     }
 
     #[inline(always)]
-    unsafe fn pair(src: *const u8, pair: usize) -> [__m512i; 2] {
+    unsafe fn pair<V: Vectors>(src: *const u8, pair: usize, slice: usize) -> [V::Bytes; 2] {
         // SAFETY: the caller's.
         unsafe {
-            let [even, odd] = Nibbles::pair(src, pair);
-            let bits = src.add(Nibbles::BYTES + 16 * pair).cast::<u64>();
-            let (low, high) = (bits.read_unaligned(), bits.add(1).read_unaligned());
-            let fifth = _mm512_set1_epi8(16);
-            [
-                _mm512_mask_add_epi8(even, low, even, fifth),
-                _mm512_mask_add_epi8(odd, high, odd, fifth),
-            ]
+            let [even, odd] = Nibbles::pair::<V>(src, pair, slice);
+            let bits = src.add(Nibbles::BYTES + 16 * pair + V::LANES / 2 * slice);
+            [V::add_fifths(even, bits), V::add_fifths(odd, bits.add(8))]
         }
     }
 }
@@ -140,20 +124,13 @@ impl Quants for Sixes {
     }
 
     #[inline(always)]
-    unsafe fn pair(src: *const u8, pair: usize) -> [__m512i; 2] {
+    unsafe fn pair<V: Vectors>(src: *const u8, pair: usize, slice: usize) -> [V::Bytes; 2] {
         // SAFETY: the caller's.
         unsafe {
-            let [even, odd] = Nibbles::pair(src, pair);
-            let tops = _mm512_loadu_si512(src.add(Nibbles::BYTES + 64 * (pair / 2)).cast());
-            let mask = _mm512_set1_epi8(0x30);
-            let (low, high) = if pair.is_multiple_of(2) {
-                (_mm512_slli_epi16::<4>(tops), _mm512_slli_epi16::<2>(tops))
-            } else {
-                (tops, _mm512_srli_epi16::<2>(tops))
-            };
-            // `level | (top & mask)`
-            let join = |level, top| _mm512_ternarylogic_epi32::<0xf8>(level, top, mask);
-            [join(even, low), join(odd, high)]
+            let [even, odd] = Nibbles::pair::<V>(src, pair, slice);
+            let tops = V::load(src.add(Nibbles::BYTES + 64 * (pair / 2) + 4 * V::LANES * slice));
+            let i = 2 * (pair % 2);
+            [V::add_tops(even, tops, i), V::add_tops(odd, tops, i + 1)]
         }
     }
 }

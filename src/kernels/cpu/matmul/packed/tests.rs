@@ -37,7 +37,12 @@ struct Case {
 
 /// Runs a case on values of `x` as `value` makes them, and gives what came out, with what should
 /// have and the size of the products that were summed.
-fn run(case: &Case, value: impl Fn(usize, f32) -> f32, copies: &Copies) -> Vec<(f32, f64, f64)> {
+fn run(
+    simd: Simd,
+    case: &Case,
+    value: impl Fn(usize, f32) -> f32,
+    copies: &Copies,
+) -> Vec<(f32, f64, f64)> {
     let (m, n, k) = case.shape;
     let mut random = Random(case.seed);
     let x: Vec<f32> = random.floats(m * (k + case.gap));
@@ -73,11 +78,10 @@ fn run(case: &Case, value: impl Fn(usize, f32) -> f32, copies: &Copies) -> Vec<(
         },
         bias: (case.flags & 1 != 0).then_some(&bias[..]),
         accumulate: case.flags & 2 != 0,
-        rough: false,
     };
     let mut out = before.clone();
     let mut target = MatMut::new(&mut out, m, cols, stride);
-    job.run(&Team::new(2), Simd::Vnni, &mut target);
+    job.run(&Team::new(2), simd, &mut target);
     for r in 0..m {
         let gap = r * stride + cols..(r + 1) * stride;
         assert_eq!(out[gap.clone()], before[gap], "gap after row {r}");
@@ -102,8 +106,20 @@ fn run(case: &Case, value: impl Fn(usize, f32) -> f32, copies: &Copies) -> Vec<(
     results
 }
 
-fn vnni() -> bool {
-    Simd::supported().contains(&Simd::Vnni)
+/// The types and the levels with dot products of bytes that this processor has.
+fn types_and_levels() -> impl Iterator<Item = (DType, Simd)> {
+    TYPES
+        .into_iter()
+        .flat_map(|dtype| levels().into_iter().map(move |simd| (dtype, simd)))
+}
+
+/// The levels with dot products of bytes that this processor has.
+fn levels() -> Vec<Simd> {
+    let multiplies = |simd: &Simd| {
+        use Simd::{AvxVnni, Dotprod, I8mm, Vnni};
+        matches!(simd, Dotprod | I8mm | AvxVnni | Vnni)
+    };
+    Simd::supported().into_iter().filter(multiplies).collect()
 }
 
 proptest! {
@@ -120,16 +136,21 @@ proptest! {
         dtype in prop::sample::select(TYPES.to_vec()),
         seed: u64,
     ) {
-        if !vnni() {
-            return Ok(());
-        }
         let k = (blocks * 32).next_multiple_of(dtype.block_len());
         let start = (from * n as f64) as usize;
         let rows = start..start + 1 + (to * (n - start - 1) as f64) as usize;
         let case = Case { dtype, shape: (m, n, k), rows, gap, flags, seed };
-        for (got, want, size) in run(&case, |_, v| v, &Copies::new(u64::MAX)) {
-            let error = (f64::from(got) - want).abs();
-            prop_assert!(error <= 4e-6 * size + 1e-6, "{dtype}: {got} instead of {want}");
+        let results = levels().into_iter().map(|simd| (simd, run(simd, &case, |_, v| v, &Copies::new(u64::MAX))));
+        let mut first = None;
+        for (simd, results) in results {
+            for (got, want, size) in &results {
+                let error = (f64::from(*got) - want).abs();
+                let note = format!("{simd:?} {dtype}: {got} instead of {want}");
+                prop_assert!(error <= 4e-6 * size + 1e-6, "{}", note);
+            }
+            // Integers are exact and floats are summed in one order: every level has the same bits.
+            let bits: Vec<u32> = results.iter().map(|(got, ..)| got.to_bits()).collect();
+            prop_assert_eq!(first.get_or_insert_with(|| bits.clone()), &bits, "{:?} {}", simd, dtype);
         }
     }
 }
@@ -147,10 +168,7 @@ fn case(dtype: DType) -> Case {
 
 #[test]
 fn magnitudes_far_apart_keep_their_accuracy() {
-    if !vnni() {
-        return;
-    }
-    for dtype in TYPES {
+    for (dtype, simd) in types_and_levels() {
         for size in [0.0, 1e-38, 1e-20, 1e-3, 1e4, 1e20, 1e30] {
             // Blocks of 32 differ by up to 2^12, and every fifth block is all zeros.
             let value = |i: usize, v: f32| {
@@ -162,13 +180,13 @@ fn magnitudes_far_apart_keep_their_accuracy() {
                     v * size * (1 << (block % 13)) as f32
                 }
             };
-            for (got, want, products) in run(&case(dtype), value, &Copies::new(u64::MAX)) {
+            for (got, want, products) in run(simd, &case(dtype), value, &Copies::new(u64::MAX)) {
                 let error = (f64::from(got) - want).abs();
                 // What is left out below 2^-100 of values, and levels' size.
                 let tolerance = 4e-6 * products + 1e-26;
                 assert!(
                     error <= tolerance,
-                    "{dtype} {size}: {got} instead of {want}"
+                    "{simd:?} {dtype} {size}: {got} instead of {want}"
                 );
             }
         }
@@ -177,16 +195,17 @@ fn magnitudes_far_apart_keep_their_accuracy() {
 
 #[test]
 fn what_is_not_finite_comes_out_as_not_a_number() {
-    if !vnni() {
-        return;
-    }
-    for dtype in TYPES {
+    for (dtype, simd) in types_and_levels() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             // In the second of three rows only.
             let value = |i: usize, v: f32| if i == 769 + 400 { bad } else { v };
-            let results = run(&case(dtype), value, &Copies::new(u64::MAX));
+            let results = run(simd, &case(dtype), value, &Copies::new(u64::MAX));
             for (i, (got, ..)) in results.into_iter().enumerate() {
-                assert_eq!(got.is_nan(), i % 3 == 1, "{dtype} {bad} {i}: {got}");
+                assert_eq!(
+                    got.is_nan(),
+                    i % 3 == 1,
+                    "{simd:?} {dtype} {bad} {i}: {got}"
+                );
             }
         }
     }
@@ -194,16 +213,13 @@ fn what_is_not_finite_comes_out_as_not_a_number() {
 
 #[test]
 fn without_room_for_copies_the_product_is_the_same_but_for_rounding() {
-    if !vnni() {
-        return;
-    }
-    for dtype in TYPES {
-        let with = run(&case(dtype), |_, v| v, &Copies::new(u64::MAX));
-        let without = run(&case(dtype), |_, v| v, &Copies::new(0));
+    for (dtype, simd) in types_and_levels() {
+        let with = run(simd, &case(dtype), |_, v| v, &Copies::new(u64::MAX));
+        let without = run(simd, &case(dtype), |_, v| v, &Copies::new(0));
         for ((a, want, size), (b, ..)) in with.into_iter().zip(without) {
             assert!(
                 (f64::from(a) - f64::from(b)).abs() <= 4e-6 * size,
-                "{a} {b} {want}"
+                "{simd:?} {dtype}: {a} {b} {want}"
             );
         }
     }
