@@ -438,11 +438,26 @@ fn a_run_with_missing_pieces_is_not_finished() {
     assert!(!folder.exists());
 }
 
+/// Either what was written, or an error that names the memory in one line.
+fn right_or_refused<T: PartialEq + std::fmt::Debug>(folder: &Path, found: Result<T>, written: &T) {
+    match found {
+        Ok(found) => assert_eq!(found, *written),
+        Err(error) => names_the_memory(folder, &error),
+    }
+}
+
+fn names_the_memory(folder: &Path, error: &MemoryError) {
+    let said = error.to_string();
+    assert!(said.contains(&shown(folder)), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
 proptest! {
     #[test]
     fn damaged_descriptions_do_no_harm(at in any::<prop::sample::Index>(), byte: u8, cut: bool) {
         let (_parent, folder) = place();
-        Case::new(1).write(&folder);
+        let case = Case::new(1);
+        case.write(&folder);
         let path = folder.join(MEMORY);
         let mut bytes = fs::read(&path).unwrap();
         let at = at.index(bytes.len());
@@ -450,10 +465,20 @@ proptest! {
         if cut {
             bytes.truncate(at);
         }
-        fs::write(&path, bytes).unwrap();
-        if let Ok(memory) = Memory::open(&folder) {
-            let _ = (memory.tokens(), memory.document(), memory.settings::<Settings>());
+        fs::write(&path, &bytes).unwrap();
+        let before = names(&folder);
+        match Memory::open(&folder) {
+            Ok(memory) => {
+                right_or_refused(&folder, memory.document(), &case.text);
+                right_or_refused(&folder, memory.tokens(), &case.tokens);
+                if let Err(error) = memory.settings::<Settings>() {
+                    names_the_memory(&folder, &error);
+                }
+            }
+            Err(error) => names_the_memory(&folder, &error),
         }
+        assert_eq!(names(&folder), before);
+        assert_eq!(fs::read(&path).unwrap(), bytes);
     }
 }
 
