@@ -102,14 +102,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let top = local / 16u * 4u;
     let first_vector = place.z * 16u * VECTORS + lane;
     // Four keys of each.
-    var sums_k: array<array<vec4<f32>, 4>, VECTORS>;
-    var sums_v: array<array<vec4<f32>, 4>, VECTORS>;
-    for (var v = 0u; v < VECTORS; v += 1u) {
-        for (var i = 0u; i < 4u; i += 1u) {
-            sums_k[v][i] = vec4<f32>(0.0);
-            sums_v[v][i] = vec4<f32>(0.0);
-        }
-    }
+    var sums_k = array<array<vec4<f32>, 4>, VECTORS>();
+    var sums_v = array<array<vec4<f32>, 4>, VECTORS>();
     let start = row_at(first);
     var end = params.q.rows;
     if params.window > 0u {
@@ -123,16 +117,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let row = tile + local;
                 var row_start = 0u;
                 var row_end = 0u;
+                var stat = vec2<f32>(0.0);
                 if row < end {
                     row_end = min(positions[params.positions.offset + row] + 1u, params.keys.rows);
                     if params.window > 0u && row_end > params.window {
                         row_start = row_end - params.window;
                     }
-                    let stat = params.stats.offset + row * params.stats.stride + 2u * head;
-                    known[local] = vec2<f32>(stats[stat], stats[stat + 1u]);
+                    let from_stat = params.stats.offset + row * params.stats.stride + 2u * head;
+                    stat = vec2<f32>(stats[from_stat], stats[from_stat + 1u]);
                 }
                 starts[local] = row_start;
                 ends[local] = row_end;
+                known[local] = stat;
             }
             var scores = Products(vec4<f32>(0.0), vec4<f32>(0.0));
             var d_shares = Products(vec4<f32>(0.0), vec4<f32>(0.0));

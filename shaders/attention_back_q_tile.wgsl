@@ -131,16 +131,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let top = local / 16u * 4u;
     var largest = LOWEST;
     var total = 0.0;
-    var sum_a: array<vec4<f32>, VECTORS>;
-    var sum_b: array<vec4<f32>, VECTORS>;
-    var sum_c: array<vec4<f32>, VECTORS>;
-    var sum_d: array<vec4<f32>, VECTORS>;
-    for (var v = 0u; v < VECTORS; v += 1u) {
-        sum_a[v] = vec4<f32>(0.0);
-        sum_b[v] = vec4<f32>(0.0);
-        sum_c[v] = vec4<f32>(0.0);
-        sum_d[v] = vec4<f32>(0.0);
-    }
+    var sum_a = array<vec4<f32>, VECTORS>();
+    var sum_b = array<vec4<f32>, VECTORS>();
+    var sum_c = array<vec4<f32>, VECTORS>();
+    var sum_d = array<vec4<f32>, VECTORS>();
     for (var tile = start; tile < end; tile += TILE) {
         var scores = Products(vec4<f32>(0.0), vec4<f32>(0.0));
         var d_shares = Products(vec4<f32>(0.0), vec4<f32>(0.0));

@@ -52,10 +52,7 @@ fn main(
     let last = subgroupMax(end);
     var largest = LOWEST;
     var total = 0.0;
-    var sums: array<vec4<f32>, VECTORS>;
-    for (var d = 0u; d < dim; d += 1u) {
-        sums[d] = vec4<f32>(0.0);
-    }
+    var sums = array<vec4<f32>, VECTORS>();
     for (var tile = first_tile; tile < last; tile += 8u) {
         // Keys beyond the last are not seen: the last is read again.
         let own = min(tile + lane, last - 1u);

@@ -84,16 +84,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let soft_first = soft_row * 33u + local % 4u * 8u;
     var largest = LOWEST;
     var total = 0.0;
-    var sum_a: array<vec4<f32>, VECTORS>;
-    var sum_b: array<vec4<f32>, VECTORS>;
-    var sum_c: array<vec4<f32>, VECTORS>;
-    var sum_d: array<vec4<f32>, VECTORS>;
-    for (var v = 0u; v < VECTORS; v += 1u) {
-        sum_a[v] = vec4<f32>(0.0);
-        sum_b[v] = vec4<f32>(0.0);
-        sum_c[v] = vec4<f32>(0.0);
-        sum_d[v] = vec4<f32>(0.0);
-    }
+    var sum_a = array<vec4<f32>, VECTORS>();
+    var sum_b = array<vec4<f32>, VECTORS>();
+    var sum_c = array<vec4<f32>, VECTORS>();
+    var sum_d = array<vec4<f32>, VECTORS>();
     for (var tile = start; tile < end; tile += TILE) {
         // Scores of the tile, a chunk of the head at a time.
         var near = vec4<f32>(0.0);

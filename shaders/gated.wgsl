@@ -41,10 +41,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let at = params.gate.offset + place.y * params.gate.stride + col;
     let x = gate[at];
-    var gated: f32;
-    if params.activation == 0u {
-        gated = silu(x);
-    } else {
+    var gated = silu(x);
+    if params.activation != 0u {
         gated = gelu_tanh(x);
     }
     let product = gated * up[params.up.offset + place.y * params.up.stride + col];

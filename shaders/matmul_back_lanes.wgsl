@@ -26,12 +26,12 @@ fn main(
     let place = group + params.base.xyz;
 #ifdef WIDE
     let row = place.y * 16u;
-    var high: array<vec4<f32>, 8>;
+    var high = array<vec4<f32>, 8>();
 #else
     let row = place.y * 8u;
 #endif
     let col = place.x * 32u + lane * 4u;
-    var low: array<vec4<f32>, 8>;
+    var low = array<vec4<f32>, 8>();
     for (var k = 0u; k < params.x.cols; k += 4u) {
         let w_a = w_load(k, col);
         let w_b = w_load(k + 1u, col);

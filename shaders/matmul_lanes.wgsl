@@ -84,11 +84,11 @@ fn main(
     let row_a = params.x.offset + min(row + lane, last_row) * params.x.stride;
 #ifdef WIDE
     let row_b = params.x.offset + min(row + 8u + lane, last_row) * params.x.stride;
-    var high: array<vec2<f32>, 8>;
+    var high = array<vec2<f32>, 8>();
 #endif
     let col_a = params.weight.offset + min(col, last_col) * params.weight.stride;
     let col_b = params.weight.offset + min(col + 8u, last_col) * params.weight.stride;
-    var low: array<vec2<f32>, 8>;
+    var low = array<vec2<f32>, 8>();
     for (var k = 0u; k < params.x.cols; k += 4u) {
         let a = x_load(row_a, k);
         let w_a = weight_load(col_a, k);

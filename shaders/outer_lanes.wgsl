@@ -13,7 +13,7 @@ fn main(
     let place = group + params.base.xyz;
     let row = place.y * 8u;
     let col = place.x * 32u + lane * 4u;
-    var sums: array<vec4<f32>, 8>;
+    var sums = array<vec4<f32>, 8>();
     for (var t = 0u; t < params.x.rows; t += 1u) {
         let a = dy_load_one(t, row + lane);
         let b = x_load(t, col);

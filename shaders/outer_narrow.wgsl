@@ -73,10 +73,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first_wide = place.x * 32u;
     let wide = first_wide + local % 8u * 4u;
     let narrow = place.y * 16u;
-    var sum_a: array<vec4<f32>, 4>;
-    var sum_b: array<vec4<f32>, 4>;
-    var sum_c: array<vec4<f32>, 4>;
-    var sum_d: array<vec4<f32>, 4>;
+    var sum_a = array<vec4<f32>, 4>();
+    var sum_b = array<vec4<f32>, 4>();
+    var sum_c = array<vec4<f32>, 4>();
+    var sum_d = array<vec4<f32>, 4>();
     for (var t = local / 8u; t < params.x.rows; t += SLICES) {
         let values = wide_load(t, wide);
         add(&sum_a, narrow_load(t, narrow), values);

@@ -35,7 +35,7 @@ fn scale_byte(block: u32, i: u32) -> u32 {
 
 // Scale and minimum of sub-block `j`, multiplied by the block's.
 fn scale_and_min(block: u32, j: u32) -> vec2<f32> {
-    var bits: vec2<u32>;
+    var bits = vec2<u32>(0u);
     if j < 4u {
         bits = vec2<u32>(scale_byte(block, j) & 63u, scale_byte(block, j + 4u) & 63u);
     } else {
