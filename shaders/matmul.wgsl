@@ -2,8 +2,9 @@
 // 64 x 64, 32 of the inner length at a time. Each of 256 invocations sums 4 x 4 of them.
 #import inscribe::matmul_io::{params, x_load, w_load, store}
 
-// Vectors of four rows, one for each of 32 steps along the inner length and 16 row blocks.
-const PITCH: u32 = 17u;
+// Vectors of four rows, one for each of 32 steps along the inner length and 16 row blocks: 17 from
+// step to step, so that steps start on different banks, or 16 where no more fit.
+const PITCH: u32 = #{PITCH}u;
 var<workgroup> x_tile: array<vec4<f32>, 32 * PITCH>;
 var<workgroup> w_tile: array<vec4<f32>, 32 * PITCH>;
 

@@ -56,16 +56,17 @@ fn main(
 #endif
 ) {
     let place = group + params.base.xyz;
-    let first = place.x * 4u;
+    // More workgroups than a dispatch has along one axis are folded: as `matvec` in matmul_gpu.rs.
+    let blocks = (params.weight.rows + 3u) / 4u;
+    let lines = (blocks + 65534u) / 65535u;
+    let width = (blocks + lines - 1u) / lines;
+    let first = (place.y * width + place.x) * 4u;
     let rows = min(params.x.rows, ROWS);
     let last = params.weight.rows - 1u;
     // Beyond the last row the last is read again, and its sums are not stored.
     let starts = vec4<u32>(params.weight.offset)
         + min(vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last)) * params.weight.stride;
-    var sums: array<vec4<f32>, ROWS>;
-    for (var r = 0u; r < ROWS; r += 1u) {
-        sums[r] = vec4<f32>(0.0);
-    }
+    var sums = array<vec4<f32>, ROWS>();
     let cols = params.x.cols;
     for (var i = local; i * 8u < cols; i += LANES) {
         let at = pair_columns(i);
@@ -81,14 +82,13 @@ fn main(
         }
     }
     for (var r = 0u; r < ROWS; r += 1u) {
-        var total: vec4<f32>;
 #ifdef SUBGROUPS
         let sum = subgroupAdd(sums[r]);
         if lane == 0u {
             partial[subgroup] = sum;
         }
         workgroupBarrier();
-        total = partial[0];
+        var total = partial[0];
         for (var i = 1u; i < subgroups; i += 1u) {
             total += partial[i];
         }
@@ -101,7 +101,7 @@ fn main(
             }
             workgroupBarrier();
         }
-        total = partial[0];
+        let total = partial[0];
 #endif
         if local < 4u && first + local < params.out.cols && r < rows {
             let col = first + local;

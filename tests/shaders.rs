@@ -1,8 +1,10 @@
 //! Every variant of every shader, without a GPU: it composes, is valid, translates to what each
 //! backend reads, and agrees with the Rust side on bindings and parameters.
 
+use std::path::Path;
+
 use inscribe::engine::gpu::shader::{Shaders, capabilities};
-use inscribe::engine::gpu::{Needs, Variant};
+use inscribe::engine::gpu::{Needs, PORTABLE_WORKGROUP_BYTES, Variant};
 use inscribe::engine::{Access, Kernel};
 use inscribe::kernels;
 use naga::valid::{ModuleInfo, ValidationFlags, Validator};
@@ -189,12 +191,59 @@ fn what_a_variant_needs_is_what_its_module_uses() {
         let needless = Validator::new(ValidationFlags::all(), capabilities(Needs::default()))
             .validate(module)
             .is_ok();
+        let needed = Needs {
+            workgroup_bytes: 0,
+            ..variant.needs
+        };
         assert_eq!(
             needless,
-            variant.needs == Needs::default(),
+            needed == Needs::default(),
             "{variant:?} states its needs wrongly"
         );
     });
+}
+
+/// Every device has 16 KiB: what takes more says so, to the next KiB.
+#[test]
+fn the_workgroup_memory_a_variant_needs_is_what_its_module_takes() {
+    for_each_variant(|_, variant, module, _| {
+        let shared = module.global_variables.iter().map(|(_, v)| v);
+        let shared = shared.filter(|v| v.space == AddressSpace::WorkGroup);
+        let bytes = |v: &naga::GlobalVariable| module.types[v.ty].inner.size(module.to_ctx());
+        let taken: u32 = shared.map(bytes).sum();
+        let needed = if taken > PORTABLE_WORKGROUP_BYTES {
+            taken.next_multiple_of(1 << 10)
+        } else {
+            0
+        };
+        assert_eq!(
+            variant.needs.workgroup_bytes, needed,
+            "{variant:?} takes {taken} bytes"
+        );
+    });
+}
+
+/// WGSL promises zeros where a variable gets no value, but a reader should not have to know which
+/// of them count on that.
+#[test]
+fn variables_of_functions_get_their_values_where_they_are_declared() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let mut declared = 0;
+    for folder in [root.clone(), root.join("shared")] {
+        for entry in std::fs::read_dir(folder).expect("the shaders") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("a shader");
+            let lines = text.lines().map(str::trim_start);
+            for line in lines.filter(|line| line.starts_with("var ")) {
+                assert!(line.contains('='), "{}: {line}", path.display());
+                declared += 1;
+            }
+        }
+    }
+    assert!(declared > 100, "only {declared} variables");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use inscribe::engine::cpu::CpuDevice;
-use inscribe::engine::gpu::{AdapterReport, Def, list_adapters};
+use inscribe::engine::gpu::{AdapterReport, Def, Matrices, list_adapters};
 use inscribe::engine::{DType, Op, Recording, Shard, Tensor, Weight, select};
 use inscribe::kernels::attention::{AttentionShape, attention};
 use inscribe::kernels::cross_entropy::{STATE_COLS, cross_entropy};
@@ -13,6 +13,7 @@ use inscribe::kernels::gated::{Activation, gated};
 use inscribe::kernels::matmul::{Into, matmul};
 use inscribe::kernels::norm::rms_norm;
 use inscribe::kernels::rope::{RopeShape, rope};
+use inscribe::kernels::self_test::fast_products;
 
 use super::Context;
 use super::out::outln;
@@ -29,7 +30,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
-    let adapters = list_adapters(app.precision());
+    let adapters = list_adapters(app.precision()).into_iter();
+    let adapters: Vec<_> = adapters.map(|a| a.tested(fast_products)).collect();
     let cpu = CpuDevice::new(app.threads());
     let (index, why) = select::automatic(&adapters);
     let chosen = index.and_then(|i| adapters.iter().find(|a| a.index == i));
@@ -78,8 +80,12 @@ fn print_adapter(adapter: &AdapterReport, variants: bool) {
         let (least, most) = tier.subgroup_size;
         outln!("     subgroups  {least} to {most} lanes");
     }
-    if let Some((m, n, k)) = tier.cooperative_matrix {
-        outln!("     matrices   {m} x {n} x {k}, f16 to f32 (with --fast)");
+    if let Some(Matrices { edge, obstacle }) = &adapter.matrices {
+        let use_of_them = match obstacle {
+            None => "used with --fast".to_owned(),
+            Some(obstacle) => format!("not used: {obstacle}"),
+        };
+        outln!("     matrices   {edge} x {edge}, f16 to f32, {use_of_them}");
     }
     outln!(
         "     workgroup  {} invocations, {} KiB",
@@ -122,7 +128,10 @@ fn adapter_json(adapter: &AdapterReport, variants: bool) -> Value {
         "tier": tier.name(),
         "subgroup_size": tier.subgroups.then_some(tier.subgroup_size),
         "f16": tier.f16,
-        "cooperative_matrix": tier.cooperative_matrix,
+        "cooperative_matrix": adapter.matrices.as_ref().map(|matrices| json!({
+            "edge": matrices.edge,
+            "obstacle": matrices.obstacle,
+        })),
         "workgroup_invocations": tier.workgroup_invocations,
         "workgroup_bytes": tier.workgroup_bytes,
         "max_binding_bytes": adapter.max_binding_bytes,

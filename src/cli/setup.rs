@@ -14,6 +14,7 @@ use inscribe::advice::Advice;
 use inscribe::engine::select::{self, DeviceChoice, SelectOptions};
 use inscribe::engine::{Device, Profile};
 use inscribe::inscriber::OpenEvent;
+use inscribe::kernels::self_test;
 use inscribe::memory::{Memory, fingerprint};
 use inscribe::model::hub::{KNOWN, ModelCache};
 use inscribe::model::session::SessionOptions;
@@ -90,6 +91,7 @@ fn device_options(app: &Context) -> Result<SelectOptions> {
         choice: device_choice(app)?,
         threads: app.threads(),
         precision: app.precision(),
+        self_test: Some(self_test::fast_products),
         cache_dir: ModelCache::open()
             .ok()
             .map(|cache| cache.root().join("pipelines")),

@@ -125,9 +125,21 @@ impl Device {
         Device::Cpu(Arc::new(CpuDevice::new(threads)))
     }
 
-    /// Opens a GPU.
+    /// Opens a GPU. It uses cooperative matrices once they have passed the self-test.
     pub fn open_gpu(options: &OpenOptions) -> Result<Device> {
-        GpuDevice::open(options).map(|device| Device::Gpu(Arc::new(device)))
+        let mut gpu = Arc::new(GpuDevice::open(options)?);
+        if gpu.tier().cooperative_matrix.is_some() {
+            let tested = match options.self_test {
+                Some(self_test) => self_test(&Device::Gpu(gpu.clone())),
+                None => Err("they were not tested".to_owned()),
+            };
+            if let Err(obstacle) = tested {
+                let kept = || EngineError::Recording("the self-test kept the device".into());
+                let own = Arc::get_mut(&mut gpu).ok_or_else(kept)?;
+                own.refuse_matrices(obstacle);
+            }
+        }
+        Ok(Device::Gpu(gpu))
     }
 
     /// What to call it in messages.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::device::Device;
 use super::error::Result;
-use super::gpu::{AdapterReport, Choice, OpenOptions, Precision, list_adapters};
+use super::gpu::{AdapterReport, Choice, OpenOptions, Precision, SelfTest, TierCap, list_adapters};
 
 /// What a user asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct SelectOptions {
     /// Threads of the processor's team; one for each core where 0.
     pub threads: usize,
     pub precision: Precision,
+    /// What cooperative matrices have to pass before they are used.
+    pub self_test: Option<SelfTest>,
     /// Where compiled GPU pipelines are kept between starts.
     pub cache_dir: Option<PathBuf>,
 }
@@ -65,6 +67,8 @@ pub fn open(options: &SelectOptions) -> Result<Opened> {
         let open = OpenOptions {
             choice,
             precision: options.precision,
+            self_test: options.self_test,
+            cap: TierCap::from_env(),
             cache_dir: options.cache_dir.clone(),
             ..OpenOptions::default()
         };

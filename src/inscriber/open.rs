@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Error, Inscriber};
 use crate::engine::CancelToken;
 use crate::engine::select::{self, SelectOptions};
+use crate::kernels::self_test::fast_products;
 use crate::model::hub::{ModelCache, PullEvent, Puller, Setup, Source, Watch};
 use crate::model::loaded::Loaded;
 use crate::model::locate;
@@ -78,6 +79,7 @@ impl Opening {
         if let (Ok(cache), None) = (&cache, &options.cache_dir) {
             options.cache_dir = Some(cache.root().join("pipelines"));
         }
+        options.self_test.get_or_insert(fast_products);
         let opened = select::open(&options)?;
         on_event(OpenEvent::Device {
             name: opened.device.name(),

@@ -7,9 +7,9 @@ use crate::kernels::attention::AttentionParams;
 use crate::kernels::attention_gpu::{ROWS_FOR_TILES, TILE_ROWS, aligned};
 
 /// Bytes of workgroup memory a tile of queries takes, rounded up.
-const TILE_BYTES_Q: u32 = 24 << 10;
+const TILE_BYTES_Q: u32 = 23 << 10;
 /// Bytes of workgroup memory a tile of keys takes, rounded up.
-const TILE_BYTES_KV: u32 = 27 << 10;
+const TILE_BYTES_KV: u32 = 26 << 10;
 /// Vectors of four that a head has at most in a tile of queries.
 const MOST_VECTORS: u32 = 64;
 
@@ -70,11 +70,15 @@ pub fn variants_kv() -> Vec<Variant> {
 }
 
 fn q_tile(vectors: u32, groups: [u32; 3]) -> Variant {
-    Variant::portable("attention_back_q_tile", groups).value("VECTORS", vectors)
+    Variant::portable("attention_back_q_tile", groups)
+        .value("VECTORS", vectors)
+        .needing_bytes(TILE_BYTES_Q)
 }
 
 fn kv_tile(vectors: u32, groups: [u32; 3]) -> Variant {
-    Variant::portable("attention_back_kv_tile", groups).value("VECTORS", vectors)
+    Variant::portable("attention_back_kv_tile", groups)
+        .value("VECTORS", vectors)
+        .needing_bytes(TILE_BYTES_KV)
 }
 
 /// Whether heads and the views bound at `bindings` are whole vectors of four.

@@ -9,7 +9,7 @@ pub const TILE_ROWS: usize = 32;
 /// Query rows from which a tile is worth its padding.
 pub const ROWS_FOR_TILES: usize = 8;
 /// Bytes of workgroup memory a tile takes, rounded up.
-const TILE_BYTES: u32 = 24 << 10;
+const TILE_BYTES: u32 = 22 << 10;
 
 pub fn choose(dispatch: &Dispatch, tier: &Tier) -> Variant {
     let params: AttentionParams = dispatch.params();
@@ -71,7 +71,9 @@ fn lanes(vectors: u32, groups: [u32; 3]) -> Variant {
 }
 
 fn tile(vectors: u32, groups: [u32; 3]) -> Variant {
-    Variant::portable("attention_tile", groups).value("VECTORS", vectors)
+    Variant::portable("attention_tile", groups)
+        .value("VECTORS", vectors)
+        .needing_bytes(TILE_BYTES)
 }
 
 pub fn aligned(view: &Tensor) -> bool {

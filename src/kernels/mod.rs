@@ -24,6 +24,7 @@ pub mod quant;
 pub mod random;
 pub mod rope;
 pub mod rope_back;
+pub mod self_test;
 
 use crate::engine::gpu::{Def, Variant};
 use crate::engine::{DType, Kernel};

@@ -2,7 +2,10 @@
 
 use wgpu::{Adapter, AdapterInfo, Backend, Backends, DeviceType, Features, Limits};
 
-use super::tier::{Precision, Tier, TierCap, is_software};
+use super::tier::{Matrices, Precision, Tier, TierCap, is_software};
+use super::variant::PORTABLE_WORKGROUP_BYTES;
+use super::{OpenOptions, SelfTest};
+use crate::engine::device::Device;
 use crate::engine::error::{EngineError, Result};
 use crate::engine::system::memory_in_all;
 
@@ -67,6 +70,8 @@ pub struct AdapterReport {
     pub driver: String,
     pub kind: AdapterKind,
     pub tier: Tier,
+    /// Cooperative matrices, which fast products use where nothing keeps them from it.
+    pub matrices: Option<Matrices>,
     /// Whether kernels can be timed one by one.
     pub timestamps: bool,
     /// Bytes one binding may have; larger weights are split.
@@ -78,28 +83,50 @@ pub struct AdapterReport {
     pub automatic: bool,
 }
 
+impl AdapterReport {
+    /// The same once its cooperative matrices were tested, for which the adapter is opened.
+    pub fn tested(mut self, self_test: SelfTest) -> AdapterReport {
+        let Some(matrices) = self.matrices.as_mut().filter(|m| m.obstacle.is_none()) else {
+            return self;
+        };
+        let opened = Device::open_gpu(&OpenOptions {
+            choice: Choice::Index(self.index),
+            precision: Precision::Fast,
+            self_test: Some(self_test),
+            cap: TierCap::from_env(),
+            ..OpenOptions::default()
+        });
+        matrices.obstacle = match opened {
+            Ok(Device::Gpu(gpu)) => gpu.matrices().and_then(|m| m.obstacle.clone()),
+            Ok(Device::Cpu(_)) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if matrices.obstacle.is_some() {
+            self.tier.cooperative_matrix = None;
+        }
+        self
+    }
+}
+
 /// Every adapter of this machine, with what it would run at `precision`.
 pub fn list_adapters(precision: Precision) -> Vec<AdapterReport> {
     let adapters = enumerate(&instance(false));
-    let automatic = automatic(&adapters);
+    let (automatic, cap) = (automatic(&adapters), TierCap::from_env());
     adapters
         .iter()
         .enumerate()
         .map(|(index, adapter)| {
-            let (info, limits) = (adapter.get_info(), adapter.limits());
+            let (info, limits) = (adapter.get_info(), limits(adapter, cap));
+            let features = features(adapter, cap);
+            let (tier, matrices) = Tier::new(adapter, features, &limits, precision, cap);
             AdapterReport {
                 index,
                 name: info.name.clone(),
                 backend: info.backend.to_str().to_owned(),
                 driver: driver(&info),
                 kind: AdapterKind::of(&info),
-                tier: Tier::new(
-                    adapter,
-                    features(adapter, TierCap::Full),
-                    &limits,
-                    precision,
-                    TierCap::Full,
-                ),
+                tier,
+                matrices,
                 timestamps: adapter.features().contains(Features::TIMESTAMP_QUERY),
                 max_binding_bytes: limits.max_storage_buffer_binding_size,
                 max_buffer_bytes: limits.max_buffer_size,
@@ -164,7 +191,16 @@ pub(super) fn features(adapter: &Adapter, cap: TierCap) -> Features {
     features
 }
 
-/// Opens an adapter with its own limits.
+/// The limits to open an adapter with: its own, as far as the cap allows.
+pub(super) fn limits(adapter: &Adapter, cap: TierCap) -> Limits {
+    let mut limits = adapter.limits();
+    if cap < TierCap::Subgroups {
+        limits.max_compute_workgroup_storage_size = PORTABLE_WORKGROUP_BYTES;
+    }
+    limits
+}
+
+/// Opens an adapter.
 pub(super) fn open(
     adapter: &Adapter,
     features: Features,

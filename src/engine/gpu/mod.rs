@@ -21,18 +21,24 @@ mod variant;
 pub use adapter::{AdapterKind, AdapterReport, Choice, list_adapters};
 pub use memory::GpuBuffer;
 pub use program::GpuProgram;
-pub use tier::{Precision, Tier, TierCap};
-pub use variant::{Def, Needs, Variant};
+pub use tier::{COOPERATIVE_BYTES, Matrices, Precision, Tier, TierCap};
+pub use variant::{Def, Needs, PORTABLE_WORKGROUP_BYTES, Variant};
 
+use super::device::Device;
 use super::error::Result;
 use errors::Failures;
 use pipeline::Pipelines;
+
+/// Says of a device's fast products what is wrong with them, if anything is.
+pub type SelfTest = fn(&Device) -> std::result::Result<(), String>;
 
 /// How to open a GPU.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
     pub choice: Choice,
     pub precision: Precision,
+    /// What cooperative matrices have to pass before any product uses them; without it none does.
+    pub self_test: Option<SelfTest>,
     /// The most of the device's capabilities to use.
     pub cap: TierCap,
     /// Keeps bounds checks in shaders and asks the driver for validation: for tests.
@@ -54,6 +60,7 @@ pub struct GpuDevice {
     features: Features,
     limits: Limits,
     tier: Tier,
+    matrices: Option<Matrices>,
     memory_bytes: Option<u64>,
     /// Whether that is the machine's own.
     shares_memory: bool,
@@ -74,7 +81,7 @@ impl GpuDevice {
         let adapter = adapter::find(&options.choice, options.checked)?;
         let info = adapter.get_info();
         let features = adapter::features(&adapter, options.cap);
-        let limits = adapter.limits();
+        let limits = adapter::limits(&adapter, options.cap);
         let (device, queue) = adapter::open(&adapter, features, &limits)?;
         let failures = Failures::watch(&device, &adapter::full_name(&info));
         let cache = options
@@ -84,7 +91,8 @@ impl GpuDevice {
             .zip(wgpu::util::pipeline_cache_key(&info))
             .map(|(folder, key)| folder.join(key));
         let pipelines = Pipelines::new(&device, &failures, cache, options.checked)?;
-        let tier = Tier::new(&adapter, features, &limits, options.precision, options.cap);
+        let (tier, matrices) =
+            Tier::new(&adapter, features, &limits, options.precision, options.cap);
         let dummy = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("absent"),
             size: 16,
@@ -108,6 +116,7 @@ impl GpuDevice {
             features,
             limits,
             tier,
+            matrices,
             failures,
             pipelines,
             dummy,
@@ -121,6 +130,19 @@ impl GpuDevice {
 
     pub fn tier(&self) -> &Tier {
         &self.tier
+    }
+
+    /// The cooperative matrices it has, and why they are not used where they are not.
+    pub fn matrices(&self) -> Option<&Matrices> {
+        self.matrices.as_ref()
+    }
+
+    /// Leaves cooperative matrices alone from now on.
+    pub(super) fn refuse_matrices(&mut self, obstacle: String) {
+        self.tier.cooperative_matrix = None;
+        if let Some(matrices) = &mut self.matrices {
+            matrices.obstacle = Some(obstacle);
+        }
     }
 
     /// Bytes of the device's own memory, where the driver tells.

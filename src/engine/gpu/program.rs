@@ -183,11 +183,13 @@ impl GpuDevice {
             subgroups,
             f16,
             cooperative_matrix,
+            workgroup_bytes,
         } = variant.needs;
         let tier = &self.tier;
         if subgroups && !tier.subgroups
             || f16 && !tier.f16
             || cooperative_matrix && tier.cooperative_matrix.is_none()
+            || workgroup_bytes > tier.workgroup_bytes
         {
             return Err(self
                 .failures

@@ -75,6 +75,7 @@ impl Shaders {
             subgroups: true,
             f16: true,
             cooperative_matrix: true,
+            workgroup_bytes: 0,
         };
         // Each finished module is validated on its own, with the capabilities of its variant.
         let mut composer = Composer::non_validating().with_capabilities(capabilities(needs));

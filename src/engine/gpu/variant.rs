@@ -9,12 +9,17 @@ pub enum Def {
     U32(u32),
 }
 
+/// Bytes of workgroup memory that every device has.
+pub const PORTABLE_WORKGROUP_BYTES: u32 = 16 << 10;
+
 /// What a variant asks of a device beyond the portable tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Needs {
     pub subgroups: bool,
     pub f16: bool,
     pub cooperative_matrix: bool,
+    /// Bytes of workgroup memory, where they are more than [`PORTABLE_WORKGROUP_BYTES`]; else 0.
+    pub workgroup_bytes: u32,
 }
 
 /// One way to run a kernel.
@@ -51,6 +56,12 @@ impl Variant {
 
     pub fn needing(mut self, needs: Needs) -> Self {
         self.needs = needs;
+        self
+    }
+
+    /// With more workgroup memory than every device has.
+    pub fn needing_bytes(mut self, workgroup_bytes: u32) -> Self {
+        self.needs.workgroup_bytes = workgroup_bytes;
         self
     }
 }
