@@ -1,15 +1,19 @@
 //! The executor's own promises: slices, cancelling, profiles, limits and typed errors.
 
 use inscribe::advice::Advice;
-use inscribe::engine::gpu::{Choice, GpuDevice, OpenOptions, Precision, Variant, list_adapters};
+use inscribe::engine::gpu::{
+    Choice, GpuDevice, OpenOptions, Precision, TierCap, Variant, list_adapters,
+};
 use inscribe::engine::{
     Access, Arena, Binding, CancelToken, DType, Device, EngineError, Joins, Kernel, Profile,
     Recording, RunOptions, Tensor,
 };
 use inscribe::kernels::gated::{Activation, gated};
 use inscribe::kernels::matmul::{Into, matmul};
+use inscribe::kernels::self_test::fast_products;
 
-use crate::rig::{Input, WeightInput, choice, compare, open, rig, run, same};
+use crate::common::{choice, open};
+use crate::rig::{Input, WeightInput, compare, rig, run, same};
 
 fn product_inputs(rows: usize, cols: usize, outputs: usize) -> ([Input; 2], WeightInput) {
     let weight = WeightInput {
@@ -287,6 +291,26 @@ fn devices_are_found_by_number_and_name() {
             automatic.err(),
             Some(EngineError::NoAdapter { .. })
         ));
+    }
+}
+
+#[test]
+fn the_tier_that_is_listed_is_the_one_that_runs() {
+    for precision in [Precision::Exact, Precision::Fast] {
+        for listed in list_adapters(precision) {
+            let listed = listed.tested(fast_products);
+            let opened = Device::open_gpu(&OpenOptions {
+                choice: Choice::Index(listed.index),
+                precision,
+                self_test: Some(fast_products),
+                cap: TierCap::from_env(),
+                ..OpenOptions::default()
+            });
+            let Ok(Device::Gpu(gpu)) = opened else {
+                panic!("{} does not open", listed.name)
+            };
+            assert_eq!(gpu.tier(), &listed.tier);
+        }
     }
 }
 

@@ -218,7 +218,7 @@ fn sums_of_squares_agree_at_every_length() {
 /// Larger than the small bindings of the other devices.
 #[test]
 fn millions_of_parameters_and_a_large_vocabulary_agree() {
-    let gpu = crate::rig::open(Default::default());
+    let gpu = crate::common::open(Default::default());
     let len = 1_500_003;
     let inputs = [
         Input::noise(1, 1, len, 0, 0),

@@ -3,6 +3,8 @@
 
 mod attention;
 mod attention_back;
+#[path = "../common/mod.rs"]
+mod common;
 mod elementwise;
 mod executor;
 mod gradients;

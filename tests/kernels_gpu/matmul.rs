@@ -3,9 +3,11 @@
 use inscribe::engine::gpu::{OpenOptions, Precision, TierCap};
 use inscribe::engine::{DType, Device, Recording, Tensor, Weight};
 use inscribe::kernels::matmul::{Into, matmul, matmul_rows};
+use inscribe::kernels::self_test;
 use proptest::prelude::*;
 
-use crate::rig::{Input, WeightInput, compare, open, rig, run, same, sum_tolerance};
+use crate::common::open;
+use crate::rig::{Input, WeightInput, compare, rig, run, same, sum_tolerance};
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
@@ -93,6 +95,34 @@ fn every_weight_type_agrees_for_few_and_many_rows() {
     }
 }
 
+/// A row times a weight of more rows than one axis of a dispatch reaches, and of which some blocks
+/// of the last line are not there.
+#[test]
+fn a_row_times_a_very_long_weight_agrees() {
+    let (outputs, cols) = (2 * 4 * 65_535 + 5, 2);
+    let inputs = [
+        Input::noise(3, 1, cols, 0, 0),
+        Input::noise(4, 1, outputs, 0, 0),
+    ];
+    let weight = WeightInput {
+        dtype: DType::F16,
+        rows: outputs,
+        cols,
+        seed: 9,
+    };
+    let record = |rec: &mut Recording, t: &[Tensor], w: &[Weight]| {
+        matmul(rec, &t[0], &w[0], None, &t[1], Into::Replace);
+    };
+    let expected = run(&rig().cpu, &inputs, &[weight], record);
+    // In one shard.
+    let device = open(OpenOptions {
+        cap: TierCap::Subgroups,
+        ..OpenOptions::default()
+    });
+    let found = run(&device, &inputs, &[weight], record);
+    same(&expected, &found, sum_tolerance(cols)).unwrap_or_else(|e| panic!("{e}"));
+}
+
 #[test]
 fn long_sums_agree() {
     for rows in [1, 40] {
@@ -157,12 +187,20 @@ fn wide_tiles_agree() {
     }
 }
 
-/// Where the device has cooperative matrices, fast products round factors to 11 bits; elsewhere
-/// asking for them changes nothing.
+#[test]
+fn the_self_test_of_fast_products_passes() {
+    for (tier, device) in &rig().gpus {
+        assert_eq!(self_test::fast_products(device), Ok(()), "{tier}");
+    }
+}
+
+/// Where the device has cooperative matrices, fast products round factors to 11 bits, though never
+/// those in f32; elsewhere asking for them changes nothing.
 #[test]
 fn fast_products_are_near() {
     let device = open(OpenOptions {
         precision: Precision::Fast,
+        self_test: Some(self_test::fast_products),
         ..OpenOptions::default()
     });
     let Device::Gpu(gpu) = &device else {
@@ -176,6 +214,7 @@ fn fast_products_are_near() {
         (DType::Q4_K, 256),
     ] {
         let exact = sum_tolerance(cols);
+        let rounded = rounded && dtype != DType::F32;
         let tolerance = if rounded { exact + 2e-3 } else { exact };
         large_product(&device, dtype, cols, tolerance).unwrap_or_else(|e| panic!("{e}"));
     }

@@ -7,7 +7,8 @@ use inscribe::kernels::matmul_back::{matmul_back, matmul_back_rows};
 use inscribe::kernels::outer::outer;
 use proptest::prelude::*;
 
-use crate::rig::{Input, WeightInput, compare, open, rig, run, same, sum_tolerance};
+use crate::common::open;
+use crate::rig::{Input, WeightInput, compare, rig, run, same, sum_tolerance};
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {

@@ -1,36 +1,15 @@
 //! Runs one launch on the twin and on every tier of the adapter, and compares.
-//!
-//! `INSCRIBE_TEST_ADAPTER` names the adapter (a number or a part of its name); without it the
-//! first one is taken, software rasterisers included.
 
 use std::sync::OnceLock;
 
-use inscribe::engine::gpu::{Choice, OpenOptions, Precision, TierCap};
+use inscribe::engine::gpu::{OpenOptions, Precision, TierCap};
 use inscribe::engine::{DType, Device, Recording, Tensor, Weight};
 use inscribe::kernels::random::random_weight;
 
+use crate::common::open;
+
 /// Bytes of a shard in tests: small, so that weights of a few rows are split.
 pub const SHARD_BYTES: u64 = 6 << 10;
-
-pub fn choice() -> Choice {
-    match std::env::var("INSCRIBE_TEST_ADAPTER") {
-        Ok(name) => name
-            .parse()
-            .map_or_else(|_| Choice::Name(name.clone()), Choice::Index),
-        Err(_) => Choice::Index(0),
-    }
-}
-
-pub fn open(options: OpenOptions) -> Device {
-    let options = OpenOptions {
-        choice: choice(),
-        checked: true,
-        ..options
-    };
-    Device::open_gpu(&options).unwrap_or_else(|e| {
-        panic!("these tests need an adapter, if only llvmpipe (Debian: mesa-vulkan-drivers): {e}")
-    })
-}
 
 /// The twin's device, and one GPU device for each tier.
 pub struct Rig {

@@ -2,7 +2,7 @@
 //! (tests/oracle/adapter_goldens.py).
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use inscribe::engine::Device;
 use inscribe::memory::gguf_adapter::{self, Precision};
@@ -11,7 +11,8 @@ use inscribe::model::config::ModelConfig;
 use inscribe::model::session::{Session, SessionOptions};
 use serde::Deserialize;
 
-use super::{cpu, gpu, load};
+use crate::common::{self, cpu, load};
+use crate::devices::on_every_device;
 
 /// The mean loss, and any token's log-probability.
 const LOSS_TOLERANCE: f64 = 1e-3;
@@ -37,7 +38,7 @@ struct Scores {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/adapters")
+    common::golden("adapters")
 }
 
 fn golden() -> Golden {
@@ -101,20 +102,14 @@ fn check(device: &Device) {
     }
 }
 
-#[test]
-fn other_programs_read_saved_adapters_alike() {
-    check(&cpu());
-}
-
-#[test]
-fn other_programs_read_saved_adapters_alike_on_the_gpu() {
-    check(&gpu());
+on_every_device! {
+    other_programs_read_saved_adapters_alike: check;
 }
 
 /// What the others were given is what is saved today, byte for byte.
 #[test]
 fn adapters_are_saved_as_the_others_read_them() {
-    let config = load(&cpu(), "llama.gguf").config;
+    let config = load(cpu(), "llama.gguf").config;
     let [lora, prefix, gguf] = loaded(&config);
     let again = tempfile::tempdir().expect("a temporary folder");
     let out = |name: &str| again.path().join(name);

@@ -1,9 +1,9 @@
 //! The tiny models of `tests/golden/tiny` and what transformers says about them.
 
-use std::path::{Path, PathBuf};
-
 use safetensors::SafeTensors;
 use serde_json::Value;
+
+use crate::common::tiny;
 
 /// Every tiny model, in each form it is stored in.
 pub const MODELS: [&str; 11] = [
@@ -19,13 +19,6 @@ pub const MODELS: [&str; 11] = [
     "gemma3.gguf",
     "llama-mixed.gguf",
 ];
-
-/// The file or folder of a tiny model.
-pub fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden/tiny")
-        .join(name)
-}
 
 /// What transformers says about one sequence, in float32 over the weights as stored.
 pub struct Golden {
@@ -45,9 +38,9 @@ impl Golden {
     /// The golden numbers of a model named as in [`MODELS`].
     pub fn load(name: &str) -> Golden {
         let stem = name.strip_suffix(".gguf").unwrap_or(name);
-        let text = std::fs::read_to_string(path(&format!("{stem}.golden.json"))).expect("golden");
+        let text = std::fs::read_to_string(tiny(&format!("{stem}.golden.json"))).expect("golden");
         let golden: Value = serde_json::from_str(&text).expect("JSON");
-        let bytes = std::fs::read(path(&format!("{stem}.logits.safetensors"))).expect("golden");
+        let bytes = std::fs::read(tiny(&format!("{stem}.logits.safetensors"))).expect("golden");
         let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
         Golden {
             ids: ids(&golden["ids"]),

@@ -1,12 +1,19 @@
-//! Tiny random models of every architecture against what transformers says about them, from both
-//! kinds of file, on both executors.
+//! Models against what transformers, PyTorch and others say about them: tiny random ones of every
+//! architecture here, from both kinds of file, on both executors.
 
 mod adapters;
+#[path = "../common/mod.rs"]
+mod common;
+mod devices;
 mod golden;
+mod smollm2;
 mod text;
+mod train;
 
-use golden::{Golden, MODELS, path};
-use inscribe::engine::gpu::{Choice, OpenOptions};
+use common::{cpu, load, open, tiny};
+use devices::on_every_device;
+use golden::{Golden, MODELS};
+use inscribe::engine::gpu::{OpenOptions, TierCap};
 use inscribe::engine::{Device, EngineError};
 use inscribe::model::error::ModelError;
 use inscribe::model::sample::argmax;
@@ -19,46 +26,12 @@ const TOLERANCE: f32 = 2e-4;
 /// Lengths of the pieces the sequence is read in: one token, odd ones, one longer than a window.
 const PIECES: [usize; 4] = [1, 7, 19, 13];
 
-fn cpu() -> Device {
-    Device::cpu(2)
-}
-
-/// The adapter that `INSCRIBE_TEST_ADAPTER` names, else the first, software rasterisers included.
-fn gpu() -> Device {
-    gpu_with(None)
-}
-
-/// The same, with weights and caches in parts of so many bytes.
-fn gpu_with(max_binding_bytes: Option<u64>) -> Device {
-    let choice = match std::env::var("INSCRIBE_TEST_ADAPTER") {
-        Ok(name) => name
-            .parse()
-            .map_or_else(|_| Choice::Name(name.clone()), Choice::Index),
-        Err(_) => Choice::Index(0),
-    };
-    let options = OpenOptions {
-        choice,
-        checked: true,
-        max_binding_bytes,
-        ..OpenOptions::default()
-    };
-    Device::open_gpu(&options).unwrap_or_else(|e| {
-        panic!("these tests need an adapter, if only llvmpipe (Debian: mesa-vulkan-drivers): {e}")
-    })
-}
-
-fn load(device: &Device, name: &str) -> Transformer {
-    let file = WeightFile::open(&path(name)).expect("a model");
-    let config = file.config().expect("a config");
-    Transformer::load(device, &file, config, &mut |_| Ok(())).expect("weights")
-}
-
 #[test]
 fn loading_ends_where_its_progress_says_so() {
-    let file = WeightFile::open(&path("llama")).expect("a model");
+    let file = WeightFile::open(&tiny("llama")).expect("a model");
     let config = file.config().expect("a config");
     let mut heard = 0;
-    let ended = Transformer::load(&cpu(), &file, config, &mut |_| {
+    let ended = Transformer::load(cpu(), &file, config, &mut |_| {
         heard += 1;
         if heard < 3 {
             Ok(())
@@ -164,42 +137,28 @@ fn check_scores(device: &Device, name: &str) {
     );
 }
 
+fn of_every_model(check: fn(&Device, &str)) -> impl Fn(&Device) {
+    move |device| MODELS.iter().for_each(|name| check(device, name))
+}
+
 #[test]
 fn single_tokens_on_the_cpu() {
-    let device = cpu();
-    for name in MODELS {
-        check_single_tokens(&device, name);
-    }
+    of_every_model(check_single_tokens)(cpu());
 }
 
-#[test]
-fn pieces_and_greedy_text_on_the_cpu() {
-    let device = cpu();
-    for name in MODELS {
-        check_pieces_and_greedy(&device, name);
-    }
-}
-
-#[test]
-fn scores_on_the_cpu() {
-    let device = cpu();
-    for name in MODELS {
-        check_scores(&device, name);
-    }
-}
-
-#[test]
-fn pieces_and_greedy_text_on_the_gpu() {
-    let device = gpu();
-    for name in MODELS {
-        check_pieces_and_greedy(&device, name);
-    }
+on_every_device! {
+    pieces_and_greedy_text: of_every_model(check_pieces_and_greedy);
+    scores: of_every_model(check_scores);
 }
 
 /// As where a binding is too small for a weight, or for all heads of a layer's keys.
 #[test]
 fn parts_give_what_the_whole_gives() {
-    let device = gpu_with(Some(2 << 10));
+    let device = open(OpenOptions {
+        cap: TierCap::Subgroups,
+        max_binding_bytes: Some(2 << 10),
+        ..OpenOptions::default()
+    });
     let mut parts = Vec::new();
     for name in MODELS {
         check_pieces_and_greedy(&device, name);
@@ -214,20 +173,12 @@ fn parts_give_what_the_whole_gives() {
     assert!(parts.iter().any(|(parts, _)| *parts > 1), "{parts:?}");
 }
 
-#[test]
-fn scores_on_the_gpu() {
-    let device = gpu();
-    for name in MODELS {
-        check_scores(&device, name);
-    }
-}
-
 /// A `config.json` says the same in the words of transformers 4 and of transformers 5.
 #[test]
 fn older_and_newer_config_files_mean_the_same() {
     for name in ["llama3", "qwen3", "gemma3"] {
         let folder = tempfile::tempdir().expect("a folder");
-        for entry in std::fs::read_dir(path(name)).expect("a folder") {
+        for entry in std::fs::read_dir(tiny(name)).expect("a folder") {
             let entry = entry.expect("an entry");
             std::fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("a copy");
         }
@@ -236,7 +187,7 @@ fn older_and_newer_config_files_mean_the_same() {
         let config = |path| WeightFile::open(path).and_then(|file| file.config());
         assert_eq!(
             config(folder.path()).expect("the newer"),
-            config(&path(name)).expect("the older"),
+            config(&tiny(name)).expect("the older"),
             "{name}"
         );
     }

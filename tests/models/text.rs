@@ -5,11 +5,12 @@ use inscribe::model::chat::Message;
 use inscribe::model::model_file::Model;
 use serde_json::Value;
 
-use crate::golden::{MODELS, path};
+use crate::common::tiny;
+use crate::golden::MODELS;
 
 fn golden(name: &str) -> Value {
     let stem = name.strip_suffix(".gguf").unwrap_or(name);
-    let text = std::fs::read_to_string(path(&format!("{stem}.golden.json"))).expect("golden");
+    let text = std::fs::read_to_string(tiny(&format!("{stem}.golden.json"))).expect("golden");
     serde_json::from_str(&text).expect("JSON")
 }
 
@@ -28,7 +29,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 #[test]
 fn texts_become_the_reference_ids_and_back() {
     for name in MODELS {
-        let tokenizer = Model::open(&path(name)).expect("a model").tokenizer;
+        let tokenizer = Model::open(&tiny(name)).expect("a model").tokenizer;
         let golden = golden(name);
         let cases = golden["tokenizer"].as_array().expect("cases");
         assert!(cases.len() > 10);
@@ -55,7 +56,7 @@ fn texts_become_the_reference_ids_and_back() {
 #[test]
 fn conversations_are_rendered_as_transformers_does() {
     for name in MODELS {
-        let model = Model::open(&path(name)).expect("a model");
+        let model = Model::open(&tiny(name)).expect("a model");
         let golden = golden(name);
         let case = &golden["chat"];
         let messages: Vec<Message> = case["messages"]

@@ -6,7 +6,7 @@ use inscribe::model::session::{Session, SessionOptions};
 use inscribe::model::train::{Batch, BatchKind, Optimizer, OptimizerKind, Trained, Trainer};
 use inscribe::model::transformer::{Cache, Recompute, Transformer};
 
-use crate::golden::Golden;
+use super::golden::Golden;
 
 /// Of losses, and of each gradient relative to its norm.
 pub const TOLERANCE: f64 = 1e-3;

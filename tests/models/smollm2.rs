@@ -1,16 +1,14 @@
 //! The default model against transformers on both executors. Fetches the model where the cache
 //! does not hold it yet.
 
-use std::sync::atomic::AtomicBool;
-
-use inscribe::engine::gpu::{Choice, OpenOptions};
+use inscribe::engine::gpu::TierCap;
 use inscribe::engine::{CancelToken, Device, EngineError};
 use inscribe::model::ModelError;
-use inscribe::model::hub::{PullEvent, Puller, Watch, default_model};
 use inscribe::model::session::{Score, Session, SessionOptions};
 use inscribe::model::transformer::Transformer;
-use inscribe::model::weights::WeightFile;
 use serde_json::Value;
+
+use crate::common::{gpu, load_at, smollm2};
 
 /// What transformers says of the first tokens of a text; see `tests/oracle`.
 struct Golden {
@@ -22,7 +20,7 @@ struct Golden {
 }
 
 fn golden() -> Golden {
-    let text = include_str!("golden/smollm2-256.json");
+    let text = include_str!("../golden/smollm2-256.json");
     let value: Value = serde_json::from_str(text).expect("JSON");
     let numbers = |key: &str| -> Vec<f64> {
         value[key]
@@ -41,19 +39,8 @@ fn golden() -> Golden {
     }
 }
 
-fn open() -> WeightFile {
-    let never = AtomicBool::new(false);
-    let mut silent = |_: &PullEvent<'_>| {};
-    let puller = Puller::from_env().expect("a cache folder");
-    let path = puller.known(default_model(), &mut Watch::new(&never, &mut silent));
-    WeightFile::open(&path.expect("the default model, from the cache or the network"))
-        .expect("a model")
-}
-
 fn load(device: &Device) -> Transformer {
-    let file = open();
-    let config = file.config().expect("a config");
-    Transformer::load(device, &file, config, &mut |_| Ok(())).expect("weights")
+    load_at(device, smollm2())
 }
 
 fn assert_scores(scores: &[Score], golden: &Golden, tolerance: f64) {
@@ -84,19 +71,9 @@ fn log_probabilities_agree_on_the_cpu() {
 
 #[test]
 fn log_probabilities_agree_on_a_gpu() {
-    let choice = match std::env::var("INSCRIBE_TEST_ADAPTER") {
-        Ok(name) => name
-            .parse()
-            .map_or_else(|_| Choice::Name(name.clone()), Choice::Index),
-        Err(_) => Choice::Index(0),
-    };
-    let options = OpenOptions {
-        choice,
-        ..OpenOptions::default()
-    };
-    let device = Device::open_gpu(&options).expect("an adapter, if only llvmpipe");
-    let model = load(&device);
-    let mut session = Session::new(&device, &model, 64, SessionOptions::default()).expect("memory");
+    let device = gpu(TierCap::Full);
+    let model = load(device);
+    let mut session = Session::new(device, &model, 64, SessionOptions::default()).expect("memory");
     let golden = golden();
     let scores = session
         .score(&golden.ids[..64], &mut |_, _| {})

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::Path;
 
 use inscribe::memory::lora::{Lora, LoraConfig, LoraMatrix};
 use inscribe::model::adapter::{AdapterLayout, Projection};
 use inscribe::model::config::ModelConfig;
 use safetensors::SafeTensors;
+
+use crate::common;
 
 pub struct Golden {
     pub ids: Vec<u32>,
@@ -24,8 +25,7 @@ impl Golden {
     /// Of a model named as its folder or its GGUF file.
     pub fn load(name: &str) -> Golden {
         let stem = name.strip_suffix(".gguf").unwrap_or(name);
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/train");
-        let path = folder.join(format!("{stem}.safetensors"));
+        let path = common::golden(&format!("train/{stem}.safetensors"));
         let bytes = std::fs::read(path).expect("golden");
         let file = SafeTensors::deserialize(&bytes).expect("safetensors");
         let numbers = |name: &str| file.tensor(name).expect(name).data().to_vec();

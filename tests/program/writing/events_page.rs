@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use inscribe::write::event::Event;
 use serde_json::Value;
 
-const PAGE: &str = include_str!("../../docs/events.md");
+const PAGE: &str = include_str!("../../../docs/events.md");
 
 /// The kinds of events, in a match that must name each, so that a new one is not forgotten here.
 fn kind(event: &Event) -> &'static str {

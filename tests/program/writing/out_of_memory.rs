@@ -1,7 +1,7 @@
 //! A device whose memory runs out while steps are taken.
 
 use inscribe::advice::Advice;
-use inscribe::engine::gpu::{Choice, OpenOptions};
+use inscribe::engine::gpu::{OpenOptions, TierCap};
 use inscribe::engine::{Buffer, Device, EngineError};
 use inscribe::inscriber::Watcher;
 use inscribe::model::ModelError;
@@ -11,7 +11,7 @@ use inscribe::write::error::WriteError;
 use inscribe::write::event::Event;
 use inscribe::{Document, Error, Inscriber, WriteSettings};
 
-use super::on_a_gpu::{SHORT, adapter};
+use super::on_a_gpu::{SHORT, with_subgroups};
 use super::*;
 
 /// More than the tiny model, its keys and values and its steps need.
@@ -51,12 +51,9 @@ impl Watcher for Crowded {
 }
 
 fn limited_device() -> Device {
-    let choice = match adapter().parse() {
-        Ok(index) => Choice::Index(index),
-        Err(_) => Choice::Name(adapter()),
-    };
     let options = OpenOptions {
-        choice,
+        choice: common::choice(),
+        cap: TierCap::Subgroups,
         max_memory_bytes: Some(MEMORY),
         ..OpenOptions::default()
     };
@@ -94,7 +91,7 @@ fn write_until_full(
 #[test]
 fn a_run_that_memory_ran_out_for_goes_on_where_there_is_enough() {
     let desk = Desk::new(SHORT);
-    let (model, adapter) = (tiny("llama"), adapter());
+    let (model, gpu) = (tiny("llama"), with_subgroups());
     let (undisturbed, stopped) = (desk.place("undisturbed"), desk.place("stopped"));
     // One span of a whole chunk: chunks of other lengths need memory of their own.
     let more = ["--budget", "30", "--batch", "1", "--span", "64"];
@@ -116,11 +113,10 @@ fn a_run_that_memory_ran_out_for_goes_on_where_there_is_enough() {
         refused.contains("--resume") && refused.contains(&format!("step {taken}")),
         "{refused}"
     );
-    let more = [&more[..], &["--device", &adapter]].concat();
-    succeeds(&desk.write(&stopped, &model, &[&more[..], &["--resume"]].concat()));
+    gpu.succeeds(&desk.write(&stopped, &model, &[&more[..], &["--resume"]].concat()));
     let events = events(&stopped);
     assert_eq!(resumed_at(&events), taken);
     assert_eq!(steps(&events), (1..=30).collect::<Vec<_>>());
-    succeeds(&desk.write(&undisturbed, &model, &more));
+    gpu.succeeds(&desk.write(&undisturbed, &model, &more));
     assert_eq!(adapters(&stopped), adapters(&undisturbed));
 }

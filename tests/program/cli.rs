@@ -1,21 +1,19 @@
 //! The command line as a newcomer uses it: right and wrong calls on a tiny model.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::common;
+
 fn tiny(name: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tiny");
-    folder.join(name).display().to_string()
+    common::tiny(name).display().to_string()
 }
 
 fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_inscribe"));
-    command
-        .args(["--device", "cpu", "--quiet"])
-        .args(args)
-        .stdin(Stdio::null());
+    let mut command = common::program(&["--device", "cpu", "--quiet"]);
+    command.args(args);
     command
 }
 
@@ -268,5 +266,16 @@ fn devices_are_listed_for_programs() {
             gpu["variants"].as_array().is_some_and(|v| v.len() > 20),
             "{gpu}"
         );
+    }
+    let mut little = command(&["devices", "--json"]);
+    let output = little.env("INSCRIBE_TIER", "portable").output();
+    let output = output.expect("the program starts");
+    let value: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let less = value["gpus"].as_array().expect("a list");
+    assert_eq!(less.len(), gpus.len());
+    for gpu in less {
+        assert_eq!(gpu["tier"], "portable");
+        assert_eq!(gpu["workgroup_bytes"], 16 << 10);
+        assert!(gpu["subgroup_size"].is_null());
     }
 }

@@ -1,12 +1,14 @@
 //! Gradients and steps against PyTorch's autograd and PEFT.
 
-use crate::golden::{Golden, Order, key, reorder};
-use crate::rig::{cpu, gpu, gpu_with, load};
-use crate::steps::{
+use super::golden::{Golden, Order, key, reorder};
+use super::steps::{
     adamw, after_prefix, assert_losses, assert_near, frozen, frozen_cache, learn, lora_trainer,
     sequence, trainer,
 };
+use crate::common::{load, open};
+use crate::devices::on_every_device;
 use inscribe::engine::Device;
+use inscribe::engine::gpu::{OpenOptions, TierCap};
 use inscribe::memory::lora::Lora;
 use inscribe::model::adapter::Projection;
 use inscribe::model::config::ModelConfig;
@@ -186,37 +188,27 @@ fn check_restored(device: &Device, name: &str) {
     assert!(states[0] == states[1], "{name}");
 }
 
-macro_rules! on_both {
-    ($($name:ident: $check:expr;)*) => {
-        mod on_the_cpu {
-            use super::*;
-            $(#[test] fn $name() {
-                let device = cpu();
-                MODELS.iter().for_each(|model| ($check)(&device, model));
-            })*
-        }
-        mod on_the_gpu {
-            use super::*;
-            $(#[test] fn $name() {
-                let device = gpu();
-                MODELS.iter().for_each(|model| ($check)(&device, model));
-            })*
-        }
-    };
-}
-
 #[test]
 fn lora_against_a_cache_in_parts() {
-    let device = gpu_with(Some(1 << 10));
+    let device = open(OpenOptions {
+        cap: TierCap::Subgroups,
+        max_binding_bytes: Some(1 << 10),
+        ..OpenOptions::default()
+    });
     MODELS.iter().for_each(|model| check_frozen(&device, model));
 }
 
-on_both! {
-    lora_on_queries_and_outputs: |device, model| check_lora(device, model, "qo", &Q_AND_O);
-    lora_on_every_projection: |device, model| check_lora(device, model, "all", &Projection::ALL);
-    lora_against_a_frozen_cache: check_frozen;
-    prefix: check_prefix;
-    sums_over_batches: check_sums;
-    the_same_bits: check_same_bits;
-    a_restored_state: check_restored;
+fn of_every_model(check: impl Fn(&Device, &str)) -> impl Fn(&Device) {
+    move |device| MODELS.iter().for_each(|model| check(device, model))
+}
+
+on_every_device! {
+    lora_on_queries_and_outputs: of_every_model(|d, model| check_lora(d, model, "qo", &Q_AND_O));
+    lora_on_every_projection:
+        of_every_model(|d, model| check_lora(d, model, "all", &Projection::ALL));
+    lora_against_a_frozen_cache: of_every_model(check_frozen);
+    prefix: of_every_model(check_prefix);
+    sums_over_batches: of_every_model(check_sums);
+    the_same_bits: of_every_model(check_same_bits);
+    a_restored_state: of_every_model(check_restored);
 }

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use inscribe::engine::Device;
 use inscribe::model::gradmem::GradMem;
 use inscribe::model::train::{Optimizer, OptimizerKind, Trained};
-use inscribe::model::transformer::Transformer;
 use inscribe::model::weights::WeightFile;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use crate::rig::{cpu, gpu};
-use crate::steps::{after_prefix, assert_losses, assert_near, learn, loss, trainer};
+use super::steps::{after_prefix, assert_losses, assert_near, learn, loss, trainer};
+use crate::common::{self, load_at};
+use crate::devices::on_every_device;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gradmem")
+    common::golden("gradmem")
 }
 
 struct Golden {
@@ -67,7 +67,7 @@ fn check_kind(device: &Device, folder: &Path, kind: &str, clip: f32, lr: f32) {
     let gradmem = GradMem::of(&file, &config)
         .expect("its parts")
         .expect("M_0");
-    let model = Transformer::load(device, &file, config, &mut |_| Ok(())).expect("weights");
+    let model = load_at(device, folder);
     let trained = Trained::Prefix {
         rows: gradmem.rows,
         way: Some(Arc::new(gradmem.writing(device).expect("room"))),
@@ -101,7 +101,7 @@ fn check_kind(device: &Device, folder: &Path, kind: &str, clip: f32, lr: f32) {
 
     let rows = read.len() / gradmem.hidden;
     let trained = Trained::prefix(rows);
-    let mut reader = crate::steps::trainer(device, &model, trained, &read, None, None);
+    let mut reader = super::steps::trainer(device, &model, trained, &read, None, None);
     let batch = after_prefix(&golden.ids, rows);
     let found = loss(&batch, &reader.evaluate(&batch).expect("scores"));
     let expected = f64::from(golden.of(kind, "read_loss")[0]);
@@ -125,14 +125,8 @@ fn check(device: &Device) {
     check_kind(device, few.path(), "proj", whole.clip, whole.lr);
 }
 
-#[test]
-fn writing_agrees_on_the_cpu() {
-    check(&cpu());
-}
-
-#[test]
-fn writing_agrees_on_the_gpu() {
-    check(&gpu());
+on_every_device! {
+    writing_agrees: check;
 }
 
 /// What cannot be written is refused by the name of what is wrong.

@@ -14,45 +14,96 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Enough for three parts.
-const DOCUMENT: &str = include_str!("main.rs");
+use crate::common;
+
+/// Enough for several parts.
+const DOCUMENT: &str = include_str!("../../golden/document.txt");
 
 fn tiny(name: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tiny");
-    folder.join(name).display().to_string()
+    common::tiny(name).display().to_string()
 }
 
-/// On the processor, unless the arguments name a device.
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_inscribe"));
-    if !args.contains(&"--device") {
-        command.args(["--device", "cpu"]);
+/// Where the program runs.
+struct Machine {
+    /// As `--device` takes it.
+    device: String,
+    /// The most that a GPU uses of what it has, as `INSCRIBE_TIER` takes it.
+    tier: &'static str,
+}
+
+impl Machine {
+    fn cpu() -> Machine {
+        Machine {
+            device: "cpu".to_owned(),
+            tier: "full",
+        }
     }
-    command
-        .args(["--threads", "2"])
-        .args(args)
-        .stdin(Stdio::null());
-    command
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = common::program(&["--device", &self.device, "--threads", "2"]);
+        command.args(args).env("INSCRIBE_TIER", self.tier);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the program starts")
+    }
+
+    /// The output of a call that must succeed.
+    fn succeeds(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {error}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// What a call that must fail says.
+    fn fails(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {error}");
+        error
+    }
+
+    /// Starts a write and kills it once it has kept a step.
+    fn kill_at_a_checkpoint(&self, args: &[&str], out: &str) {
+        let mut running = self.command(args);
+        let quiet = running.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut running = quiet.spawn().expect("the program starts");
+        let events = PathBuf::from(format!("{out}.writing/events.jsonl"));
+        // The first checkpoint of a document in parts holds no step yet.
+        let kept_a_step = || {
+            let told = std::fs::read_to_string(&events).unwrap_or_default();
+            told.matches("\"checkpointed\"").count() > 1
+        };
+        let started = Instant::now();
+        while !kept_a_step() {
+            assert!(started.elapsed() < Duration::from_secs(60), "no checkpoint");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        running.kill().expect("a running program");
+        running.wait().expect("an ended program");
+    }
+}
+
+fn command(args: &[&str]) -> Command {
+    Machine::cpu().command(args)
 }
 
 fn inscribe(args: &[&str]) -> Output {
-    command(args).output().expect("the program starts")
+    Machine::cpu().run(args)
 }
 
-/// The output of a call that must succeed.
 fn succeeds(args: &[&str]) -> String {
-    let output = inscribe(args);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{args:?}: {error}");
-    String::from_utf8(output.stdout).expect("UTF-8")
+    Machine::cpu().succeeds(args)
 }
 
-/// What a call that must fail says.
 fn fails(args: &[&str]) -> String {
-    let output = inscribe(args);
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {error}");
-    error
+    Machine::cpu().fails(args)
+}
+
+fn kill_at_a_checkpoint(args: &[&str], out: &str) {
+    Machine::cpu().kill_at_a_checkpoint(args, out);
 }
 
 struct Desk {
@@ -91,26 +142,6 @@ impl Desk {
         args.extend(more);
         args
     }
-}
-
-/// Starts a write and kills it once it has kept a step.
-fn kill_at_a_checkpoint(args: &[&str], out: &str) {
-    let mut running = command(args);
-    let quiet = running.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut running = quiet.spawn().expect("the program starts");
-    let events = PathBuf::from(format!("{out}.writing/events.jsonl"));
-    // The first checkpoint of a document in parts holds no step yet.
-    let kept_a_step = || {
-        let told = std::fs::read_to_string(&events).unwrap_or_default();
-        told.matches("\"checkpointed\"").count() > 1
-    };
-    let started = Instant::now();
-    while !kept_a_step() {
-        assert!(started.elapsed() < Duration::from_secs(60), "no checkpoint");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    running.kill().expect("a running program");
-    running.wait().expect("an ended program");
 }
 
 fn adapters(memory: &str) -> Vec<(PathBuf, Vec<u8>)> {
@@ -204,13 +235,12 @@ fn a_model_trained_for_it_is_written_its_own_way() {
     let desk = Desk::new(&DOCUMENT[..300]);
     let model = desk.place("model");
     std::fs::create_dir(&model).expect("a folder");
-    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     for file in [
         "gradmem/config.json",
         "gradmem/model.safetensors",
         "tiny/llama/tokenizer.json",
     ] {
-        let from = goldens.join(file);
+        let from = common::golden(file);
         let to = Path::new(&model).join(from.file_name().expect("a name"));
         std::fs::copy(from, to).expect("room");
     }
@@ -250,7 +280,7 @@ fn a_model_trained_for_it_is_written_its_own_way() {
 }
 
 /// A run that is killed and goes on ends in the same memory as one that nothing disturbs.
-fn assert_a_killed_run_goes_on(device: &str, document: &str, budget: usize) {
+fn assert_a_killed_run_goes_on(on: &Machine, document: &str, budget: usize) {
     let desk = Desk::new(document);
     let (model, steps_in_all) = (tiny("llama"), budget.to_string());
     for method in ["gdwm", "gradmem"] {
@@ -258,16 +288,15 @@ fn assert_a_killed_run_goes_on(device: &str, document: &str, budget: usize) {
         let _ = std::fs::remove_dir_all(&undisturbed);
         let _ = std::fs::remove_dir_all(&killed);
         let more = ["--method", method, "--budget", &steps_in_all];
-        let more = [&more[..], &["--device", device]].concat();
-        succeeds(&desk.write(&undisturbed, &model, &more));
-        kill_at_a_checkpoint(&desk.write(&killed, &model, &more), &killed);
+        on.succeeds(&desk.write(&undisturbed, &model, &more));
+        on.kill_at_a_checkpoint(&desk.write(&killed, &model, &more), &killed);
         assert!(
             !Path::new(&killed).exists(),
             "half a memory stands in its place"
         );
-        let again = fails(&desk.write(&killed, &model, &more));
+        let again = on.fails(&desk.write(&killed, &model, &more));
         assert!(again.contains("--resume"), "{again}");
-        succeeds(&desk.write(&killed, &model, &[&more[..], &["--resume"]].concat()));
+        on.succeeds(&desk.write(&killed, &model, &[&more[..], &["--resume"]].concat()));
         assert_eq!(adapters(&killed), adapters(&undisturbed), "{method}");
         let events = events(&killed);
         assert!(resumed_at(&events) > 0, "{method}: no step was kept");
@@ -277,7 +306,7 @@ fn assert_a_killed_run_goes_on(device: &str, document: &str, budget: usize) {
 
 #[test]
 fn a_killed_run_goes_on_to_the_same_memory() {
-    assert_a_killed_run_goes_on("cpu", DOCUMENT, 120);
+    assert_a_killed_run_goes_on(&Machine::cpu(), DOCUMENT, 120);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Gradients against the losses themselves: along a random direction `d`, the change of the loss
 //! from `p - h d` to `p + h d` is `2 h` times the gradient's component along `d`.
 
-use crate::rig::{MODELS, Random, cpu, gpu, load};
+use super::rig::{MODELS, Random};
+use crate::common::load;
+use crate::devices::on_every_device;
 use inscribe::engine::Device;
 use inscribe::model::adapter::{AdapterLayout, Projection};
 use inscribe::model::session::{Session, SessionOptions};
@@ -170,14 +172,6 @@ fn check_model(device: &Device, name: &str) {
     }
 }
 
-#[test]
-fn gradients_follow_the_loss_on_the_cpu() {
-    let device = cpu();
-    MODELS.iter().for_each(|name| check_model(&device, name));
-}
-
-#[test]
-fn gradients_follow_the_loss_on_the_gpu() {
-    let device = gpu();
-    MODELS.iter().for_each(|name| check_model(&device, name));
+on_every_device! {
+    gradients_follow_the_loss: |device| MODELS.iter().for_each(|name| check_model(device, name));
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{DOCUMENT, Desk, events, fails, inscribe, kill_at_a_checkpoint, steps, succeeds, tiny};
+use super::{DOCUMENT, Desk, events, fails, inscribe, kill_at_a_checkpoint, steps, succeeds, tiny};
 
 /// A finished memory of a short text.
 fn written(desk: &Desk, out: &str) {

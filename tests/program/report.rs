@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use inscribe::write::event::Event;
 use inscribe::write::synthetic::{Invented, events, lines};
+
+use crate::common::program;
 
 struct Folder(tempfile::TempDir);
 
@@ -26,11 +28,9 @@ impl Folder {
 }
 
 fn report(run: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_inscribe"))
-        .arg("report")
+    program(&["report"])
         .arg(run)
         .args(args)
-        .stdin(Stdio::null())
         .output()
         .expect("the program starts")
 }

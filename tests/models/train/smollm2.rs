@@ -1,23 +1,20 @@
 //! The default model. Fetches it where the cache does not hold it yet.
 
-use std::sync::atomic::AtomicBool;
-
 use inscribe::engine::Device;
+use inscribe::engine::gpu::TierCap;
 use inscribe::memory::lora::{Lora, LoraConfig};
 use inscribe::model::adapter::Projection;
 use inscribe::model::config::ModelConfig;
-use inscribe::model::hub::{PullEvent, Puller, Watch, default_model};
 use inscribe::model::train::{Batch, Optimizer, OptimizerKind, Trained, Trainer};
 use inscribe::model::transformer::Transformer;
-use inscribe::model::weights::WeightFile;
 use serde_json::Value;
 
-use crate::golden::{Order, lora_of, reorder};
-use crate::rig::gpu;
-use crate::steps::{
+use super::golden::{Order, lora_of, reorder};
+use super::steps::{
     TOLERANCE, after_prefix, assert_losses, frozen, frozen_cache, learn, lora_trainer, sequence,
     trainer,
 };
+use crate::common::{gpu, load_at, smollm2};
 
 /// SplitMix64, as tests/oracle/train_goldens.py has it.
 fn bits(seed: u64) -> impl Iterator<Item = u64> {
@@ -92,28 +89,17 @@ fn assert_close(what: &str, found: &[f32], golden: &Value) -> f64 {
     off
 }
 
-fn load(device: &Device) -> Transformer {
-    let never = AtomicBool::new(false);
-    let mut silent = |_: &PullEvent<'_>| {};
-    let puller = Puller::from_env().expect("a cache folder");
-    let path = puller.known(default_model(), &mut Watch::new(&never, &mut silent));
-    let path = path.expect("the default model, from the cache or the network");
-    let file = WeightFile::open(&path).expect("a model");
-    let config = file.config().expect("a config");
-    Transformer::load(device, &file, config, &mut |_| Ok(())).expect("weights")
-}
-
-struct Case {
-    device: Device,
+struct Case<'d> {
+    device: &'d Device,
     model: Transformer,
     golden: Value,
 }
 
-impl Case {
-    fn new(device: Device) -> Case {
-        let golden = serde_json::from_str(include_str!("../golden/train/smollm2.json"));
+impl Case<'_> {
+    fn new(device: &Device) -> Case<'_> {
+        let golden = serde_json::from_str(include_str!("../../golden/train/smollm2.json"));
         Case {
-            model: load(&device),
+            model: load_at(device, smollm2()),
             device,
             golden: golden.expect("JSON"),
         }
@@ -196,7 +182,7 @@ impl Case {
 
     fn whole_sequence(&self, steps: usize) {
         let lora = self.lora();
-        let mut trainer = lora_trainer(&self.device, &self.model, &lora, None, None);
+        let mut trainer = lora_trainer(self.device, &self.model, &lora, None, None);
         let batch = sequence(&self.ids("ids"));
         self.check("qo", &lora, &mut trainer, &batch, steps);
     }
@@ -204,8 +190,8 @@ impl Case {
     fn frozen_cache(&self, steps: usize) {
         let lora = self.lora();
         let ids = self.ids("ids");
-        let cache = frozen_cache(&self.device, &self.model, &ids);
-        let mut trainer = lora_trainer(&self.device, &self.model, &lora, Some(cache), None);
+        let cache = frozen_cache(self.device, &self.model, &ids);
+        let mut trainer = lora_trainer(self.device, &self.model, &lora, Some(cache), None);
         let batch = frozen(&ids, &self.ids("positions"));
         self.check("frozen", &lora, &mut trainer, &batch, steps);
     }
@@ -213,9 +199,9 @@ impl Case {
     /// Memory tokens before the sequence: their gradient, then steps of gradient descent.
     fn prefix(&self, steps: usize) {
         let (ids, rows) = (self.ids("ids"), self.number("prefix_tokens") as usize);
-        let start = seeded_prefix(&self.device, &self.model, &ids[..rows]);
+        let start = seeded_prefix(self.device, &self.model, &ids[..rows]);
         let trained = Trained::prefix(rows);
-        let mut trainer = trainer(&self.device, &self.model, trained, &start, None, None);
+        let mut trainer = trainer(self.device, &self.model, trained, &start, None, None);
         let batch = after_prefix(&ids, rows);
         let (loss, grads) = learn(&mut trainer, &batch);
         let golden = &self.golden["prefix"]["grads"]["memory"];
@@ -232,7 +218,8 @@ impl Case {
 
 #[test]
 fn smollm2_on_the_cpu() {
-    let case = Case::new(Device::cpu(0));
+    let device = Device::cpu(0);
+    let case = Case::new(&device);
     case.whole_sequence(10);
     case.frozen_cache(10);
     case.prefix(5);
@@ -242,7 +229,7 @@ fn smollm2_on_the_cpu() {
 /// some ten seconds.
 #[test]
 fn smollm2_on_a_gpu() {
-    let case = Case::new(gpu());
+    let case = Case::new(gpu(TierCap::Full));
     case.whole_sequence(1);
     case.frozen_cache(10);
     case.prefix(1);

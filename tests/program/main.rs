@@ -1,0 +1,7 @@
+//! The program as people call it.
+
+mod cli;
+#[path = "../common/mod.rs"]
+mod common;
+mod report;
+mod writing;
