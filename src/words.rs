@@ -19,9 +19,10 @@ pub fn number(value: f64) -> String {
 /// With its sign: `+0.12`, `−0.30`.
 pub fn signed(value: f64) -> String {
     let text = number(value);
-    match value > 0.0 {
-        true => format!("+{text}"),
-        false => text,
+    if value > 0.0 {
+        format!("+{text}")
+    } else {
+        text
     }
 }
 

@@ -96,9 +96,10 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
 
 impl Conversation<'_> {
     fn views(&self) -> &'static [View] {
-        match self.args.compare {
-            true => &[View::Nothing, View::Memory, View::Document],
-            false => &[View::Memory],
+        if self.args.compare {
+            &[View::Nothing, View::Memory, View::Document]
+        } else {
+            &[View::Memory]
         }
     }
 

@@ -236,9 +236,10 @@ fn pause_hint(paused: bool, status: Status) -> &'static str {
 fn with_hint(line: &str, hint: &str, look: &Look) -> String {
     let more = format!("  {}  {hint}", look.dot());
     let width = console::measure_text_width(line) + console::measure_text_width(&more);
-    match hint.is_empty() || width > look.columns {
-        true => line.to_owned(),
-        false => format!("{line}{}", look.paint(&more, terminal::MUTED)),
+    if hint.is_empty() || width > look.columns {
+        line.to_owned()
+    } else {
+        format!("{line}{}", look.paint(&more, terminal::MUTED))
     }
 }
 

@@ -153,13 +153,14 @@ fn with_speed(style: ProgressStyle, start: u64) -> ProgressStyle {
             move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
                 let bytes = state.len().unwrap_or(0).saturating_sub(state.pos()) as f64;
                 let speed = speed(state);
-                let _ = match speed >= 1.0 {
-                    true => write!(
+                let _ = if speed >= 1.0 {
+                    write!(
                         out,
                         "{}",
                         HumanDuration(Duration::from_secs_f64(bytes / speed))
-                    ),
-                    false => write!(out, "?"),
+                    )
+                } else {
+                    write!(out, "?")
                 };
             },
         )

@@ -51,9 +51,10 @@ impl Look {
             _ => COLUMNS,
         };
         Look {
-            colours: match terminal {
-                true => colours(&variable),
-                false => Colours::None,
+            colours: if terminal {
+                colours(&variable)
+            } else {
+                Colours::None
             },
             unicode: unicode(&variable),
             columns: columns.max(1),
@@ -131,9 +132,10 @@ impl Look {
             .paint(if self.unicode { "│" } else { "|" }, MUTED)
             .into_owned();
         let spaces = |columns: usize| " ".repeat(columns);
-        let (left, right) = match part < 0.0 {
-            true => (self.blocks_from_right(-part, half), String::new()),
-            false => (String::new(), self.blocks(part, half)),
+        let (left, right) = if part < 0.0 {
+            (self.blocks_from_right(-part, half), String::new())
+        } else {
+            (String::new(), self.blocks(part, half))
         };
         let (l, r) = (left.chars().count(), right.chars().count());
         let rest = columns - half - 1 - r;
@@ -154,17 +156,19 @@ impl Look {
         };
         // Only a half block has its ink on the right.
         let halves = (part * columns as f64 * 2.0).round() as usize;
-        match self.unicode {
-            true => "▐".repeat(halves % 2) + &"█".repeat(halves / 2),
-            false => "#".repeat(halves.div_ceil(2)),
+        if self.unicode {
+            "▐".repeat(halves % 2) + &"█".repeat(halves / 2)
+        } else {
+            "#".repeat(halves.div_ceil(2))
         }
     }
 
     /// A level from 0 to 1 in one character.
     pub fn level(&self, part: f64) -> char {
-        let levels: [char; 8] = match self.unicode {
-            true => ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'],
-            false => ['.', ':', '-', '=', '+', '*', '#', '@'],
+        let levels: [char; 8] = if self.unicode {
+            ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
+        } else {
+            ['.', ':', '-', '=', '+', '*', '#', '@']
         };
         let part = if part.is_finite() {
             part.clamp(0.0, 1.0)
@@ -184,10 +188,10 @@ impl Look {
 
     /// `text` in the characters there are.
     pub fn plain<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        match self.unicode {
-            true => text.into(),
-            false => text
-                .chars()
+        if self.unicode {
+            text.into()
+        } else {
+            text.chars()
                 .map(|c| match c {
                     '−' | '–' | '—' => '-',
                     '·' => '|',
@@ -196,7 +200,7 @@ impl Look {
                     _ => '?',
                 })
                 .collect::<String>()
-                .into(),
+                .into()
         }
     }
 }
@@ -207,9 +211,10 @@ fn colours(variable: &dyn Fn(&str) -> String) -> Colours {
         return Colours::None;
     }
     let true_colours = ["truecolor", "24bit"].contains(&variable("COLORTERM").as_str());
-    match true_colours || (cfg!(windows) && term.is_empty()) || term.ends_with("-direct") {
-        true => Colours::True,
-        false => Colours::Ansi256,
+    if true_colours || (cfg!(windows) && term.is_empty()) || term.ends_with("-direct") {
+        Colours::True
+    } else {
+        Colours::Ansi256
     }
 }
 
@@ -238,9 +243,10 @@ fn nearest(Rgb(r, g, b): Rgb) -> u8 {
     let grey = mean.saturating_sub(3) / 10;
     let grey = grey.min(23) as u8;
     let shade = 8 + 10 * grey;
-    match far(shade, r) + far(shade, g) + far(shade, b) < cube {
-        true => 232 + grey,
-        false => (16 + 36 * i + 6 * j + k) as u8,
+    if far(shade, r) + far(shade, g) + far(shade, b) < cube {
+        232 + grey
+    } else {
+        (16 + 36 * i + 6 * j + k) as u8
     }
 }
 

@@ -354,9 +354,10 @@ fn report(args: &Args, done: &Done, memory: &Remembered, settings: &WriteSetting
 /// What `ask` has to be told of a model: those that are kept here it finds by itself.
 fn model_option(model: &str) -> String {
     let path = Path::new(model);
-    match path.exists() {
-        true => format!(" --model {}", shown(path)),
-        false => String::new(),
+    if path.exists() {
+        format!(" --model {}", shown(path))
+    } else {
+        String::new()
     }
 }
 

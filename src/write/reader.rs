@@ -100,9 +100,10 @@ impl Reader {
 
     /// The tokens of a question as this view puts them.
     pub fn question(&self, question: &str) -> Result<Vec<u32>, WriteError> {
-        Ok(match self.after_document {
-            true => self.frame.question(question)?,
-            false => self.frame.bare_question(question)?,
+        Ok(if self.after_document {
+            self.frame.question(question)?
+        } else {
+            self.frame.bare_question(question)?
         })
     }
 

@@ -251,20 +251,20 @@ impl RunRecord {
             part.chunks.resize(losses.len(), ChunkRecord::default());
         }
         let after = evaluated.when == When::After;
-        match after {
-            true => {
-                part.evaluate_after_secs = evaluated.seconds;
-                part.surprisal_after = evaluated.surprisal.clone();
-            }
-            false => part.evaluate_before_secs = evaluated.seconds,
+        if after {
+            part.evaluate_after_secs = evaluated.seconds;
+            part.surprisal_after = evaluated.surprisal.clone();
+        } else {
+            part.evaluate_before_secs = evaluated.seconds
         }
         for (at, chunk) in part.chunks.iter_mut().enumerate() {
             let loss = losses.get(at).copied().filter(|l| l.is_finite());
             let held_out = evaluated.held_out.get(at).copied().flatten();
             let held_out = held_out.filter(|l| l.is_finite());
-            match after {
-                true => (chunk.loss_after, chunk.held_out_after) = (loss, held_out),
-                false => (chunk.loss_before, chunk.held_out_before) = (loss, held_out),
+            if after {
+                (chunk.loss_after, chunk.held_out_after) = (loss, held_out)
+            } else {
+                (chunk.loss_before, chunk.held_out_before) = (loss, held_out)
             }
         }
     }

@@ -168,9 +168,10 @@ impl Author<'_> {
             .enumerate()
             .map(|(at, (loss, steps))| {
                 // Some get worse, as happens.
-                let learnt = match at % 11 == 4 {
-                    true => -0.02,
-                    false => 0.09 * f64::from(steps.total()).sqrt(),
+                let learnt = if at % 11 == 4 {
+                    -0.02
+                } else {
+                    0.09 * f64::from(steps.total()).sqrt()
                 };
                 loss * (1.0 - learnt)
             });
@@ -261,9 +262,10 @@ impl Author<'_> {
                     chunk: (self.run.allocate != Allocate::Whole).then_some(chunk),
                     step: self.steps,
                     of,
-                    kind: match nth < steps.coverage {
-                        true => StepKind::Coverage,
-                        false => StepKind::Utility,
+                    kind: if nth < steps.coverage {
+                        StepKind::Coverage
+                    } else {
+                        StepKind::Utility
                     },
                     loss: (losses[chunk] + 0.25 * self.noise.next()) * learnt,
                     grad_norm: 1.3 + 0.5 * self.noise.next(),

@@ -90,9 +90,10 @@ impl Rig {
     }
 
     fn read(&self, place: &Path) -> Result<Value> {
-        let content = match place.is_dir() {
-            true => peft::load(place, &self.model.config)?,
-            false => Content::new(gguf_adapter::load(place, &self.model.config)?),
+        let content = if place.is_dir() {
+            peft::load(place, &self.model.config)?
+        } else {
+            Content::new(gguf_adapter::load(place, &self.model.config)?)
         };
         let scores = self.score(Some(&*content))?;
         Ok(json!({"ids": self.ids, "adapter": scores}))

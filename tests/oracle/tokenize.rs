@@ -12,9 +12,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .nth(1)
         .ok_or("usage: tokenize FILE.gguf|FOLDER")?;
     let path = Path::new(&path);
-    let tokenizer = match path.is_dir() {
-        true => Tokenizer::from_folder(path)?,
-        false => Tokenizer::from_gguf(&Gguf::open(path)?)?,
+    let tokenizer = if path.is_dir() {
+        Tokenizer::from_folder(path)?
+    } else {
+        Tokenizer::from_gguf(&Gguf::open(path)?)?
     };
     let mut texts = String::new();
     std::io::stdin().read_to_string(&mut texts)?;

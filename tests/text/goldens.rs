@@ -69,9 +69,10 @@ pub fn vocab_with(pre: &str) -> GgufVocab {
     }
     let mut types = vec![TokenType::Normal; tokens.len()];
     for token in state["added_tokens"].as_array().expect("added_tokens") {
-        types[token["id"].as_u64().expect("id") as usize] = match token["special"] == true {
-            true => TokenType::Control,
-            false => TokenType::UserDefined,
+        types[token["id"].as_u64().expect("id") as usize] = if token["special"] == true {
+            TokenType::Control
+        } else {
+            TokenType::UserDefined
         };
     }
     let merge = |m: &Value| match m.as_str() {

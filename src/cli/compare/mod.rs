@@ -120,9 +120,10 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         let seeds = base.seed..base.seed + args.seeds;
         return variance::run(&mut study, seeds, app, args.json.then_some(about));
     }
-    let bounds = match questions.is_empty() {
-        true => None,
-        false => Some(study.bounds(&ids)?),
+    let bounds = if questions.is_empty() {
+        None
+    } else {
+        Some(study.bounds(&ids)?)
     };
     let (outcomes, stopped) = run_arms(args, app, &mut study, &arms, base.seed);
     if let (Some(_), true) = (&stopped, outcomes.is_empty()) {

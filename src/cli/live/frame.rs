@@ -264,9 +264,10 @@ fn strip(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> String {
         line += gap(column);
     }
     let (low, high) = (words::number(range.0), words::number(range.1));
-    let scale = match look.unicode {
-        true => format!(" {low}–{high}"),
-        false => format!(" {low}-{high}"),
+    let scale = if look.unicode {
+        format!(" {low}–{high}")
+    } else {
+        format!(" {low}-{high}")
     };
     if measure_text_width(&line) + measure_text_width(&scale) <= look.columns {
         line += &look.paint(&scale, terminal::MUTED);
@@ -379,21 +380,21 @@ fn marks(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> Vec<String> {
         .filter(|c| !c.is_control())
         .collect();
     let arrow = if look.unicode { "▲" } else { "^" };
-    let text = match title.is_empty() {
-        true => format!("{arrow} chunk {number}"),
-        false => format!("{arrow} chunk {number}: {}", look.plain(&title)),
+    let text = if title.is_empty() {
+        format!("{arrow} chunk {number}")
+    } else {
+        format!("{arrow} chunk {number}: {}", look.plain(&title))
     };
     // The words stand where there is more room.
     let left = GUTTER + before;
     let right = look.columns.saturating_sub(left);
-    let line = match measure_text_width(&text) <= right || right > left {
-        true => format!("{}{}", " ".repeat(left), look.fit(&text, right)),
-        false => {
-            let words = text.trim_start_matches(arrow).trim_start();
-            let words = look.fit(words, left.saturating_sub(1));
-            let spaces = left.saturating_sub(measure_text_width(&words) + 1);
-            format!("{}{words} {arrow}", " ".repeat(spaces))
-        }
+    let line = if measure_text_width(&text) <= right || right > left {
+        format!("{}{}", " ".repeat(left), look.fit(&text, right))
+    } else {
+        let words = text.trim_start_matches(arrow).trim_start();
+        let words = look.fit(words, left.saturating_sub(1));
+        let spaces = left.saturating_sub(measure_text_width(&words) + 1);
+        format!("{}{words} {arrow}", " ".repeat(spaces))
     };
     vec![look.paint(&line, terminal::MUTED).into_owned()]
 }

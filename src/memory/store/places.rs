@@ -104,9 +104,10 @@ impl Places {
             let detail = "a file of this name is there; choose another name for the memory";
             return Err(MemoryError::not_a_memory(&self.folder, detail));
         }
-        let advice = match self.is_memory() {
-            true => "move it elsewhere, so that the memory can be replaced",
-            false => "choose another folder for the memory",
+        let advice = if self.is_memory() {
+            "move it elsewhere, so that the memory can be replaced"
+        } else {
+            "choose another folder for the memory"
         };
         match foreign(&self.folder)? {
             Some(entry) => Err(in_the_way(&self.folder, entry, advice)),
@@ -128,9 +129,10 @@ impl Places {
         if holds_memory(&self.replaced) && !self.folder.exists() {
             return disk.rename(&self.replaced, &self.folder);
         }
-        match self.is_memory() {
-            true => self.remove_replaced(disk),
-            false => Ok(()),
+        if self.is_memory() {
+            self.remove_replaced(disk)
+        } else {
+            Ok(())
         }
     }
 
@@ -274,9 +276,10 @@ fn remove_own(disk: &Disk, folder: &Path) -> Result<()> {
                     disk.remove_file(&entry.path)?;
                 }
             }
-            match disk.remove_empty_folder(folder)? {
-                true => Ok(()),
-                false => Err(in_the_way(folder, "a new file".into(), ELSEWHERE)),
+            if disk.remove_empty_folder(folder)? {
+                Ok(())
+            } else {
+                Err(in_the_way(folder, "a new file".into(), ELSEWHERE))
             }
         }
     }

@@ -90,9 +90,10 @@ impl<'a> Fields<'a> {
             context: self.size_or("max_position_embeddings", gemma.then_some(131_072))?,
             norm_eps: self.get_number("rms_norm_eps")?.unwrap_or(1e-6),
             rope: self.rope(arch)?,
-            rope_local: match gemma {
-                true => Some(self.rope_local()?),
-                false => None,
+            rope_local: if gemma {
+                Some(self.rope_local()?)
+            } else {
+                None
             },
             rope_interleaved: false,
             qk_norm: matches!(arch, Architecture::Qwen3 | Architecture::Gemma3),

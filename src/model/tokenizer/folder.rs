@@ -209,9 +209,10 @@ fn pieces(inner: &HfTokenizer, notation: Notation) -> Pieces {
         }
         let token = added.get(&id);
         let special = token.is_some_and(|token| token.special);
-        let notation = match token.is_some() {
-            true => Notation::Plain,
-            false => notation,
+        let notation = if token.is_some() {
+            Notation::Plain
+        } else {
+            notation
         };
         pieces.push(special, |out| notation.push_bytes(&text, out));
     }

@@ -210,9 +210,10 @@ impl GgufVocab {
         for (id, token) in self.tokens.iter().enumerate() {
             let kind = self.kind(id);
             let by_name = kind.is_special() || kind == TokenType::UserDefined;
-            let notation = match by_name {
-                true => Notation::Plain,
-                false => Notation::ByteLevel,
+            let notation = if by_name {
+                Notation::Plain
+            } else {
+                Notation::ByteLevel
             };
             pieces.push(kind.is_special(), |out| notation.push_bytes(token, out));
             if token.is_empty() {

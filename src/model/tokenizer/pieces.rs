@@ -42,9 +42,10 @@ impl Tokenizer {
         let (mut ids, mut bytes) = (Vec::new(), Vec::new());
         let mut start = 0;
         while start < text.len() {
-            let end = match may_cut {
-                true => self.next_cut(text, start, piece_bytes)?,
-                false => text.len(),
+            let end = if may_cut {
+                self.next_cut(text, start, piece_bytes)?
+            } else {
+                text.len()
             };
             for span in self.encode_range(text, start..end)? {
                 ids.push(span.id);

@@ -55,9 +55,10 @@ impl Pipeline {
     /// The crate's own steps, but for the ones around the text: its post-processors would trim
     /// the offsets.
     fn tokenize(&self, text: &str, parse_special: bool) -> tokenizers::Result<PreTokenizedString> {
-        let added = match parse_special {
-            true => self.inner.get_added_vocabulary(),
-            false => &self.plain,
+        let added = if parse_special {
+            self.inner.get_added_vocabulary()
+        } else {
+            &self.plain
         };
         let mut split = added.extract_and_normalize(self.inner.get_normalizer(), text);
         if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {

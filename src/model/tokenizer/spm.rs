@@ -92,9 +92,10 @@ impl Spm {
         range: std::ops::Range<usize>,
         parse_special: bool,
     ) -> Vec<TokenSpan> {
-        let added = match parse_special {
-            true => &self.special,
-            false => &self.user_defined,
+        let added = if parse_special {
+            &self.special
+        } else {
+            &self.user_defined
         };
         let mut out = Vec::with_capacity(range.len() / 3);
         let mut after_token = range.start == 0;

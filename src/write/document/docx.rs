@@ -334,9 +334,10 @@ impl<'a> Body<'a> {
             .filter(|kind| matches!(kind, BlockKind::Heading(_)));
         let kind = paragraph.outline.or(heading).or(list).or(paragraph.style);
         let kind = kind.unwrap_or(BlockKind::Paragraph);
-        let number = match paragraph.text.trim().is_empty() {
-            true => None,
-            false => self.numbering.next(&paragraph.list),
+        let number = if paragraph.text.trim().is_empty() {
+            None
+        } else {
+            self.numbering.next(&paragraph.list)
         };
         match number {
             Some(number) if kind == BlockKind::ListItem => {

@@ -78,9 +78,10 @@ fn body_height(row: Row, view: &View<'_>, width: f64) -> f64 {
 }
 
 fn segments_height(view: &View<'_>) -> f64 {
-    match view.run.segments.len() > 1 {
-        true => SEGMENTS,
-        false => 0.0,
+    if view.run.segments.len() > 1 {
+        SEGMENTS
+    } else {
+        0.0
     }
 }
 
@@ -142,14 +143,15 @@ fn heading(row: Row, view: &View<'_>) -> Heading {
     match row {
         Row::Utility => {
             let (low, high) = view.utility.unwrap_or_default();
-            let keys = match low < high {
-                true => vec![Key::Ramp {
+            let keys = if low < high {
+                vec![Key::Ramp {
                     id: "utility-map",
                     low: words::number(low),
                     high: format!("{} nats a token", words::number(high)),
                     colour: Box::new(colour::sequential),
-                }],
-                false => vec![Key::Note(format!("{} nats a token", words::number(low)))],
+                }]
+            } else {
+                vec![Key::Note(format!("{} nats a token", words::number(low)))]
             };
             Heading::new("Utility of each chunk", keys)
         }
@@ -357,9 +359,10 @@ fn steps(canvas: &mut Canvas, view: &View<'_>, area: Area) {
 /// `3/4` of a chunk under way, else the steps it has or will have.
 fn steps_label(cell: &Cell<'_>) -> String {
     let (taken, planned) = (cell.chunk.taken.total(), cell.chunk.planned.total());
-    match 0 < taken && taken < planned {
-        true => format!("{taken}/{planned}"),
-        false => planned.max(taken).to_string(),
+    if 0 < taken && taken < planned {
+        format!("{taken}/{planned}")
+    } else {
+        planned.max(taken).to_string()
     }
 }
 

@@ -13,9 +13,10 @@ impl Rgb {
     pub fn luminance(self) -> f64 {
         let linear = |v: u8| {
             let v = f64::from(v) / 255.0;
-            match v <= 0.04045 {
-                true => v / 12.92,
-                false => ((v + 0.055) / 1.055).powf(2.4),
+            if v <= 0.04045 {
+                v / 12.92
+            } else {
+                ((v + 0.055) / 1.055).powf(2.4)
             }
         };
         0.2126 * linear(self.0) + 0.7152 * linear(self.1) + 0.0722 * linear(self.2)
@@ -24,9 +25,10 @@ impl Rgb {
     /// Black or white, whichever reads better on this colour.
     pub fn ink(self) -> &'static str {
         // Contrast with white is 1.05 / (l + 0.05), with black (l + 0.05) / 0.05.
-        match self.luminance() > 0.179 {
-            true => "#10131a",
-            false => "#ffffff",
+        if self.luminance() > 0.179 {
+            "#10131a"
+        } else {
+            "#ffffff"
         }
     }
 

@@ -42,17 +42,19 @@ pub fn figure(run: &RunRecord, theme: Theme, width: u32, font: Font) -> String {
         canvas.style(text::style_sheet());
     }
     let wide = width >= WIDE_FROM && chunk_rows::has_rows(&view);
-    let units = match wide {
-        true => WIDE,
-        false => f64::from(width).clamp(NARROW.0, NARROW.1),
+    let units = if wide {
+        WIDE
+    } else {
+        f64::from(width).clamp(NARROW.0, NARROW.1)
     };
     let margin = if wide { MARGIN } else { 24.0 };
     let inner = Area::new(margin, margin, units - 2.0 * margin, 0.0);
     let top = header(&mut canvas, &view, inner);
     let body = Area { y: top, ..inner };
-    let bottom = match wide {
-        true => two_columns(&mut canvas, &view, body),
-        false => one_column(&mut canvas, &view, body),
+    let bottom = if wide {
+        two_columns(&mut canvas, &view, body)
+    } else {
+        one_column(&mut canvas, &view, body)
     };
     let below = Area {
         y: bottom + 18.0,
@@ -131,9 +133,10 @@ impl RunPanels {
     fn of(view: &View<'_>, width: f64) -> RunPanels {
         RunPanels {
             curve: !view.run.steps.is_empty(),
-            phases: match panels::phase_rows(view.run).is_empty() {
-                true => 0.0,
-                false => panels::phases_height(view, width),
+            phases: if panels::phase_rows(view.run).is_empty() {
+                0.0
+            } else {
+                panels::phases_height(view, width)
             },
             facts: panels::facts_height(view, width),
         }

@@ -114,9 +114,10 @@ impl Heading {
     }
 
     pub fn height(&self, width: f64) -> f64 {
-        let lines = match self.keys_beside(width) {
-            true => 1,
-            false => 1 + self.lines(width).len(),
+        let lines = if self.keys_beside(width) {
+            1
+        } else {
+            1 + self.lines(width).len()
         };
         lines as f64 * LINE + BELOW
     }

@@ -113,8 +113,9 @@ fn check(run: &RunRecord, options: FigureOptions) -> Result<(), FigureError> {
             most: *WIDTHS.end(),
         });
     }
-    match run.is_empty() {
-        true => Err(FigureError::NothingYet),
-        false => Ok(()),
+    if run.is_empty() {
+        Err(FigureError::NothingYet)
+    } else {
+        Ok(())
     }
 }

@@ -146,9 +146,10 @@ fn chunk_row(page: &mut String, view: &View<'_>, cell: &Cell<'_>, segments: bool
         chunk.signed.map_or("–".to_owned(), words::signed)
     );
     let (taken, planned) = (chunk.taken.total(), chunk.planned.total());
-    let steps = match taken < planned {
-        true => format!("{taken} of {planned}"),
-        false => taken.to_string(),
+    let steps = if taken < planned {
+        format!("{taken} of {planned}")
+    } else {
+        taken.to_string()
     };
     put!(
         page,

@@ -171,9 +171,10 @@ pub fn facts(run: &RunRecord) -> Vec<(&'static str, String)> {
     let (taken, to_take) = (run.steps.len(), run.steps_to_take());
     facts.push((
         "Steps",
-        match taken < to_take {
-            true => format!("{taken} of {to_take}"),
-            false => taken.to_string(),
+        if taken < to_take {
+            format!("{taken} of {to_take}")
+        } else {
+            taken.to_string()
         },
     ));
     match run.loss_before().zip(run.loss_after()) {

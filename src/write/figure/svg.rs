@@ -105,9 +105,10 @@ impl Canvas {
     }
 
     pub fn round_rect(&mut self, area: Area, fill: &str, radius: f64) {
-        let rounding = match radius > 0.0 {
-            true => format!(" rx=\"{}\"", Short(radius)),
-            false => String::new(),
+        let rounding = if radius > 0.0 {
+            format!(" rx=\"{}\"", Short(radius))
+        } else {
+            String::new()
         };
         put!(self, "<rect {}{rounding} fill=\"{fill}\"/>", place(area));
     }
@@ -257,9 +258,10 @@ impl Canvas {
     ) -> String {
         let (w, h) = (size.0.ceil(), size.1.ceil());
         let shown_height = (h * shown_width / w).round();
-        let style = match self.style.is_empty() {
-            true => String::new(),
-            false => format!("<style>\n{}</style>\n", self.style),
+        let style = if self.style.is_empty() {
+            String::new()
+        } else {
+            format!("<style>\n{}</style>\n", self.style)
         };
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" \

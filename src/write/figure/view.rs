@@ -109,9 +109,10 @@ fn cells<'a>(
 ) -> Vec<Cell<'a>> {
     let with_chunks = run.segments.iter().filter(|s| !s.chunks.is_empty()).count();
     let gaps = with_chunks.saturating_sub(1) as f64;
-    let gap = match gaps > 0.0 {
-        true => GAP.min(ALL_GAPS / gaps),
-        false => 0.0,
+    let gap = if gaps > 0.0 {
+        GAP.min(ALL_GAPS / gaps)
+    } else {
+        0.0
     };
     // Chunks of unknown length are taken to be as long as any other.
     let known = run

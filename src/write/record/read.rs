@@ -83,13 +83,14 @@ pub fn read_events(path: &Path) -> Result<EventsFile, RunError> {
         }
         cut_lines += 1;
     }
-    match events.is_empty() {
-        true => Err(RunError::Empty { path }),
-        false => Ok(EventsFile {
+    if events.is_empty() {
+        Err(RunError::Empty { path })
+    } else {
+        Ok(EventsFile {
             path,
             events,
             cut_lines,
-        }),
+        })
     }
 }
 
@@ -107,11 +108,12 @@ fn events_path(path: &Path) -> Result<PathBuf, RunError> {
         return Ok(path.into());
     }
     let inside = path.join(EVENTS_FILE);
-    match inside.is_file() {
-        true => Ok(inside),
-        false => Err(RunError::NoEvents {
+    if inside.is_file() {
+        Ok(inside)
+    } else {
+        Err(RunError::NoEvents {
             folder: path.into(),
-        }),
+        })
     }
 }
 

@@ -35,9 +35,10 @@ impl Writer<'_, '_> {
             if self.cancel.is_cancelled() {
                 return self.stop(learner, segment);
             }
-            let range = match whole {
-                true => 0..segment.len(),
-                false => chunks[planned.chunk].tokens.clone(),
+            let range = if whole {
+                0..segment.len()
+            } else {
+                chunks[planned.chunk].tokens.clone()
             };
             match self.step(learner, segment, *planned, range, whole) {
                 Err(error) if error.is_cancelled() => return self.stop(learner, segment),

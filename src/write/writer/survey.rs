@@ -86,9 +86,10 @@ impl Writer<'_, '_> {
         segments: &[Range<usize>],
         told: &mut BTreeMap<usize, Surveyed>,
     ) -> Result<Vec<Share>, WriteError> {
-        let mut shares = match self.job.settings.allocate.needs_utility() {
-            true => Vec::new(),
-            false => self.shares_unread(segments)?,
+        let mut shares = if self.job.settings.allocate.needs_utility() {
+            Vec::new()
+        } else {
+            self.shares_unread(segments)?
         };
         for index in 0..segments.len() {
             match (told.remove(&index), shares.get_mut(index)) {

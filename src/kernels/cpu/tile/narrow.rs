@@ -130,9 +130,10 @@ pub unsafe fn store<const M: usize>(sums: &[[__m256; 2]; M], target: Target) {
                 break;
             }
             let mask = first(cols);
-            let bias = match target.bias.is_null() {
-                true => _mm256_setzero_ps(),
-                false => _mm256_maskload_ps(target.bias.add(8 * v), mask),
+            let bias = if target.bias.is_null() {
+                _mm256_setzero_ps()
+            } else {
+                _mm256_maskload_ps(target.bias.add(8 * v), mask)
             };
             for (r, sums) in sums.iter().enumerate() {
                 let c = target.c.add(r * target.stride + 8 * v);
@@ -158,9 +159,10 @@ unsafe fn store_whole<const M: usize>(sums: &[[__m256; 2]; M], target: Target) {
     // SAFETY: the caller's.
     unsafe {
         let vectors = |from: *const f32| [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))];
-        let bias = match target.bias.is_null() {
-            true => [_mm256_setzero_ps(); 2],
-            false => vectors(target.bias),
+        let bias = if target.bias.is_null() {
+            [_mm256_setzero_ps(); 2]
+        } else {
+            vectors(target.bias)
         };
         for (r, sums) in sums.iter().enumerate() {
             let c = target.c.add(r * target.stride);

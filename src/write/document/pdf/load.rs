@@ -28,9 +28,12 @@ impl Loaded {
     pub fn page_bytes(&self, page: ObjectId) -> usize {
         let streams = self.pdf.get_page_contents(page).into_iter();
         streams
-            .map(|id| match self.left_out.contains(&id) {
-                true => usize::MAX,
-                false => self.unpacked.get(&id).copied().unwrap_or(0),
+            .map(|id| {
+                if self.left_out.contains(&id) {
+                    usize::MAX
+                } else {
+                    self.unpacked.get(&id).copied().unwrap_or(0)
+                }
             })
             .fold(0, usize::saturating_add)
     }
