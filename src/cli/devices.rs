@@ -10,7 +10,7 @@ use inscribe::kernels::attention::{AttentionShape, attention};
 use inscribe::kernels::cross_entropy::{STATE_COLS, cross_entropy};
 use inscribe::kernels::embed::embed;
 use inscribe::kernels::gated::{Activation, gated};
-use inscribe::kernels::matmul::{Into, matmul};
+use inscribe::kernels::matmul::{Onto, matmul};
 use inscribe::kernels::norm::rms_norm;
 use inscribe::kernels::rope::{RopeShape, rope};
 use inscribe::kernels::self_test::fast_products;
@@ -206,7 +206,7 @@ fn sample_pass(rows: usize) -> Recording {
             rec.temp(DType::F32, rows, cols),
             weight(rec, dtype, ffn, cols),
         );
-        matmul(rec, &input, &projection, None, &gate, Into::Replace);
+        matmul(rec, &input, &projection, None, &gate, Onto::Replace);
     }
     gated(rec, &gate, &up, Activation::Silu);
     let angles = rec.temp(DType::F32, keys, head_dim);

@@ -40,7 +40,7 @@ pub static MATMUL: Kernel = Kernel {
 
 /// What happens to what `out` held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Into {
+pub enum Onto {
     Replace,
     Add,
 }
@@ -52,7 +52,7 @@ pub fn matmul(
     weight: &Weight,
     bias: Option<&Tensor>,
     out: &Tensor,
-    into: Into,
+    into: Onto,
 ) {
     let rows = 0..weight.rows;
     matmul_rows(recording, x, weight, rows, bias, out, into);
@@ -66,7 +66,7 @@ pub fn matmul_rows(
     rows: std::ops::Range<usize>,
     bias: Option<&Tensor>,
     out: &Tensor,
-    into: Into,
+    into: Onto,
 ) {
     assert_eq!(
         (x.rows, rows.len()),
@@ -87,7 +87,7 @@ pub fn matmul_rows(
                 Some(out.col_range(first..first + n)),
             ],
             MatmulParams {
-                accumulate: (into == Into::Add).into(),
+                accumulate: (into == Onto::Add).into(),
             },
             (2 * x.rows * n * x.cols) as u64,
             (bytes + 4 * x.rows * (x.cols + n)) as u64,
@@ -155,7 +155,7 @@ mod tests {
                     0..hidden,
                     None,
                     &outs[i],
-                    Into::Add,
+                    Onto::Add,
                 );
                 if !together {
                     device.run_once(std::mem::take(&mut recording)).unwrap();

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::matmul::Into;
+use super::matmul::Onto;
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::{Access, Binding, Joins, Kernel, Recording, Tensor, Weight};
 use crate::kernel_params;
@@ -44,7 +44,7 @@ pub fn matmul_back(
     dy: &Tensor,
     weight: &Weight,
     dx: &Tensor,
-    into: Into,
+    into: Onto,
 ) {
     matmul_back_rows(recording, dy, weight, 0..weight.rows, dx, into);
 }
@@ -56,7 +56,7 @@ pub fn matmul_back_rows(
     weight: &Weight,
     rows: Range<usize>,
     dx: &Tensor,
-    into: Into,
+    into: Onto,
 ) {
     assert_eq!(
         (dy.rows, weight.cols),
@@ -76,7 +76,7 @@ pub fn matmul_back_rows(
                 Some(dx.clone()),
             ],
             MatmulBackParams {
-                accumulate: (into == Into::Add || first > 0).into(),
+                accumulate: (into == Onto::Add || first > 0).into(),
             },
             (2 * dy.rows * n * weight.cols) as u64,
             (bytes + 4 * dy.rows * (n + weight.cols)) as u64,

@@ -207,7 +207,7 @@ mod tests {
     use super::*;
     use crate::engine::gpu::Precision;
     use crate::engine::{Op, Recording, Shard, Weight};
-    use crate::kernels::matmul::{Into, matmul};
+    use crate::kernels::matmul::{Onto, matmul};
     use crate::kernels::matmul_back::matmul_back;
 
     fn tier(workgroup_bytes: u32) -> Tier {
@@ -237,8 +237,8 @@ mod tests {
                 tensor: Tensor { dtype, ..dense },
             }],
         };
-        matmul(&mut rec, &x, &weight, None, &y, Into::Replace);
-        matmul_back(&mut rec, &y, &weight, &x, Into::Add);
+        matmul(&mut rec, &x, &weight, None, &y, Onto::Replace);
+        matmul_back(&mut rec, &y, &weight, &x, Onto::Add);
         let dispatches = rec.ops().iter().filter_map(|op| match op {
             Op::Dispatch(dispatch) => Some((dispatch.kernel.gpu)(dispatch, tier)),
             _ => None,

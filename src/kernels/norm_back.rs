@@ -7,7 +7,7 @@ use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::{Needs, Variant};
 use crate::engine::{Access, Binding, DType, Joins, Kernel, Recording, Tensor};
 use crate::kernels::cpu::{Simd, rows_back};
-use crate::kernels::matmul::Into;
+use crate::kernels::matmul::Onto;
 use crate::kernels::norm::{NormParams, grain};
 
 /// Writes the gradient.
@@ -32,10 +32,10 @@ pub static RMS_NORM_BACK: Kernel = Kernel {
         },
     ],
     params: NormParams::FIELDS,
-    cpu: |team, call| twin(team, call, Into::Replace),
+    cpu: |team, call| twin(team, call, Onto::Replace),
     cpu_joins: Joins::Nothing,
-    gpu: |dispatch, tier| variant(Into::Replace, tier.subgroups, dispatch.view(0).rows as u32),
-    variants: || [false, true].map(|s| variant(Into::Replace, s, 1)).into(),
+    gpu: |dispatch, tier| variant(Onto::Replace, tier.subgroups, dispatch.view(0).rows as u32),
+    variants: || [false, true].map(|s| variant(Onto::Replace, s, 1)).into(),
 };
 
 /// Adds the gradient to `dx`.
@@ -43,10 +43,10 @@ pub static RMS_NORM_BACK_ADD: Kernel = Kernel {
     name: "rms_norm_back_add",
     bindings: RMS_NORM_BACK.bindings,
     params: NormParams::FIELDS,
-    cpu: |team, call| twin(team, call, Into::Add),
+    cpu: |team, call| twin(team, call, Onto::Add),
     cpu_joins: Joins::Nothing,
-    gpu: |dispatch, tier| variant(Into::Add, tier.subgroups, dispatch.view(0).rows as u32),
-    variants: || [false, true].map(|s| variant(Into::Add, s, 1)).into(),
+    gpu: |dispatch, tier| variant(Onto::Add, tier.subgroups, dispatch.view(0).rows as u32),
+    variants: || [false, true].map(|s| variant(Onto::Add, s, 1)).into(),
 };
 
 /// Appends the gradient of `x`, where `dy` is that of `norm(x) * weight`.
@@ -57,7 +57,7 @@ pub fn rms_norm_back(
     dy: &Tensor,
     eps: f32,
     dx: &Tensor,
-    into: Into,
+    into: Onto,
 ) {
     let shape = (x.rows, x.cols);
     assert_eq!(shape, (dy.rows, dy.cols), "rms_norm_back: shape of dy");
@@ -70,8 +70,8 @@ pub fn rms_norm_back(
     let elements = (x.rows * x.cols) as u64;
     recording.dispatch(
         match into {
-            Into::Replace => &RMS_NORM_BACK,
-            Into::Add => &RMS_NORM_BACK_ADD,
+            Onto::Replace => &RMS_NORM_BACK,
+            Onto::Add => &RMS_NORM_BACK_ADD,
         },
         vec![
             Some(x.clone()),
@@ -81,14 +81,14 @@ pub fn rms_norm_back(
         ],
         NormParams { eps },
         9 * elements,
-        (if into == Into::Add { 16 } else { 12 }) * elements,
+        (if into == Onto::Add { 16 } else { 12 }) * elements,
     );
 }
 
 /// One workgroup a row.
-fn variant(into: Into, subgroups: bool, rows: u32) -> Variant {
+fn variant(into: Onto, subgroups: bool, rows: u32) -> Variant {
     let mut variant = Variant::portable("rms_norm_back", [1, rows, 1]);
-    if into == Into::Add {
+    if into == Onto::Add {
         variant = variant.flag("ADD");
     }
     if subgroups {
@@ -101,17 +101,17 @@ fn variant(into: Into, subgroups: bool, rows: u32) -> Variant {
     variant
 }
 
-fn twin(team: &Team, mut call: CpuCall<'_>, into: Into) {
+fn twin(team: &Team, mut call: CpuCall<'_>, into: Onto) {
     let NormParams { eps } = call.params();
     let (x, weight, dy) = (call.mat::<f32>(0), call.mat::<f32>(1), call.mat::<f32>(2));
     let (weight, mut dx) = (weight.row(0), call.mat_mut(3));
     let simd = Simd::best();
     team.rows(&mut dx, grain(x.cols), |r, dx| match into {
-        Into::Replace => {
+        Onto::Replace => {
             dx.copy_from_slice(dy.row(r));
             rows_back::rms_norm_back(simd, x.row(r), weight, eps, dx);
         }
-        Into::Add => rows_back::rms_norm_back_add(simd, x.row(r), weight, eps, dy.row(r), dx),
+        Onto::Add => rows_back::rms_norm_back_add(simd, x.row(r), weight, eps, dy.row(r), dx),
     });
 }
 
@@ -144,11 +144,11 @@ mod tests {
                 F32(&dy, rows),
                 F32(&before, rows),
             ];
-            for into in [Into::Replace, Into::Add] {
+            for into in [Onto::Replace, Onto::Add] {
                 let found = on_twin(&inputs, |rec, t| {
                     rms_norm_back(rec, &t[0], &t[1], &t[2], eps, &t[3], into);
                 });
-                let kept = if into == Into::Add { 1.0 } else { 0.0 };
+                let kept = if into == Onto::Add { 1.0 } else { 0.0 };
                 let expected: Vec<f64> = expected
                     .iter()
                     .zip(&before)

@@ -1,6 +1,6 @@
 //! `out = dy^T * x`: the gradient of a matrix product with respect to its weight.
 
-use super::matmul::Into;
+use super::matmul::Onto;
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::gpu::Variant;
 use crate::engine::{Access, Binding, Dispatch, Joins, Kernel, Recording, Tensor, Tier};
@@ -37,7 +37,7 @@ pub static OUTER: Kernel = Kernel {
 
 /// Appends `out = dy^T * x`, or `out += …`: `dy` has a column for each row of `out`, `x` one for
 /// each of its columns, and both as many rows.
-pub fn outer(recording: &mut Recording, dy: &Tensor, x: &Tensor, out: &Tensor, into: Into) {
+pub fn outer(recording: &mut Recording, dy: &Tensor, x: &Tensor, out: &Tensor, into: Onto) {
     assert_eq!(dy.rows, x.rows, "outer: inner lengths differ");
     assert_eq!(
         (dy.cols, x.cols),
@@ -48,7 +48,7 @@ pub fn outer(recording: &mut Recording, dy: &Tensor, x: &Tensor, out: &Tensor, i
         &OUTER,
         vec![Some(dy.clone()), Some(x.clone()), Some(out.clone())],
         OuterParams {
-            accumulate: (into == Into::Add).into(),
+            accumulate: (into == Onto::Add).into(),
         },
         (2 * dy.rows * dy.cols * x.cols) as u64,
         (4 * (dy.rows * (dy.cols + x.cols) + out.rows * out.cols)) as u64,

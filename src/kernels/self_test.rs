@@ -4,7 +4,7 @@
 use half::f16;
 
 use crate::engine::{DType, Device, EngineError, Recording};
-use crate::kernels::matmul::{Into, matmul};
+use crate::kernels::matmul::{Onto, matmul};
 
 /// Several tiles each way, and a ragged end of each.
 const ROWS: usize = 130;
@@ -30,7 +30,7 @@ fn products(device: &Device) -> Result<Vec<f32>, EngineError> {
     let weight = device.weight_of(&bytes, DType::F16, OUTPUTS, INNER, what)?;
     let out = device.tensor(DType::F32, ROWS, OUTPUTS, what)?;
     let mut recording = Recording::new();
-    matmul(&mut recording, &x, &weight, None, &out, Into::Replace);
+    matmul(&mut recording, &x, &weight, None, &out, Onto::Replace);
     device.run_once(recording)?;
     device.read(&out)
 }

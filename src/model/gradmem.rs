@@ -20,7 +20,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::engine::{DType, Device, EngineError, Recording, Tensor, Weight};
-use crate::kernels::matmul::{Into, matmul};
+use crate::kernels::matmul::{Onto, matmul};
 use crate::kernels::matmul_back::matmul_back;
 use crate::kernels::optimizer::add;
 use crate::kernels::quant::dequantize_row;
@@ -112,13 +112,13 @@ impl GradMem {
     }
 
     /// How memory tokens enter the model while they are written.
-    pub fn writing(&self, device: &Device) -> Result<Way, ModelError> {
-        Way::new(device, &self.write, self.head.as_ref(), self.hidden)
+    pub fn writing(&self, device: &Device) -> Result<MemoryPath, ModelError> {
+        MemoryPath::new(device, &self.write, self.head.as_ref(), self.hidden)
     }
 
     /// What stands before a question for written memory tokens: rows of `hidden` numbers.
     pub fn read(&self, device: &Device, memory: &[f32]) -> Result<Vec<f32>, ModelError> {
-        let way = Way::new(device, &self.read, None, self.hidden)?;
+        let way = MemoryPath::new(device, &self.read, None, self.hidden)?;
         let memory = device.tensor_of(DType::F32, memory, "the memory")?;
         let memory = memory.reshape(memory.cols / self.hidden, self.hidden);
         let out = device.tensor(
@@ -136,7 +136,7 @@ impl GradMem {
 }
 
 /// How memory tokens enter the model, on a device.
-pub struct Way {
+pub struct MemoryPath {
     before: Option<Tensor>,
     projection: Option<(Weight, Tensor)>,
     after: Option<Tensor>,
@@ -144,9 +144,9 @@ pub struct Way {
     pub head: Option<Weight>,
 }
 
-impl fmt::Debug for Way {
+impl fmt::Debug for MemoryPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Way")
+        f.debug_struct("MemoryPath")
             .field("rows_around", &self.rows(0))
             .field("projection", &self.projection.is_some())
             .field("head", &self.head.is_some())
@@ -154,13 +154,13 @@ impl fmt::Debug for Way {
     }
 }
 
-impl Way {
+impl MemoryPath {
     fn new(
         device: &Device,
         entry: &Entry,
         head: Option<&TensorBytes>,
         hidden: usize,
-    ) -> Result<Way, ModelError> {
+    ) -> Result<MemoryPath, ModelError> {
         let vector = |tensor: &TensorBytes| -> Result<Tensor, EngineError> {
             device.tensor_of(DType::F32, &numbers(Some(tensor)), &tensor.name)
         };
@@ -174,7 +174,7 @@ impl Way {
             Some((weight, bias)) => Some((on_device(device, weight)?, vector(bias)?)),
             None => None,
         };
-        Ok(Way {
+        Ok(MemoryPath {
             before: around(&entry.before)?,
             projection,
             after: around(&entry.after)?,
@@ -197,7 +197,7 @@ impl Way {
         }
         let own = rows.row_range(place.clone());
         match &self.projection {
-            Some((weight, bias)) => matmul(rec, memory, weight, Some(bias), &own, Into::Replace),
+            Some((weight, bias)) => matmul(rec, memory, weight, Some(bias), &own, Onto::Replace),
             None => rec.copy(memory, &own),
         }
         if let Some(after) = &self.after {
@@ -206,11 +206,11 @@ impl Way {
         rows
     }
 
-    /// Adds to `d_memory` what the gradient of the rows that [`Way::enter`] made comes to.
+    /// Adds to `d_memory` what the gradient of the rows that [`MemoryPath::enter`] made comes to.
     pub fn back(&self, rec: &mut Recording, d_rows: &Tensor, d_memory: &Tensor) {
         let own = d_rows.row_range(self.place(d_memory.rows));
         match &self.projection {
-            Some((weight, _)) => matmul_back(rec, &own, weight, d_memory, Into::Add),
+            Some((weight, _)) => matmul_back(rec, &own, weight, d_memory, Onto::Add),
             None => add(rec, d_memory, &own),
         }
     }

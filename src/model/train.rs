@@ -14,7 +14,7 @@ use crate::engine::{Arena, DType, Device, Tensor};
 use crate::kernels::cross_entropy::{STATE_COLS, finish};
 use crate::model::adapter::{Adapter, AdapterLayout};
 use crate::model::error::ModelError;
-use crate::model::gradmem::Way;
+use crate::model::gradmem::MemoryPath;
 use crate::model::session::SessionOptions;
 use crate::model::transformer::{Angles, Cache, Recompute, Transformer};
 
@@ -32,7 +32,10 @@ pub enum Trained {
     },
     /// Embeddings that stand before the tokens, as they are or the way that the model was trained
     /// with.
-    Prefix { rows: usize, way: Option<Arc<Way>> },
+    Prefix {
+        rows: usize,
+        way: Option<Arc<MemoryPath>>,
+    },
 }
 
 impl Trained {

@@ -9,7 +9,7 @@ use inscribe::engine::{
     Recording, RunOptions, Tensor,
 };
 use inscribe::kernels::gated::{Activation, gated};
-use inscribe::kernels::matmul::{Into, matmul};
+use inscribe::kernels::matmul::{Onto, matmul};
 use inscribe::kernels::self_test::fast_products;
 
 use crate::common::{choice, open};
@@ -39,8 +39,8 @@ fn slices_smaller_than_a_dispatch_change_nothing() {
     });
     let (inputs, weight) = product_inputs(200, 256, 300);
     let record = |rec: &mut Recording, t: &[Tensor], w: &[inscribe::engine::Weight]| {
-        matmul(rec, &t[0], &w[0], None, &t[1], Into::Replace);
-        matmul(rec, &t[0], &w[0], None, &t[1], Into::Add);
+        matmul(rec, &t[0], &w[0], None, &t[1], Onto::Replace);
+        matmul(rec, &t[0], &w[0], None, &t[1], Onto::Add);
     };
     let expected = run(&whole, &inputs, &[weight], record);
     for _ in 0..2 {
@@ -103,13 +103,13 @@ fn a_cancelled_run_stops_between_slices() {
     let out = device.tensor(DType::F32, 256, 512, "out").expect("memory");
     // Drivers compile at a shader's first use, which is not to be timed.
     let mut once = Recording::new();
-    matmul(&mut once, &x, &w, None, &out, Into::Add);
+    matmul(&mut once, &x, &w, None, &out, Onto::Add);
     device.run_once(once).expect("a run");
     device.wait().expect("a run");
     let mut rec = Recording::new();
     // Some 15 seconds of work on a slow adapter.
     for _ in 0..2000 {
-        matmul(&mut rec, &x, &w, None, &out, Into::Add);
+        matmul(&mut rec, &x, &w, None, &out, Onto::Add);
     }
     let program = device.prepare(rec, &mut Arena::new()).expect("a plan");
     let token = CancelToken::new();
@@ -159,10 +159,10 @@ fn profiled(device: &Device) {
     let mut rec = Recording::new();
     rec.mark("first");
     for _ in 0..3 {
-        matmul(&mut rec, &x, &w, None, &out, Into::Replace);
+        matmul(&mut rec, &x, &w, None, &out, Onto::Replace);
     }
     rec.mark("second");
-    matmul(&mut rec, &x, &w, None, &out, Into::Add);
+    matmul(&mut rec, &x, &w, None, &out, Onto::Add);
     let program = device.prepare(rec, &mut Arena::new()).expect("a plan");
     let profile = Profile::default();
     let options = RunOptions {
@@ -326,7 +326,7 @@ fn pipelines_are_kept_between_starts_and_a_broken_file_is_ignored() {
         .expect("an adapter");
         let (inputs, weight) = product_inputs(9, 32, 5);
         run(&device, &inputs, &[weight], |rec, t, w| {
-            matmul(rec, &t[0], &w[0], None, &t[1], Into::Replace);
+            matmul(rec, &t[0], &w[0], None, &t[1], Onto::Replace);
         })
     };
     let first = start();

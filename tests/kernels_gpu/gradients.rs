@@ -5,7 +5,7 @@ use inscribe::kernels::cross_entropy::{STATE_COLS, cross_entropy};
 use inscribe::kernels::cross_entropy_back::cross_entropy_back;
 use inscribe::kernels::gated::{Activation, gated_into};
 use inscribe::kernels::gated_back::gated_back;
-use inscribe::kernels::matmul::Into;
+use inscribe::kernels::matmul::Onto;
 use inscribe::kernels::norm_back::rms_norm_back;
 use inscribe::kernels::optimizer::{Hyper, adamw, add, scale, sgd, sum_squares};
 use inscribe::kernels::rope::RopeShape;
@@ -89,7 +89,7 @@ proptest! {
             Input::noise(seed ^ 2, rows, cols, 0, offset),
             Input::noise(seed ^ 3, rows, cols, gap, offset),
         ];
-        let into = if add { Into::Add } else { Into::Replace };
+        let into = if add { Onto::Add } else { Onto::Replace };
         compare_each(&inputs, 3, 2e-5, |rec, t| {
             rms_norm_back(rec, &t[0], &t[1], &t[2], 1e-2, &t[3], into);
         })?;

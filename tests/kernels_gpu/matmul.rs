@@ -2,7 +2,7 @@
 
 use inscribe::engine::gpu::{OpenOptions, Precision, TierCap};
 use inscribe::engine::{DType, Device, Recording, Tensor, Weight};
-use inscribe::kernels::matmul::{Into, matmul, matmul_rows};
+use inscribe::kernels::matmul::{Onto, matmul, matmul_rows};
 use inscribe::kernels::self_test;
 use proptest::prelude::*;
 
@@ -47,7 +47,7 @@ proptest! {
             Input::noise(seed ^ 2, rows, outputs, gap, offset),
         ];
         let weight = WeightInput { dtype, rows: outputs, cols, seed };
-        let into = if add { Into::Add } else { Into::Replace };
+        let into = if add { Onto::Add } else { Onto::Replace };
         compare(&inputs, &[weight], sum_tolerance(cols), |rec, t, w| {
             matmul(rec, &t[0], &w[0], biased.then_some(&t[1]), &t[2], into);
         }).map_err(TestCaseError::fail)?;
@@ -67,7 +67,7 @@ proptest! {
         let weight = WeightInput { dtype, rows: outputs, cols, seed };
         compare(&inputs, &[weight], sum_tolerance(cols), |rec, t, w| {
             let rows = range.0..range.0 + range.1;
-            matmul_rows(rec, &t[0], &w[0], rows, None, &t[1], Into::Replace);
+            matmul_rows(rec, &t[0], &w[0], rows, None, &t[1], Onto::Replace);
         }).map_err(TestCaseError::fail)?;
     }
 }
@@ -88,7 +88,7 @@ fn every_weight_type_agrees_for_few_and_many_rows() {
                 seed: 9,
             };
             compare(&inputs, &[weight], sum_tolerance(cols), |rec, t, w| {
-                matmul(rec, &t[0], &w[0], None, &t[1], Into::Replace);
+                matmul(rec, &t[0], &w[0], None, &t[1], Onto::Replace);
             })
             .unwrap_or_else(|e| panic!("{dtype}, {rows} rows: {e}"));
         }
@@ -111,7 +111,7 @@ fn a_row_times_a_very_long_weight_agrees() {
         seed: 9,
     };
     let record = |rec: &mut Recording, t: &[Tensor], w: &[Weight]| {
-        matmul(rec, &t[0], &w[0], None, &t[1], Into::Replace);
+        matmul(rec, &t[0], &w[0], None, &t[1], Onto::Replace);
     };
     let expected = run(&rig().cpu, &inputs, &[weight], record);
     // In one shard.
@@ -140,7 +140,7 @@ fn long_sums_agree() {
         // One row of this weight is larger than a shard may be: it gets a shard of its own.
         compare(&inputs, &[weight], sum_tolerance(cols), |rec, t, w| {
             assert!(w[0].shards.len() == 9 || w[0].shards.len() == 1);
-            matmul(rec, &t[0], &w[0], None, &t[1], Into::Replace);
+            matmul(rec, &t[0], &w[0], None, &t[1], Onto::Replace);
         })
         .unwrap_or_else(|e| panic!("{rows} rows: {e}"));
     }
@@ -161,7 +161,7 @@ fn large_product(device: &Device, dtype: DType, cols: usize, tolerance: f32) -> 
         seed: 9,
     };
     let record = |rec: &mut Recording, t: &[Tensor], w: &[Weight]| {
-        matmul(rec, &t[0], &w[0], Some(&t[1]), &t[2], Into::Add);
+        matmul(rec, &t[0], &w[0], Some(&t[1]), &t[2], Onto::Add);
     };
     let expected = run(&rig().cpu, &inputs, &[weight], record);
     let found = run(device, &inputs, &[weight], record);

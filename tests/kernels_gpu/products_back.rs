@@ -2,7 +2,7 @@
 
 use inscribe::engine::gpu::{OpenOptions, TierCap};
 use inscribe::engine::{DType, Recording, Tensor, Weight};
-use inscribe::kernels::matmul::Into;
+use inscribe::kernels::matmul::Onto;
 use inscribe::kernels::matmul_back::{matmul_back, matmul_back_rows};
 use inscribe::kernels::outer::outer;
 use proptest::prelude::*;
@@ -53,7 +53,7 @@ proptest! {
             Input::noise(seed ^ 2, rows, cols, gap, offset),
         ];
         let weight = WeightInput { dtype, rows: inner, cols, seed };
-        let into = if add { Into::Add } else { Into::Replace };
+        let into = if add { Onto::Add } else { Onto::Replace };
         compare(&inputs, &[weight], sum_tolerance(inner), |rec, t, w| {
             matmul_back(rec, &t[0], &w[0], &t[1], into);
         }).map_err(TestCaseError::fail)?;
@@ -70,7 +70,7 @@ proptest! {
             Input::noise(seed ^ 2, rows, cols, 1, 2),
         ];
         let weight = WeightInput { dtype, rows: range.0 + range.1 + 3, cols, seed };
-        let into = if add { Into::Add } else { Into::Replace };
+        let into = if add { Onto::Add } else { Onto::Replace };
         compare(&inputs, &[weight], sum_tolerance(range.1), |rec, t, w| {
             let rows = range.0..range.0 + range.1;
             matmul_back_rows(rec, &t[0], &w[0], rows, &t[1], into);
@@ -91,7 +91,7 @@ proptest! {
             Input::noise(seed ^ 1, rows, k, gap, offset),
             Input::noise(seed ^ 2, n, k, gap, offset),
         ];
-        let into = if add { Into::Add } else { Into::Replace };
+        let into = if add { Onto::Add } else { Onto::Replace };
         compare(&inputs, &[], sum_tolerance(rows), |rec, t, _| {
             outer(rec, &t[0], &t[1], &t[2], into);
         }).map_err(TestCaseError::fail)?;
@@ -114,7 +114,7 @@ fn matmul_back_agrees_for_every_weight_type() {
                 seed: 9,
             };
             compare(&inputs, &[weight], sum_tolerance(inner), |rec, t, w| {
-                matmul_back(rec, &t[0], &w[0], &t[1], Into::Replace);
+                matmul_back(rec, &t[0], &w[0], &t[1], Onto::Replace);
             })
             .unwrap_or_else(|e| panic!("{dtype}, {rows} rows: {e}"));
         }
@@ -146,7 +146,7 @@ fn wide_tiles_of_the_way_back_agree() {
             seed: 9,
         };
         let record = |rec: &mut Recording, t: &[Tensor], w: &[Weight]| {
-            matmul_back(rec, &t[0], &w[0], &t[1], Into::Add);
+            matmul_back(rec, &t[0], &w[0], &t[1], Onto::Add);
         };
         let expected = run(&rig().cpu, &inputs, &[weight], record);
         let found = run(&device, &inputs, &[weight], record);

@@ -10,7 +10,7 @@ use inscribe::kernels::attention::{AttentionShape, attention};
 use inscribe::kernels::cross_entropy::{STATE_COLS, cross_entropy};
 use inscribe::kernels::embed::embed;
 use inscribe::kernels::gated::{Activation, gated};
-use inscribe::kernels::matmul::{Into, matmul};
+use inscribe::kernels::matmul::{Onto, matmul};
 use inscribe::kernels::norm::rms_norm;
 use inscribe::kernels::random::random_weight;
 use inscribe::kernels::rope::{RopeShape, rope};
@@ -63,7 +63,7 @@ impl KernelBench<'_> {
         let n = self.effort.edge;
         let (x, out) = (self.random(n, n)?, self.random(n, n)?);
         let weight = self.weight(DType::F32, n, n)?;
-        let secs = self.time(&|rec| matmul(rec, &x, &weight, None, &out, Into::Replace))?;
+        let secs = self.time(&|rec| matmul(rec, &x, &weight, None, &out, Onto::Replace))?;
         let elements = n * n;
         let copy = self.time(&|rec| rec.copy(&x, &out))?;
         Ok(Ceilings {
@@ -107,7 +107,7 @@ impl KernelBench<'_> {
             for dtype in DType::WEIGHTS {
                 let weight = self.weight(dtype, n, k)?;
                 let record =
-                    |rec: &mut Recording| matmul(rec, &x, &weight, None, &out, Into::Replace);
+                    |rec: &mut Recording| matmul(rec, &x, &weight, None, &out, Onto::Replace);
                 add(
                     &format!("matmul {dtype}"),
                     format!("{rows} x {k} x {n}"),

@@ -13,7 +13,7 @@ use crate::kernels::attention_back::{attention_back_kv, attention_back_q};
 use crate::kernels::cross_entropy::{STATE_COLS, cross_entropy};
 use crate::kernels::cross_entropy_back::cross_entropy_back;
 use crate::kernels::gated_back::gated_back;
-use crate::kernels::matmul::{Into, matmul};
+use crate::kernels::matmul::{Onto, matmul};
 use crate::kernels::matmul_back::{matmul_back, matmul_back_rows};
 use crate::kernels::norm_back::rms_norm_back;
 use crate::kernels::optimizer::scale;
@@ -131,7 +131,7 @@ impl Transformer {
             let rows = first..x.rows.min(first + step);
             let logits = rec.temp(DType::F32, rows.len(), head.rows);
             let some = normed.row_range(rows.clone());
-            matmul(rec, &some, head, None, &logits, Into::Replace);
+            matmul(rec, &some, head, None, &logits, Onto::Replace);
             let targets = loss.targets.col_range(rows.clone());
             let weights = loss.weights.col_range(rows.clone());
             let state = loss.state.row_range(rows.clone());
@@ -141,7 +141,7 @@ impl Transformer {
             for first in (0..head.rows).step_by(TOKENS_AT_ONCE) {
                 let tokens = first..head.rows.min(first + TOKENS_AT_ONCE);
                 let shares = logits.col_range(tokens.clone());
-                let into = if first == 0 { Into::Replace } else { Into::Add };
+                let into = if first == 0 { Onto::Replace } else { Onto::Add };
                 matmul_back_rows(rec, &shares, head, tokens, &d_some, into);
             }
         }
@@ -154,7 +154,7 @@ impl Transformer {
             &d_normed,
             eps,
             &dx,
-            Into::Replace,
+            Onto::Replace,
         );
         dx
     }
@@ -172,7 +172,7 @@ impl Transformer {
         let (rows, place) = (dx.rows, (inputs, index));
         let d_out = self.post_norm_back(rec, layer.post_ffn_norm.as_ref(), tape.out.as_ref(), dx);
         let d_gated = rec.temp(DType::F32, rows, c.ffn);
-        let (into, lora) = (Some(Into::Replace), &tape.lora);
+        let (into, lora) = (Some(Onto::Replace), &tape.lora);
         self.project_back(
             rec,
             place,
@@ -204,7 +204,7 @@ impl Transformer {
             h,
             &d_up,
             &dh,
-            Some(Into::Add),
+            Some(Onto::Add),
             lora,
         );
         rms_norm_back(
@@ -214,7 +214,7 @@ impl Transformer {
             &dh,
             c.norm_eps,
             dx,
-            Into::Add,
+            Onto::Add,
         );
     }
 
@@ -239,7 +239,7 @@ impl Transformer {
             || [Projection::Q, Projection::K, Projection::V]
                 .iter()
                 .any(|&p| self.trains(place, p));
-        let into = deeper.then_some(Into::Replace);
+        let into = deeper.then_some(Onto::Replace);
         self.project_back(
             rec,
             place,
@@ -261,13 +261,13 @@ impl Transformer {
         let (norm, rope) = (layer.q_norm.as_ref(), self.rope_shape(c.heads));
         rope_back(rec, &tape.q, norm, angles, at, &d_rotated, &dq, rope);
         let dh = rec.temp(DType::F32, rows, c.hidden);
-        let (h, into) = (&tape.normed, below.then_some(Into::Replace));
+        let (h, into) = (&tape.normed, below.then_some(Onto::Replace));
         self.project_back(rec, place, Projection::Q, h, &dq, &dh, into, lora);
         if let (Some([d_keys, dv]), Some(k)) = (&of_keys, &tape.k) {
             let dk = rec.temp(DType::F32, rows, c.kv_heads * c.head_dim);
             let (norm, rope) = (layer.k_norm.as_ref(), self.rope_shape(c.kv_heads));
             rope_back(rec, k, norm, angles, at, d_keys, &dk, rope);
-            let into = below.then_some(Into::Add);
+            let into = below.then_some(Onto::Add);
             self.project_back(rec, place, Projection::K, h, &dk, &dh, into, lora);
             self.project_back(rec, place, Projection::V, h, dv, &dh, into, lora);
         }
@@ -279,7 +279,7 @@ impl Transformer {
                 &dh,
                 c.norm_eps,
                 dx,
-                Into::Add,
+                Onto::Add,
             );
         }
     }
@@ -349,7 +349,7 @@ impl Transformer {
         };
         let d_out = rec.temp(DType::F32, dx.rows, dx.cols);
         let eps = self.config.norm_eps;
-        rms_norm_back(rec, out, norm, dx, eps, &d_out, Into::Replace);
+        rms_norm_back(rec, out, norm, dx, eps, &d_out, Onto::Replace);
         d_out
     }
 
@@ -368,7 +368,7 @@ impl Transformer {
         x: &Tensor,
         dy: &Tensor,
         dx: &Tensor,
-        into: Option<Into>,
+        into: Option<Onto>,
         tape: &LoraTape,
     ) {
         let linear = self.layers[index].linear(projection);
@@ -380,14 +380,14 @@ impl Transformer {
             return;
         };
         let d_reduced = rec.temp(DType::F32, dy.rows, pair.b.cols);
-        matmul_back(rec, dy, &pair.b, &d_reduced, Into::Replace);
+        matmul_back(rec, dy, &pair.b, &d_reduced, Onto::Replace);
         scale(rec, &d_reduced, pair.scale);
         if let Some((d_a, d_b)) = &pair.grads {
-            outer(rec, dy, reduced, d_b, Into::Add);
-            outer(rec, &d_reduced, x, d_a, Into::Add);
+            outer(rec, dy, reduced, d_b, Onto::Add);
+            outer(rec, &d_reduced, x, d_a, Onto::Add);
         }
         if into.is_some() {
-            matmul_back(rec, &d_reduced, &pair.a, dx, Into::Add);
+            matmul_back(rec, &d_reduced, &pair.a, dx, Onto::Add);
         }
     }
 }

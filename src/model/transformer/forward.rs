@@ -10,7 +10,7 @@ use crate::kernels::attention::{AttentionShape, attention};
 use crate::kernels::cross_entropy::{STATE_COLS, cross_entropy};
 use crate::kernels::embed::embed;
 use crate::kernels::gated::{gated, gated_into};
-use crate::kernels::matmul::{Into, matmul, matmul_rows};
+use crate::kernels::matmul::{Onto, matmul, matmul_rows};
 use crate::kernels::norm::rms_norm;
 use crate::kernels::optimizer::scale;
 use crate::kernels::rope::{RopeShape, rope, scatter_rows};
@@ -143,7 +143,7 @@ impl Transformer {
             Projection::Q,
             &normed,
             &q,
-            Into::Replace,
+            Onto::Replace,
             &mut lora,
         );
         // Right after the queries: the processor multiplies the same rows as one job.
@@ -190,8 +190,8 @@ impl Transformer {
         let width = self.config.kv_heads * self.config.head_dim;
         let k = rec.temp(DType::F32, normed.rows, width);
         let v = rec.temp(DType::F32, normed.rows, width);
-        self.project(rec, place, Projection::K, normed, &k, Into::Replace, lora);
-        self.project(rec, place, Projection::V, normed, &v, Into::Replace, lora);
+        self.project(rec, place, Projection::K, normed, &k, Onto::Replace, lora);
+        self.project(rec, place, Projection::V, normed, &v, Onto::Replace, lora);
         Some((k, v))
     }
 
@@ -272,7 +272,7 @@ impl Transformer {
             Projection::Gate,
             &normed,
             &gate,
-            Into::Replace,
+            Onto::Replace,
             &mut lora,
         );
         self.project(
@@ -281,7 +281,7 @@ impl Transformer {
             Projection::Up,
             &normed,
             &up,
-            Into::Replace,
+            Onto::Replace,
             &mut lora,
         );
         let product = if keep {
@@ -337,12 +337,12 @@ impl Transformer {
         };
         match post_norm {
             None => {
-                self.project(rec, place, projection, h, &sum, Into::Add, lora);
+                self.project(rec, place, projection, h, &sum, Onto::Add, lora);
                 (sum, None)
             }
             Some(norm) => {
                 let out = rec.temp(DType::F32, x.rows, x.cols);
-                self.project(rec, place, projection, h, &out, Into::Replace, lora);
+                self.project(rec, place, projection, h, &out, Onto::Replace, lora);
                 rms_norm(rec, &out, norm, self.config.norm_eps, &sum, true);
                 (sum, Some(out))
             }
@@ -357,7 +357,7 @@ impl Transformer {
         projection: Projection,
         x: &Tensor,
         out: &Tensor,
-        into: Into,
+        into: Onto,
         tape: &mut LoraTape,
     ) {
         let linear = self.layers[index].linear(projection);
@@ -366,9 +366,9 @@ impl Transformer {
         let pair = inputs.adapter.and_then(|a| a.pair(index, projection));
         if let Some(pair) = pair {
             let reduced = rec.temp(DType::F32, x.rows, pair.a.rows);
-            matmul(rec, x, &pair.a, None, &reduced, Into::Replace);
+            matmul(rec, x, &pair.a, None, &reduced, Onto::Replace);
             scale(rec, &reduced, pair.scale);
-            matmul(rec, &reduced, &pair.b, None, out, Into::Add);
+            matmul(rec, &reduced, &pair.b, None, out, Onto::Add);
             tape.reduced.push((projection, reduced));
         }
     }
@@ -396,7 +396,7 @@ impl Transformer {
     /// Appends the logits of some hidden states, `x.rows x vocabulary`.
     pub fn logits(&self, rec: &mut Recording, x: &Tensor, logits: &Tensor) {
         let normed = self.output_normed(rec, x);
-        matmul(rec, &normed, self.head(), None, logits, Into::Replace);
+        matmul(rec, &normed, self.head(), None, logits, Onto::Replace);
     }
 
     /// Appends the score of each row's target: `state` is filled for
@@ -419,7 +419,7 @@ impl Transformer {
         for first in (0..head.rows).step_by(VOCABULARY_TILE) {
             let rows = first..head.rows.min(first + VOCABULARY_TILE);
             let logits = rec.temp(DType::F32, x.rows, rows.len());
-            matmul_rows(rec, &normed, head, rows, None, &logits, Into::Replace);
+            matmul_rows(rec, &normed, head, rows, None, &logits, Onto::Replace);
             cross_entropy(rec, &logits, targets, state, first, first == 0);
         }
     }
