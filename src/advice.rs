@@ -48,7 +48,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     /// Whatever else the library passes on to other programs or says of them.
-    const OF_OTHER_PROGRAMS: [&str; 8] = [
+    const OF_OTHER_PROGRAMS: [&str; 9] = [
         "`llama-gguf-split --merge`",
         "\"--version\"",
         "\"--quiet\"",
@@ -56,6 +56,7 @@ mod tests {
         "\"--no-cache-dir\"",
         "\"--disable-pip-version-check\"",
         "\"--no-deps\"",
+        "\"--dest\"",
         "\"--only-binary\"",
     ];
 

@@ -39,10 +39,7 @@ fn a_keeper_of_ones_own_gets_what_is_learned() {
     let kept = own_keeper::run(&model, &document(), small(WriteSettings::default()));
     let kept = kept.expect("a run");
     assert_eq!(kept.losses.len(), 4);
-    let learned = &kept.adapters[0].matrices;
-    assert!(
-        learned
-            .iter()
-            .any(|matrix| matrix.b.iter().any(|&b| b != 0.0))
-    );
+    // A part of the document whose chunks gain nothing gets no step.
+    let mut matrices = kept.adapters.iter().flat_map(|lora| &lora.matrices);
+    assert!(matrices.any(|matrix| matrix.b.iter().any(|&b| b != 0.0)));
 }
