@@ -456,9 +456,10 @@ fn picture(scene: &Scene, at: (f32, f32, f32), dark: bool, file: &str, screen: S
     let (width, height, pixels_per_point) = at;
     let mut prefs = scene.prefs.clone();
     prefs.recent.clear();
-    prefs.theme = match dark {
-        true => ThemeChoice::Dark,
-        false => ThemeChoice::Light,
+    prefs.theme = if dark {
+        ThemeChoice::Dark
+    } else {
+        ThemeChoice::Light
     };
     let mut desk = Desk::set_up(Setup {
         prefs,

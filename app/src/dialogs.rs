@@ -88,9 +88,10 @@ pub fn pick(question: Question, picker: Option<&Picker>, out: &Outbox) {
             path_of(dialog.set_file_name(name).save_file())
         }
         Purpose::Events { csv } => {
-            let (label, ending) = match csv {
-                true => ("Table of steps", "csv"),
-                false => ("Events", "jsonl"),
+            let (label, ending) = if csv {
+                ("Table of steps", "csv")
+            } else {
+                ("Events", "jsonl")
             };
             let dialog = dialog
                 .set_title("Save the events")

@@ -56,10 +56,7 @@ impl Theme {
     }
 
     pub fn from_dark(dark: bool) -> Theme {
-        match dark {
-            true => Theme::DARK,
-            false => Theme::LIGHT,
-        }
+        if dark { Theme::DARK } else { Theme::LIGHT }
     }
 
     /// The colour of a part from 0 to 1: viridis, read alike by every colour vision.
@@ -77,9 +74,10 @@ impl Theme {
     pub fn ink_on(&self, fill: Color32) -> Color32 {
         // Contrast with white is 1.05 / (l + 0.05), with black (l + 0.05) / 0.05.
         let colour = colour::Rgb(fill.r(), fill.g(), fill.b());
-        match colour.luminance() > 0.179 {
-            true => Color32::from_rgb(0x10, 0x13, 0x1a),
-            false => Color32::WHITE,
+        if colour.luminance() > 0.179 {
+            Color32::from_rgb(0x10, 0x13, 0x1a)
+        } else {
+            Color32::WHITE
         }
     }
 }

@@ -334,9 +334,12 @@ fn of_pull(error: &PullError, detail: String) -> Trouble {
 
 /// What the library says to do about it, and what the window can do, in sentences.
 fn advised(hint: Option<String>, advice: Option<Advice>) -> String {
-    let hint = hint.map(|hint| match hint.ends_with(['.', '?']) {
-        true => capital(&hint),
-        false => format!("{}.", capital(&hint)),
+    let hint = hint.map(|hint| {
+        if hint.ends_with(['.', '?']) {
+            capital(&hint)
+        } else {
+            format!("{}.", capital(&hint))
+        }
     });
     let means = advice.map(|advice| means(advice).to_owned());
     hint.into_iter().chain(means).collect::<Vec<_>>().join(" ")

@@ -196,9 +196,10 @@ impl InscribeApp {
         if self.state.is_busy_with(Task::Ask) {
             return;
         }
-        let views = match self.state.ask.side_by_side {
-            true => VIEWS.to_vec(),
-            false => vec![View::Memory],
+        let views = if self.state.ask.side_by_side {
+            VIEWS.to_vec()
+        } else {
+            vec![View::Memory]
         };
         self.load();
         self.state.ask.turns.push(Turn {

@@ -100,9 +100,10 @@ impl InscribeApp {
             }
             Task::Write => {
                 let kept = |event: &Event| matches!(event, Event::Checkpointed { .. });
-                state.note(match state.run_began && state.run.events.iter().any(kept) {
-                    true => "Stopped. What was learned so far is kept.",
-                    false => "Stopped.",
+                state.note(if state.run_began && state.run.events.iter().any(kept) {
+                    "Stopped. What was learned so far is kept."
+                } else {
+                    "Stopped."
                 });
                 self.survey();
             }

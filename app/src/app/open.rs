@@ -24,9 +24,10 @@ impl InscribeApp {
 
     /// Asks first where a run goes on.
     pub(crate) fn open(&mut self, pending: PendingOpen) {
-        match self.state.is_running() {
-            true => self.state.dialog = Dialog::Replace(pending),
-            false => self.open_now(pending),
+        if self.state.is_running() {
+            self.state.dialog = Dialog::Replace(pending)
+        } else {
+            self.open_now(pending)
         }
     }
 

@@ -270,16 +270,13 @@ fn waiting(ui: &mut Ui, side: Side, loading: bool) {
     card(ui, |ui| {
         ui.vertical_centered(|ui| {
             ui.add_space(space::XXL);
-            match loading {
-                true => {
-                    ui.spinner();
-                }
-                false => {
-                    ui.label(text::muted(format!(
-                        "Choose a run for {} above.",
-                        side.name()
-                    )));
-                }
+            if loading {
+                ui.spinner();
+            } else {
+                ui.label(text::muted(format!(
+                    "Choose a run for {} above.",
+                    side.name()
+                )));
             }
             ui.add_space(space::XXL);
         });

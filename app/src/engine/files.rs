@@ -66,9 +66,10 @@ fn one(work: FileWork) -> Result<FileReport, Failure> {
             FileReport::Saved(out)
         }
         FileWork::Events { events, csv, out } => {
-            let text = match csv {
-                true => steps_table(&events),
-                false => lines(&events),
+            let text = if csv {
+                steps_table(&events)
+            } else {
+                lines(&events)
             };
             save(&out, text.as_bytes())?;
             FileReport::Saved(out)
@@ -203,9 +204,12 @@ fn copy_memory(from: &Path, to: &Path) -> Result<(), Failure> {
 fn lies_in(path: &Path, folder: &Path) -> std::io::Result<bool> {
     let folder = folder.canonicalize()?;
     let mut above = path.ancestors().skip(1);
-    let there = above.find_map(|parent| match parent.as_os_str().is_empty() {
-        true => Path::new(".").canonicalize().ok(),
-        false => parent.canonicalize().ok(),
+    let there = above.find_map(|parent| {
+        if parent.as_os_str().is_empty() {
+            Path::new(".").canonicalize().ok()
+        } else {
+            parent.canonicalize().ok()
+        }
     });
     Ok(there.is_some_and(|there| there.starts_with(folder)))
 }
@@ -215,11 +219,10 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        match entry.file_type()?.is_dir() {
-            true => copy_folder(&entry.path(), &target)?,
-            false => {
-                fs::copy(entry.path(), target)?;
-            }
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?
+        } else {
+            fs::copy(entry.path(), target)?;
         }
     }
     Ok(())

@@ -116,9 +116,10 @@ impl Player {
     }
 
     pub fn toggle(&mut self) {
-        match self.playing {
-            true => self.pause(),
-            false => self.play(),
+        if self.playing {
+            self.pause()
+        } else {
+            self.play()
         }
     }
 
@@ -227,9 +228,10 @@ fn work(event: &Event) -> (Option<Phase>, f64) {
         Event::Step(step) => (Phase::Steps, step.seconds),
         _ => return (None, 0.0),
     };
-    match secs.is_finite() && secs > 0.0 {
-        true => (Some(phase), secs),
-        false => (Some(phase), 0.0),
+    if secs.is_finite() && secs > 0.0 {
+        (Some(phase), secs)
+    } else {
+        (Some(phase), 0.0)
     }
 }
 

@@ -66,9 +66,10 @@ fn buttons(ui: &mut Ui, player: &mut Player) {
     if icon_button(ui, Icon::StepBack, true, "Step back", "A step back (,)").clicked() {
         player.step_back();
     }
-    let (icon, label, hint) = match player.is_playing() {
-        true => (Icon::Pause, "Pause", "Pause (space)"),
-        false => (Icon::Play, "Play", "Play (space)"),
+    let (icon, label, hint) = if player.is_playing() {
+        (Icon::Pause, "Pause", "Pause (space)")
+    } else {
+        (Icon::Play, "Play", "Play (space)")
     };
     if icon_button(ui, icon, true, label, hint).clicked() {
         player.toggle();

@@ -84,9 +84,10 @@ impl Figures {
             figures.segment_starts.push(start);
             start += document_tokens(segment);
         }
-        figures.tokens = match record.segments.iter().all(|s| !s.chunks.is_empty()) {
-            true => start,
-            false => record.tokens().max(start),
+        figures.tokens = if record.segments.iter().all(|s| !s.chunks.is_empty()) {
+            start
+        } else {
+            record.tokens().max(start)
         };
         figures.ranges(record);
         figures.step_points(record);
@@ -225,9 +226,10 @@ fn cells(record: &RunRecord) -> Vec<Cell> {
                     from..from.saturating_add(size).min(part.tokens)
                 }
             };
-            let name = match several {
-                true => format!("Chunk {} of part {}", chunk + 1, segment + 1),
-                false => format!("Chunk {}", chunk + 1),
+            let name = if several {
+                format!("Chunk {} of part {}", chunk + 1, segment + 1)
+            } else {
+                format!("Chunk {}", chunk + 1)
             };
             cells.push(Cell {
                 segment,

@@ -21,9 +21,10 @@ pub fn show(ui: &mut Ui, record: &RunRecord) {
     });
     ui.add_space(space::XS);
     ui.horizontal_wrapped(|ui| {
-        let apart = match ui.available_width() < 640.0 {
-            true => space::L,
-            false => space::XL + space::S,
+        let apart = if ui.available_width() < 640.0 {
+            space::L
+        } else {
+            space::XL + space::S
         };
         ui.spacing_mut().item_spacing = vec2(apart, space::M);
         for (value, label) in numbers(record) {

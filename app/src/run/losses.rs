@@ -73,9 +73,12 @@ impl<'a> LossPlot<'a> {
         }
         let p = Theme::of(ui).palette;
         let chosen = figures.selected(selection);
-        let fade = |colour: Color32| match chosen.is_some() {
-            true => colour.gamma_multiply(0.4),
-            false => colour,
+        let fade = |colour: Color32| {
+            if chosen.is_some() {
+                colour.gamma_multiply(0.4)
+            } else {
+                colour
+            }
         };
         let radius = match record.steps.len() {
             0..200 => 4.0,

@@ -102,9 +102,10 @@ impl RunView {
         }
         ui.spacing_mut().item_spacing.y = space::M;
         card(ui, |ui| header::show(ui, run.record));
-        match ui.available_width() >= SIDE_BY_SIDE {
-            true => self.side_by_side(ui, run, selection),
-            false => self.stacked(ui, run, selection),
+        if ui.available_width() >= SIDE_BY_SIDE {
+            self.side_by_side(ui, run, selection)
+        } else {
+            self.stacked(ui, run, selection)
         }
     }
 

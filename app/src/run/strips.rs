@@ -115,9 +115,10 @@ impl<'a> Strips<'a> {
         let rows = Row::shown(scales);
         let bodies: f32 = rows.iter().map(|row| row.height() + HEADING).sum();
         let between = BETWEEN * rows.len().saturating_sub(1) as f32;
-        match rows.is_empty() {
-            true => 96.0,
-            false => bodies + between + AXIS,
+        if rows.is_empty() {
+            96.0
+        } else {
+            bodies + between + AXIS
         }
     }
 

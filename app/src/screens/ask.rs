@@ -69,9 +69,10 @@ fn question(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
         ui.horizontal(|ui| {
             let choices = [(false, "Memory"), (true, "Side by side")];
             segmented(ui, &mut state.ask.side_by_side, &choices);
-            ui.label(text::caption(match state.ask.side_by_side {
-                true => "Answers with no document, with the memory, and with the full document.",
-                false => "Answers with the memory.",
+            ui.label(text::caption(if state.ask.side_by_side {
+                "Answers with no document, with the memory, and with the full document."
+            } else {
+                "Answers with the memory."
             }));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 if state.is_busy_with(Task::Ask) && ui.button("Stop").clicked() {

@@ -77,9 +77,10 @@ fn show(ui: &mut Ui, state: &State, controls: &mut Controls, settings: &mut Writ
     ui.add_space(space::S);
     shares(ui, state, settings);
     ui.add_space(space::S);
-    let label = match controls.all {
-        true => "Fewer settings",
-        false => "All settings",
+    let label = if controls.all {
+        "Fewer settings"
+    } else {
+        "All settings"
     };
     let accent = Theme::of(ui).palette.accent;
     let more = ui.add(Button::new(RichText::new(label).color(accent)).frame(false));
@@ -320,9 +321,12 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
                 let mut on = s.lora.targets.contains(&projection);
                 let name = format!("{projection:?}").to_lowercase();
                 if ui.checkbox(&mut on, name).changed() {
-                    let chosen = |p: &Projection| match *p == projection {
-                        true => on,
-                        false => s.lora.targets.contains(p),
+                    let chosen = |p: &Projection| {
+                        if *p == projection {
+                            on
+                        } else {
+                            s.lora.targets.contains(p)
+                        }
                     };
                     s.lora.targets = Projection::ALL.into_iter().filter(chosen).collect();
                 }

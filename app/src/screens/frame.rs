@@ -70,9 +70,10 @@ fn tabs(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 
 fn tab(ui: &mut Ui, name: &str, on: bool, enabled: bool) -> Response {
     let p = Theme::of(ui).palette;
-    let (colour, style) = match on {
-        true => (p.accent, text::strong_style()),
-        false => (p.muted, egui::TextStyle::Button),
+    let (colour, style) = if on {
+        (p.accent, text::strong_style())
+    } else {
+        (p.muted, egui::TextStyle::Button)
     };
     let words = RichText::new(name).text_style(style).color(colour);
     let button = Button::new(words)
@@ -86,9 +87,10 @@ fn tab(ui: &mut Ui, name: &str, on: bool, enabled: bool) -> Response {
         .min_size(vec2(0.0, 30.0));
     let response = ui.add_enabled(enabled, button);
     response.widget_info(|| WidgetInfo::selected(Role::Tab, enabled, on, name));
-    match enabled {
-        true => response,
-        false => response.on_disabled_hover_text("Open a document first"),
+    if enabled {
+        response
+    } else {
+        response.on_disabled_hover_text("Open a document first")
     }
 }
 
@@ -147,13 +149,13 @@ pub fn model_label(model: &str) -> String {
 }
 
 pub fn shortened(text: &str, most: usize) -> String {
-    match text.chars().count() > most {
-        true => text
-            .chars()
+    if text.chars().count() > most {
+        text.chars()
             .take(most.saturating_sub(1))
             .chain(['…'])
-            .collect(),
-        false => text.to_owned(),
+            .collect()
+    } else {
+        text.to_owned()
     }
 }
 

@@ -101,12 +101,13 @@ fn replace(ui: &mut Ui, state: &State, pending: &PendingOpen, actions: &mut Vec<
         PendingOpen::Model(_) => "Use another model?",
         _ => "Open another document?",
     }));
-    let (about, agree) = match state.is_running() {
-        true => (
+    let (about, agree) = if state.is_running() {
+        (
             "A run goes on. It will be stopped; what was learned so far is kept, and it can go on later.",
             "Stop and open",
-        ),
-        false => ("The run that went on has ended.", "Open it"),
+        )
+    } else {
+        ("The run that went on has ended.", "Open it")
     };
     ui.label(about);
     ui.add_space(space::S);

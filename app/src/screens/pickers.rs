@@ -70,9 +70,10 @@ pub fn models(ui: &mut Ui, state: &State, typed: &mut String, actions: &mut Vec<
 }
 
 fn model(ui: &mut Ui, state: &State, entry: &ModelEntry, on: bool) -> Response {
-    let place = match entry.here {
-        true => "on this computer".to_owned(),
-        false => format!("{} to fetch", words::bytes(entry.bytes)),
+    let place = if entry.here {
+        "on this computer".to_owned()
+    } else {
+        format!("{} to fetch", words::bytes(entry.bytes))
     };
     let mut facts = vec![place];
     facts.extend(entry.licence.map(|licence| format!("licence: {licence}")));

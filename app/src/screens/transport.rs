@@ -120,23 +120,22 @@ fn outlook(state: &State) -> (String, String) {
         };
         return ("The memory is written".to_owned(), learned);
     }
-    let first = match state.measured_as_set() {
-        true => {
-            let steps = state.preview.total() as usize;
-            let chunks = state.preview.steps.iter().map(Vec::len).sum();
-            let are = if steps == 1 { "is" } else { "are" };
-            format!(
-                "{} over {} {are} planned",
-                counted(steps, "step"),
-                counted(chunks, "chunk")
-            )
-        }
-        false => format!(
+    let first = if state.measured_as_set() {
+        let steps = state.preview.total() as usize;
+        let chunks = state.preview.steps.iter().map(Vec::len).sum();
+        let are = if steps == 1 { "is" } else { "are" };
+        format!(
+            "{} over {} {are} planned",
+            counted(steps, "step"),
+            counted(chunks, "chunk")
+        )
+    } else {
+        format!(
             "{}{}{}",
             if estimate.tokens_exact { "" } else { "About " },
             counted(estimate.tokens, "token"),
             parts_words(&estimate),
-        ),
+        )
     };
     (first, costs(&estimate, state.measured_as_set()))
 }

@@ -77,9 +77,10 @@ fn drop_zone(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 ui.label("Reading the document…");
                 return;
             }
-            let words = match state.drop_hover {
-                true => "Let go to open it",
-                false => "Drop a document here",
+            let words = if state.drop_hover {
+                "Let go to open it"
+            } else {
+                "Drop a document here"
             };
             ui.label(text::title(words));
             ui.label(text::muted(
@@ -164,9 +165,10 @@ fn recent(ui: &mut Ui, recent: &[Recent], actions: &mut Vec<Action>) {
             let open = open.on_hover_text(entry.path.display().to_string());
             if open.clicked() {
                 let path = entry.path.clone();
-                actions.push(Action::Open(match entry.is_memory {
-                    true => PendingOpen::Memory(path),
-                    false => PendingOpen::Document(path),
+                actions.push(Action::Open(if entry.is_memory {
+                    PendingOpen::Memory(path)
+                } else {
+                    PendingOpen::Document(path)
                 }));
             }
             ui.label(text::caption(kind));

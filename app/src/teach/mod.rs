@@ -184,9 +184,10 @@ impl Teach {
 
     /// Which page of which document; at the right, the way to the others, always at one place.
     fn heading(&mut self, ui: &mut Ui, page: usize, name: &str, is_sample: bool) {
-        let caption = match is_sample {
-            true => format!("With the numbers of the sample, {name}"),
-            false => format!("With the numbers of {name}"),
+        let caption = if is_sample {
+            format!("With the numbers of the sample, {name}")
+        } else {
+            format!("With the numbers of {name}")
         };
         ui.horizontal(|ui| {
             ui.vertical(|ui| {

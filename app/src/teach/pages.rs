@@ -220,13 +220,15 @@ fn passes(ui: &mut Ui, lesson: &mut Lesson<'_>) {
     );
     let better = token.full > token.local;
     let ratio = (token.full - token.local).abs().exp();
-    let ratio = match ratio < 100.0 {
-        true => words::number(ratio),
-        false => words::count(ratio as usize),
+    let ratio = if ratio < 100.0 {
+        words::number(ratio)
+    } else {
+        words::count(ratio as usize)
     };
-    ui.label(text::caption(match better {
-        true => format!("Far context makes this token {ratio} times more likely."),
-        false => format!("Far context makes this token {ratio} times less likely."),
+    ui.label(text::caption(if better {
+        format!("Far context makes this token {ratio} times more likely.")
+    } else {
+        format!("Far context makes this token {ratio} times less likely.")
     }));
 }
 

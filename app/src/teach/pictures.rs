@@ -224,9 +224,10 @@ pub fn differences(ui: &mut Ui, lesson: &mut Lesson<'_>) {
             pos2(x, y(f64::from(most.abs()))),
             pos2(x + width.max(1.0), plot.bottom()),
         );
-        let colour = match most < 0.0 {
-            true => scale.colour(f.theme, -scale.high * 0.8),
-            false => scale.colour(f.theme, scale.high * 0.8),
+        let colour = if most < 0.0 {
+            scale.colour(f.theme, -scale.high * 0.8)
+        } else {
+            scale.colour(f.theme, scale.high * 0.8)
         };
         f.painter.rect_filled(rect, CornerRadius::ZERO, colour);
     }

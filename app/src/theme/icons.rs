@@ -35,11 +35,12 @@ pub fn icon_button(ui: &mut Ui, icon: Icon, on: bool, label: &str, hint: &str) -
     };
     painter.rect(rect, round, visuals.weak_bg_fill, edge, StrokeKind::Inside);
     draw(painter, icon, rect, if on { p.ink } else { p.faint });
-    match on {
-        true => response
+    if on {
+        response
             .on_hover_cursor(CursorIcon::PointingHand)
-            .on_hover_text(hint),
-        false => response,
+            .on_hover_text(hint)
+    } else {
+        response
     }
 }
 

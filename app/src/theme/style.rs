@@ -110,9 +110,10 @@ fn style(theme: Theme) -> Style {
 
 fn visuals(theme: Theme) -> Visuals {
     let p = theme.palette;
-    let mut visuals = match theme.dark {
-        true => Visuals::dark(),
-        false => Visuals::light(),
+    let mut visuals = if theme.dark {
+        Visuals::dark()
+    } else {
+        Visuals::light()
     };
     let widget = |fill, edge, ink| WidgetVisuals {
         bg_fill: fill,
@@ -122,10 +123,7 @@ fn visuals(theme: Theme) -> Visuals {
         fg_stroke: Stroke::new(1.0, ink),
         expansion: 0.0,
     };
-    let hovered = match theme.dark {
-        true => p.border,
-        false => p.trough,
-    };
+    let hovered = if theme.dark { p.border } else { p.trough };
     visuals.widgets.noninteractive = widget(p.surface, p.border, p.ink);
     visuals.widgets.inactive = widget(p.raised, p.border, p.ink);
     visuals.widgets.hovered = widget(hovered, p.faint, p.ink);
@@ -140,10 +138,7 @@ fn visuals(theme: Theme) -> Visuals {
     visuals.hyperlink_color = p.accent;
     visuals.faint_bg_color = p.raised;
     visuals.extreme_bg_color = p.surface;
-    visuals.text_edit_bg_color = Some(match theme.dark {
-        true => p.background,
-        false => p.surface,
-    });
+    visuals.text_edit_bg_color = Some(if theme.dark { p.background } else { p.surface });
     visuals.code_bg_color = p.trough;
     visuals.warn_fg_color = p.warning;
     visuals.error_fg_color = p.danger;

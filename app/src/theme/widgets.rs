@@ -115,9 +115,10 @@ pub fn segmented<T: PartialEq + Copy>(ui: &mut Ui, chosen: &mut T, choices: &[(T
                 ui.spacing_mut().button_padding = egui::vec2(space::M, 4.0);
                 for (choice, label) in choices {
                     let on = *choice == before;
-                    let words = match on {
-                        true => RichText::new(*label).color(p.ink),
-                        false => RichText::new(*label).color(p.muted),
+                    let words = if on {
+                        RichText::new(*label).color(p.ink)
+                    } else {
+                        RichText::new(*label).color(p.muted)
                     };
                     let fill = if on { p.surface } else { p.trough };
                     let edge = if on { p.border } else { p.trough };

@@ -59,9 +59,10 @@ fn slow_hub() -> Server {
             return Answer::status(404);
         };
         let answer = Answer::file(request, content, "\"one\"");
-        match *name == WEIGHTS && before == 0 {
-            true => answer.pace(2048, Duration::from_millis(60)),
-            false => answer,
+        if *name == WEIGHTS && before == 0 {
+            answer.pace(2048, Duration::from_millis(60))
+        } else {
+            answer
         }
     })
 }

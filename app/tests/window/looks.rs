@@ -21,9 +21,10 @@ fn options() -> SnapshotOptions {
 
 fn desk(dark: bool) -> Desk {
     let mut prefs = prefs();
-    prefs.theme = match dark {
-        true => ThemeChoice::Dark,
-        false => ThemeChoice::Light,
+    prefs.theme = if dark {
+        ThemeChoice::Dark
+    } else {
+        ThemeChoice::Light
     };
     prefs.model = "smollm2-135m-instruct".to_owned();
     let mut desk = Desk::with(prefs, [1024.0, 700.0].into());

@@ -98,9 +98,10 @@ fn text_of(answer: &Answered) -> (String, Vec<usize>) {
 /// The ground of a token of this surprisal.
 pub fn heat(theme: Theme, surprisal: f64) -> Color32 {
     let part = (surprisal / FULL_NATS).clamp(0.0, 1.0) as f32;
-    match part < 0.06 {
-        true => Color32::TRANSPARENT,
-        false => theme.palette.utility.gamma_multiply(0.55 * part),
+    if part < 0.06 {
+        Color32::TRANSPARENT
+    } else {
+        theme.palette.utility.gamma_multiply(0.55 * part)
     }
 }
 

@@ -402,9 +402,12 @@ impl ChunkMap {
             return;
         }
         let (low, high) = record.utility_range().unwrap_or((0.0, 0.0));
-        let part = |utility: f64| match high > low {
-            true => (utility - low) / (high - low),
-            false => 0.5,
+        let part = |utility: f64| {
+            if high > low {
+                (utility - low) / (high - low)
+            } else {
+                0.5
+            }
         };
         self.chunks.clear();
         for (segment, of) in record.segments.iter().enumerate() {
@@ -480,9 +483,10 @@ pub fn legend(ui: &mut Ui, shades: &Shades, signed: bool) {
     }
     let theme = Theme::of(ui);
     let (bar, height) = (96.0, 10.0);
-    let (low, title) = match signed {
-        true => (format!("−{:.1}", shades.full), "log P_full − log P_local"),
-        false => ("0".to_owned(), "|log P_full − log P_local|"),
+    let (low, title) = if signed {
+        (format!("−{:.1}", shades.full), "log P_full − log P_local")
+    } else {
+        ("0".to_owned(), "|log P_full − log P_local|")
     };
     let high = format!("{:.1} nats", shades.full);
     ui.horizontal(|ui| {

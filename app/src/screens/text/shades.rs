@@ -78,9 +78,10 @@ impl Shades {
             sum += if signed { *value } else { value.abs() };
             count += 1.0;
         }
-        match count > 0.0 && self.full > 0.0 {
-            true => (sum / count / self.full).clamp(-1.0, 1.0),
-            false => 0.0,
+        if count > 0.0 && self.full > 0.0 {
+            (sum / count / self.full).clamp(-1.0, 1.0)
+        } else {
+            0.0
         }
     }
 
@@ -116,9 +117,10 @@ pub fn ground(theme: Theme, part: f32, signed: bool) -> Option<Color32> {
     if size < 0.06 {
         return None;
     }
-    let hue = match signed && part < 0.0 {
-        true => theme.palette.better,
-        false => theme.palette.utility,
+    let hue = if signed && part < 0.0 {
+        theme.palette.better
+    } else {
+        theme.palette.utility
     };
     let most = if theme.dark { 0.52 } else { 0.62 };
     Some(hue.gamma_multiply(most * size.powf(0.8)))

@@ -105,9 +105,12 @@ fn part(lesson: &Lesson<'_>) -> f64 {
         .iter()
         .map(|&u| value(u))
         .fold(f64::NEG_INFINITY, f64::max);
-    let weight = |u: f64| match value(u) == most {
-        true => 1.0,
-        false => ((value(u) - most) / *lesson.tau).exp(),
+    let weight = |u: f64| {
+        if value(u) == most {
+            1.0
+        } else {
+            ((value(u) - most) / *lesson.tau).exp()
+        }
     };
     let sum: f64 = utilities.iter().map(|&u| weight(u)).sum();
     let own = utilities.get(lesson.example.cell.chunk).copied();
@@ -242,9 +245,10 @@ pub fn step(ui: &mut Ui, lesson: &mut Lesson<'_>) {
         ]),
     );
     let clipped = settings.clip > 0.0 && step.grad_norm > f64::from(settings.clip);
-    let words = match clipped {
-        true => "Its gradient was longer than c and was scaled down to it.",
-        false => "Its gradient was short enough to be taken whole.",
+    let words = if clipped {
+        "Its gradient was longer than c and was scaled down to it."
+    } else {
+        "Its gradient was short enough to be taken whole."
     };
     ui.label(text::caption(words));
 }
