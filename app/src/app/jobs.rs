@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use inscribe::words;
 use inscribe::write::event::Event;
 use inscribe::write::record::Status;
 
@@ -42,7 +43,7 @@ impl InscribeApp {
             _ => {}
         }
         match end {
-            End::Written(folder) => self.written(&folder),
+            End::Written { folder, kept_bytes } => self.written(&folder, kept_bytes),
             End::Exported(path) => self.state.note(format!("Exported to {}", path.display())),
             End::Cancelled => self.cancelled(task),
             End::Failed(trouble) => self.failed(task, trouble),
@@ -73,18 +74,25 @@ impl InscribeApp {
         let before = state.before.take().filter(|_| task == Task::Write);
         if let Some((memory, written)) = before
             && !state.run_began
-            && !matches!(end, End::Written(_))
+            && !matches!(end, End::Written { .. })
         {
             state.memory = memory;
             state.memory_written = written;
         }
     }
 
-    fn written(&mut self, folder: &Path) {
+    fn written(&mut self, folder: &Path, kept_bytes: u64) {
         let state = &mut self.state;
         state.memory = Some(folder.to_owned());
         state.memory_written = true;
-        state.note("The memory is written. Ask it something.");
+        let kept = match kept_bytes {
+            0 => String::new(),
+            bytes => format!(
+                ", with the document’s keys and values beside it ({})",
+                words::bytes(bytes)
+            ),
+        };
+        state.note(format!("The memory is written{kept}. Ask it something."));
         state.prefs.remember(folder, true);
         state.ask.reset(Vec::new());
         self.survey();

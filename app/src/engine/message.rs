@@ -153,7 +153,11 @@ pub enum Report {
 pub enum End {
     Done,
     /// The folder of the memory that was written.
-    Written(PathBuf),
+    Written {
+        folder: PathBuf,
+        /// Bytes of the document's keys and values beside the memory; 0 where none are kept.
+        kept_bytes: u64,
+    },
     Exported(PathBuf),
     Cancelled,
     /// The model that the job needs has failed to load.

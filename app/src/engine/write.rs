@@ -48,8 +48,11 @@ pub fn write(
         control,
     };
     let outcome = writing.watched(&mut watched)?;
-    let folder = outcome.memory.memory().path();
-    Ok(End::Written(folder.to_owned()))
+    let memory = outcome.memory.memory();
+    Ok(End::Written {
+        folder: memory.path().to_owned(),
+        kept_bytes: memory.derived_bytes(),
+    })
 }
 
 pub fn export(request: &ExportRequest, loaded: &Loaded) -> Result<End, Failure> {

@@ -9,7 +9,8 @@ use inscribe::model::adapter::Projection;
 use inscribe::write::method;
 use inscribe::write::setting::Setting;
 use inscribe::write::settings::{
-    Allocate, Chunking, OptimizerName, PrefixInit, RecomputeWhen, UtilityScale, WriteSettings,
+    Allocate, Chunking, KeepRows, OptimizerName, PrefixInit, RecomputeWhen, UtilityScale,
+    WriteSettings,
 };
 
 use crate::action::Action;
@@ -360,6 +361,24 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
         ));
     });
     group(ui, "Measuring and keeping");
+    ui.add_enabled_ui(s.method.uses(Setting::KeepRows), |ui| {
+        ui.label("Keys and values");
+        choose(
+            ui,
+            "Keys and values",
+            &mut s.keep_rows,
+            &[
+                (KeepRows::Auto, "Kept up to 1 GiB", ""),
+                (KeepRows::Q8, "Kept in 8 bits", ""),
+                (KeepRows::F16, "Kept in 16 bits", ""),
+                (KeepRows::No, "Not kept", ""),
+            ],
+        );
+        ui.label(text::caption(
+            "The document’s own, beside the memory: without them it is read again before the first \
+             question.",
+        ));
+    });
     check(
         ui,
         &mut s.evaluate,
