@@ -93,10 +93,13 @@ fn learning_bytes(
             learn,
         };
         let drawn = settings.batch.saturating_mul(settings.span);
-        [pass(drawn.clamp(1, chunk), true), pass(chunk, false)]
+        // Evaluated before the first step in any case.
+        [pass(chunk, false), pass(drawn.clamp(1, chunk), true)]
     };
+    let evaluated = settings.evaluate || !settings.method.reads_document();
+    // In the order of the write: programs leave each other buffers of the sizes that come first.
     let mut buffers = Vec::new();
-    for pass in passes.iter().filter(|pass| pass.learn || settings.evaluate) {
+    for pass in passes.iter().filter(|pass| pass.learn || evaluated) {
         let plan = pass.plan(config, &trained, settings.recompute.asked(), free);
         share(&mut buffers, &plan.slots);
     }
