@@ -1,4 +1,4 @@
-//! Second copies of weights, laid out anew by the kernels that read them most.
+//! Second copies of weights, in the layouts that the kernels reading them most want.
 //!
 //! A copy is made where it is first wanted and lives as long as its weight. All copies of a device
 //! lie in a few large pieces of memory, so that the system can back them with large pages.
@@ -77,6 +77,7 @@ pub struct Region {
 }
 
 impl Region {
+    /// The copy's bytes, in the layout that the kernel chose when it made it.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: inside the piece; written only before the region was handed out.
         unsafe {
@@ -87,6 +88,7 @@ impl Region {
 }
 
 impl Copies {
+    /// No copies yet; `limit` is the most bytes that all of them together may take.
     pub fn new(limit: u64) -> Copies {
         Copies {
             state: Mutex::default(),
@@ -145,7 +147,9 @@ impl Copies {
 /// What a kernel needs to find or make the copy of a weight of which it is given some rows.
 #[derive(Clone, Copy)]
 pub struct Source<'a> {
+    /// All copies of the device, where a new one is made.
     pub copies: &'a Copies,
+    /// Where this weight's copy is kept.
     pub slot: &'a Slot,
     /// The whole weight as the file holds it.
     pub data: &'a [u8],

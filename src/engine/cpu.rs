@@ -21,17 +21,22 @@ use super::view::{Mat, MatMut, Rows};
 
 pub use super::team::Team;
 
-/// More threads than any machine's cores only cost memory.
+/// The most threads of an executor: more than any machine has cores, and each costs memory.
 const MOST_THREADS: usize = 1024;
-/// Second copies of weights may take this part of the machine's memory.
+/// Second copies of weights may take the machine's memory divided by this.
 const COPIES_SHARE: u64 = 4;
 
 /// Memory of the CPU executor: its own, or pages of a mapped model file.
 pub enum CpuBuffer {
+    /// Memory that the executor allocated.
     Owned(OwnedMemory),
+    /// A weight read straight from a mapped model file.
     Mapped {
+        /// The mapped file.
         map: Arc<Mmap>,
+        /// The weight's bytes within the file.
         range: Range<usize>,
+        /// Where the weight's second copy is kept, if a kernel makes one.
         copy: Slot,
     },
 }
@@ -83,6 +88,7 @@ impl CpuBuffer {
         })
     }
 
+    /// Size in bytes.
     pub fn bytes(&self) -> usize {
         match self {
             CpuBuffer::Owned(memory) => memory.bytes,
@@ -168,6 +174,7 @@ pub struct CpuView<'a> {
 }
 
 impl<'a> CpuView<'a> {
+    /// The view as a read-only matrix. `T` has to be the view's element type.
     pub fn mat<T: Pod>(self) -> Mat<'a, T> {
         assert!(self.dtype.is_plain() && size_of::<T>() == self.dtype.block_bytes());
         let data: &'a [u8] = match self.bytes {
@@ -182,11 +189,15 @@ impl<'a> CpuView<'a> {
         }
     }
 
+    /// The view as a matrix of `f32` to write. The kernel must have declared that it writes the
+    /// binding.
     pub fn mat_mut(self) -> MatMut<'a> {
         let (rows, cols, stride) = (self.rows, self.cols, self.stride);
         MatMut::new(self.slice_mut(), rows, cols, stride)
     }
 
+    /// The memory under the view, gaps between rows included, to write. `T` has to be the view's
+    /// element type.
     pub fn slice_mut<T: Pod>(self) -> &'a mut [T] {
         assert!(self.dtype.is_plain() && size_of::<T>() == self.dtype.block_bytes());
         match self.bytes {
@@ -195,6 +206,7 @@ impl<'a> CpuView<'a> {
         }
     }
 
+    /// The view as rows of a weight, plain or quantised, as files hold them.
     pub fn rows(self) -> Rows<'a> {
         let row_bytes = self
             .dtype
@@ -217,10 +229,11 @@ impl<'a> CpuView<'a> {
 
 /// Runs recordings on the processor.
 pub struct CpuDevice {
+    /// The processor's name and the number of threads, for messages.
     pub name: String,
     team: Team,
     copies: Copies,
-    /// Held by whoever touches owned buffers.
+    /// Lock held by whoever touches owned buffers.
     exclusive: Arc<Mutex<()>>,
 }
 
@@ -242,15 +255,17 @@ impl CpuDevice {
         }
     }
 
+    /// Threads that run kernels, the calling one included.
     pub fn threads(&self) -> usize {
         self.team.threads()
     }
 
-    /// Memory the system can still give.
+    /// Bytes of memory that the system can still give.
     pub fn available_bytes(&self) -> u64 {
         memory_available()
     }
 
+    /// Zeroed memory. `what` says in an error what it was for.
     pub fn alloc(&self, bytes: u64, what: &str) -> Result<Buffer> {
         // Large requests are held against what is free: a system that promises more than it has
         // would otherwise end the process when the memory is first touched.
@@ -286,6 +301,7 @@ impl CpuDevice {
         Ok(buffer)
     }
 
+    /// Copies `bytes` into a buffer, from byte `offset` on.
     pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) {
         let memory = self.own(buffer);
         let CpuBuffer::Owned(owned) = &**memory else {
@@ -305,6 +321,7 @@ impl CpuDevice {
         }
     }
 
+    /// The bytes of a range of a buffer.
     pub fn read(&self, buffer: &Buffer, range: Range<u64>) -> Vec<u8> {
         let memory = self.own(buffer);
         let range = range.start as usize..range.end as usize;
@@ -383,9 +400,9 @@ impl CpuDevice {
                 let view = view.as_ref().filter(|_| !written(binding.name));
                 view.map(|tensor| {
                     // SAFETY: `run` holds the executor's lock, which `open` makes sure is the
-                    // memory's; the recording has checked that a written view shares its place with no
-                    // other view of this launch, and `joining` that it shares its memory with none of a
-                    // launch that joins it, but for what is left out here.
+                    // memory's; the recording has checked that a written view shares its place with
+                    // no other view of this launch, and `joining` that it shares its memory with
+                    // none of a launch that joins it, but for what is left out here.
                     unsafe { self.open(program, tensor, binding.access) }
                 })
             })

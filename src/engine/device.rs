@@ -1,4 +1,4 @@
-//! One face for both executors.
+//! One interface to both executors.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,24 +21,27 @@ use super::tensor::{Buffer, Place, TempId, Tensor, Weight};
 pub struct CancelToken(Arc<AtomicBool>);
 
 impl CancelToken {
+    /// A token that nothing has cancelled yet.
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// Asks whatever work checks this token or a clone of it to stop.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Goes on after a cancel that has been answered.
+    /// Clears the request, so that work can go on after a stop.
     pub fn reset(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
 
+    /// Whether a stop was asked for and not reset since.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// An error once a stop was asked for.
+    /// An error if a stop was asked for.
     pub fn check(&self) -> Result<()> {
         if self.is_cancelled() {
             return Err(EngineError::Cancelled);
@@ -52,14 +55,17 @@ impl CancelToken {
     }
 }
 
-/// How one run of a program goes.
+/// What a run of a program may be given besides the program.
 #[derive(Clone, Copy, Default)]
 pub struct RunOptions<'a> {
+    /// What can stop the run before its end; `None` for a run that cannot be stopped.
     pub cancel: Option<&'a CancelToken>,
+    /// Collects the time of each kernel, where it is measured; measuring slows the run down.
     pub profile: Option<&'a Profile>,
 }
 
 impl RunOptions<'_> {
+    /// An error if the run was asked to stop.
     pub fn check_cancelled(&self) -> Result<()> {
         self.cancel.map_or(Ok(()), CancelToken::check)
     }
@@ -89,6 +95,7 @@ pub struct Arena {
 }
 
 impl Arena {
+    /// Without memory until a program needs some.
     pub fn new() -> Self {
         Self::default()
     }
@@ -115,7 +122,9 @@ impl Arena {
 /// The machine a job runs on. Clones share it.
 #[derive(Clone)]
 pub enum Device {
+    /// The processor.
     Cpu(Arc<CpuDevice>),
+    /// A GPU, or a software rasteriser that wgpu shows as one.
     Gpu(Arc<GpuDevice>),
 }
 
@@ -142,7 +151,7 @@ impl Device {
         Ok(Device::Gpu(gpu))
     }
 
-    /// What to call it in messages.
+    /// The name to use in messages.
     pub fn name(&self) -> &str {
         match self {
             Device::Cpu(device) => &device.name,
@@ -150,6 +159,7 @@ impl Device {
         }
     }
 
+    /// Whether recordings run through wgpu. True of software rasterisers too.
     pub fn is_gpu(&self) -> bool {
         matches!(self, Device::Gpu(_))
     }
@@ -159,7 +169,7 @@ impl Device {
         matches!(self, Device::Gpu(device) if device.tier().software)
     }
 
-    /// Memory that can still be allocated, where that can be known.
+    /// Bytes that can still be allocated, where that can be known.
     pub fn available_bytes(&self) -> Option<u64> {
         match self {
             Device::Cpu(device) => Some(device.available_bytes()),

@@ -8,17 +8,29 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(non_camel_case_types)] // the names GGUF files and their users know
 pub enum DType {
+    /// 32-bit float, 4 bytes.
     F32,
+    /// 16-bit IEEE float, 2 bytes.
     F16,
+    /// Upper half of a 32-bit float, 2 bytes.
     BF16,
+    /// Unsigned 32-bit integer, 4 bytes: token ids and positions.
     U32,
+    /// Blocks of 32 weights in 8 bits, with an `f16` scale.
     Q8_0,
+    /// Blocks of 32 weights in 4 bits, with an `f16` scale.
     Q4_0,
+    /// Blocks of 32 weights in 4 bits, with an `f16` scale and minimum.
     Q4_1,
+    /// Blocks of 32 weights in 5 bits, with an `f16` scale.
     Q5_0,
+    /// Blocks of 32 weights in 5 bits, with an `f16` scale and minimum.
     Q5_1,
+    /// Blocks of 256 weights in 4 bits; each 32 have a 6-bit scale and minimum.
     Q4_K,
+    /// Blocks of 256 weights in 5 bits; each 32 have a 6-bit scale and minimum.
     Q5_K,
+    /// Blocks of 256 weights in 6 bits; each 16 have an 8-bit scale.
     Q6_K,
 }
 

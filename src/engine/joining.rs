@@ -7,8 +7,8 @@ use super::device::Program;
 use super::recording::{Access, Dispatch, Joins, Op};
 use super::tensor::Tensor;
 
-/// By what launches that ran as one share its time: the bytes that move, and the operations, of which
-/// a core makes some 16 while it moves a byte.
+/// How the time of launches that ran as one is divided among them: by the bytes that move and the
+/// operations, of which a core makes some 16 while it moves a byte.
 pub fn weight_in_time(dispatch: &Dispatch) -> f64 {
     (dispatch.bytes as f64 + dispatch.flops as f64 / 16.0).max(1.0)
 }
@@ -42,8 +42,8 @@ fn alike<'a>(program: &Program, first: &'a Dispatch, ops: &'a [Op]) -> Vec<&'a D
     all
 }
 
-/// Whether views by the same name are the same, and the others of `next` in memory that `first` does not
-/// touch.
+/// Whether views by the same name are the same, and the others of `next` in memory that `first`
+/// does not touch.
 fn fits(program: &Program, first: &Dispatch, next: &Dispatch) -> bool {
     let bound = next.kernel.bindings.iter().zip(&next.views);
     let mut bound = bound.filter_map(|(binding, view)| Some((binding, view.as_ref()?)));

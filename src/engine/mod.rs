@@ -1,5 +1,7 @@
 //! Tensors, recordings and the two executors that run them.
 
+#![warn(missing_docs)]
+
 pub mod copies;
 pub mod cpu;
 mod device;

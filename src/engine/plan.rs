@@ -64,8 +64,8 @@ impl Plan {
     }
 }
 
-/// Gives each of `sizes` one of the buffers of `held` bytes, or a new one where none that is free is
-/// big enough: the way of programs that share their memory and never run at the same time.
+/// Gives each of `sizes` one of the buffers of `held` bytes, or a new one where none that is free
+/// is big enough. For programs that share their memory because they never run at the same time.
 pub fn share(held: &mut Vec<u64>, sizes: &[u64]) -> Vec<usize> {
     let mut used = vec![false; held.len()];
     let mut order: Vec<usize> = (0..sizes.len()).collect();

@@ -14,9 +14,13 @@ pub struct Profile {
 /// Totals of one kernel in one part of the work.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Entry {
+    /// Number of launches.
     pub calls: u64,
+    /// Seconds in all.
     pub secs: f64,
+    /// Floating-point operations in all, as the launches were declared.
     pub flops: u64,
+    /// Bytes read and written in all, as the launches were declared.
     pub bytes: u64,
 }
 

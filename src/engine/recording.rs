@@ -12,6 +12,7 @@ use super::{DType, Tier};
 /// What a kernel does with a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
+    /// Read only.
     Read,
     /// Read and written in place, or written in part only.
     ReadWrite,
@@ -22,18 +23,21 @@ pub enum Access {
 /// One argument of a kernel, in binding order.
 #[derive(Clone, Copy, Debug)]
 pub struct Binding {
+    /// Name of the binding in the shader, and in error messages.
     pub name: &'static str,
+    /// What the kernel does with it.
     pub access: Access,
 }
 
 /// Launches that follow one of a kernel and can run together with it.
 #[derive(Clone, Copy)]
 pub enum Joins {
+    /// None: every launch runs alone.
     Nothing,
-    /// Those of the same kernel, where they do not depend on each other.
+    /// Launches of the same kernel, where they do not depend on each other.
     Alike,
-    /// One of another kernel with the same parameters and the same views by the same names. It may
-    /// read what the first writes: such a view is absent from its call.
+    /// One launch of another kernel with the same parameters and the same views by the same names.
+    /// It may read what the first writes; such a view is absent from its call.
     Then(&'static Kernel),
 }
 
@@ -42,7 +46,9 @@ pub enum Joins {
 /// The uniform block its shader reads is laid out as `base: vec4<u32>` (first workgroup of this
 /// slice), then one `View` per binding, then the kernel's own parameters.
 pub struct Kernel {
+    /// Name in profiles and in error messages.
     pub name: &'static str,
+    /// The arguments, in the order of the shader's bindings.
     pub bindings: &'static [Binding],
     /// Name and byte offset (within the kernel's own parameters) of each parameter.
     pub params: &'static [(&'static str, usize)],
@@ -60,9 +66,10 @@ pub struct Kernel {
 /// One launch of a kernel.
 #[derive(Clone)]
 pub struct Dispatch {
+    /// What is launched.
     pub kernel: &'static Kernel,
-    /// One per binding; `None` where an optional argument is absent. Only [`Recording::dispatch`], which
-    /// checks them, makes them.
+    /// Views to bind, one per binding; `None` where an optional argument is absent. Only
+    /// [`Recording::dispatch`], which checks them, makes them.
     pub(crate) views: Vec<Option<Tensor>>,
     /// The kernel's own parameters, a multiple of 4 bytes.
     pub(crate) params: Vec<u8>,
@@ -86,7 +93,8 @@ impl Dispatch {
         bound.filter_map(|(binding, view)| view.as_ref().filter(|_| binding.access != Access::Read))
     }
 
-    /// Whether the CPU executor may run it together with the one right before it, as `Joins::Then` says.
+    /// Whether the CPU executor may run it together with the one right before it, as `Joins::Then`
+    /// says.
     pub(super) fn follows(&self, before: &Dispatch) -> bool {
         let follower = match before.kernel.cpu_joins {
             Joins::Then(kernel) => std::ptr::eq(kernel, self.kernel),
@@ -119,10 +127,13 @@ impl Dispatch {
 /// One entry of a recording.
 #[derive(Clone)]
 pub enum Op {
+    /// A launch.
     Dispatch(Dispatch),
     /// Copies a dense view onto another of the same type and size.
     Copy {
+        /// What is read.
         src: Tensor,
+        /// What is written, all of it.
         dst: Tensor,
     },
     /// A named point, for profiles: what follows belongs to this part.
@@ -139,6 +150,7 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// A recording of no work.
     pub fn new() -> Self {
         Self::default()
     }
@@ -234,6 +246,7 @@ impl Recording {
         self.ops.retain(|_| stays.next().unwrap_or(true));
     }
 
+    /// The work, in the order in which it is run.
     pub fn ops(&self) -> &[Op] {
         &self.ops
     }

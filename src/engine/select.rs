@@ -10,8 +10,10 @@ use super::gpu::{AdapterReport, Choice, OpenOptions, Precision, SelfTest, TierCa
 /// What a user asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
+    /// A discrete GPU, else an integrated one, else the processor.
     #[default]
     Auto,
+    /// The processor.
     Cpu,
     /// The best GPU; an error where there is none.
     Gpu,
@@ -41,11 +43,13 @@ impl std::str::FromStr for DeviceChoice {
 /// How to open a device.
 #[derive(Clone, Debug, Default)]
 pub struct SelectOptions {
+    /// Which device to open.
     pub choice: DeviceChoice,
     /// Threads of the processor's team; one for each core where 0.
     pub threads: usize,
+    /// Whether products on a GPU may round their factors to 16 bits.
     pub precision: Precision,
-    /// What cooperative matrices have to pass before they are used.
+    /// Test that cooperative matrices have to pass before they are used; without one they are not.
     pub self_test: Option<SelfTest>,
     /// Where compiled GPU pipelines are kept between starts.
     pub cache_dir: Option<PathBuf>,
@@ -53,7 +57,9 @@ pub struct SelectOptions {
 
 /// A device and the reason it was taken.
 pub struct Opened {
+    /// The device, ready to use.
     pub device: Device,
+    /// Why this device was taken, in words for people.
     pub why: String,
 }
 

@@ -1,20 +1,20 @@
 //! What the machine has.
 
-/// Allocations above this are held against the memory that is free; asking for it takes too long to
-/// do so for each small one.
+/// Allocations above this many bytes are checked against the memory that is free; asking how much
+/// that is takes too long for each small one.
 pub const LARGE_BYTES: u64 = 64 << 20;
 
-/// Memory the system can still give.
+/// Bytes of memory that the system can still give.
 pub fn memory_available() -> u64 {
     memory().0
 }
 
-/// Memory of the machine, or what this process may have of it.
+/// Bytes of memory of the machine, or of the part that this process may use.
 pub fn memory_in_all() -> u64 {
     memory().1
 }
 
-/// What is free and what there is, of the machine or of what this process is confined to.
+/// Bytes that are free and bytes in all, of the machine or of the part that this process may use.
 fn memory() -> (u64, u64) {
     let mut system = sysinfo::System::new();
     system.refresh_memory();

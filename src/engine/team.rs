@@ -46,7 +46,7 @@ struct Shared {
 pub struct Team {
     shared: Arc<Shared>,
     members: Vec<JoinHandle<()>>,
-    /// Taken for the length of a job: one job at a time.
+    /// Lock held for the length of a job, so that one runs at a time.
     turn: Mutex<()>,
 }
 

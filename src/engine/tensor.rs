@@ -10,7 +10,9 @@ use super::gpu::GpuBuffer;
 /// Memory on one device. Cloning shares it; the last clone frees it.
 #[derive(Clone)]
 pub enum Buffer {
+    /// Memory of the processor.
     Cpu(Arc<CpuBuffer>),
+    /// Memory of a GPU.
     Gpu(Arc<GpuBuffer>),
 }
 
@@ -40,7 +42,9 @@ pub struct TempId(pub u32);
 /// Where a tensor's elements live.
 #[derive(Clone)]
 pub enum Place {
+    /// In memory that is there already.
     Buffer(Buffer),
+    /// In a temporary of the recording, which gets its memory when it is planned.
     Temp(TempId),
 }
 
@@ -50,11 +54,17 @@ pub enum Place {
 /// multiple of it. Each executor knows how such rows are laid out in its own memory.
 #[derive(Clone)]
 pub struct Tensor {
+    /// Where the elements are.
     pub place: Place,
+    /// How the elements are stored.
     pub dtype: DType,
+    /// Number of rows.
     pub rows: usize,
+    /// Elements of a row.
     pub cols: usize,
+    /// Elements from the beginning of one row to that of the next.
     pub stride: usize,
+    /// Elements of the place that lie before the first row.
     pub offset: usize,
 }
 
@@ -126,6 +136,7 @@ impl Tensor {
         }
     }
 
+    /// Whether it has no element.
     pub fn is_empty(&self) -> bool {
         self.rows == 0 || self.cols == 0
     }
@@ -155,16 +166,22 @@ impl Tensor {
 /// buffer binding could not hold it.
 #[derive(Clone)]
 pub struct Weight {
+    /// How the elements of every shard are stored.
     pub dtype: DType,
+    /// Rows of the whole weight: its outputs.
     pub rows: usize,
+    /// Elements of a row: its inputs.
     pub cols: usize,
+    /// The rows, in order; together they are all of them.
     pub shards: Vec<Shard>,
 }
 
 /// Some consecutive rows of a [`Weight`].
 #[derive(Clone)]
 pub struct Shard {
+    /// Row of the whole weight that is the shard's first.
     pub first_row: usize,
+    /// The rows of the shard.
     pub tensor: Tensor,
 }
 

@@ -9,13 +9,18 @@ use super::copies::Source;
 /// A read-only matrix of plain elements.
 #[derive(Clone, Copy)]
 pub struct Mat<'a, T = f32> {
+    /// Elements from the first of the first row on; rows begin `stride` apart.
     pub data: &'a [T],
+    /// Number of rows.
     pub rows: usize,
+    /// Elements of a row.
     pub cols: usize,
+    /// Elements from the beginning of one row to that of the next.
     pub stride: usize,
 }
 
 impl<'a, T> Mat<'a, T> {
+    /// The elements of row `r`.
     pub fn row(&self, r: usize) -> &'a [T] {
         &self.data[r * self.stride..][..self.cols]
     }
@@ -24,16 +29,22 @@ impl<'a, T> Mat<'a, T> {
 /// Rows of a weight as files hold them.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
+    /// How the elements are stored.
     pub dtype: DType,
+    /// The bytes of all rows, one after the other.
     pub data: &'a [u8],
+    /// Number of rows.
     pub rows: usize,
+    /// Elements of a row, whatever the bytes that they take.
     pub cols: usize,
+    /// Bytes of a row.
     pub row_bytes: usize,
     /// How to find or make the weight's second copy, where it may have one.
     pub copy: Option<Source<'a>>,
 }
 
 impl<'a> Rows<'a> {
+    /// The bytes of row `r`.
     pub fn row(&self, r: usize) -> &'a [u8] {
         &self.data[r * self.row_bytes..][..self.row_bytes]
     }
@@ -43,8 +54,11 @@ impl<'a> Rows<'a> {
 pub struct MatMut<'a> {
     data: *mut f32,
     len: usize,
+    /// Number of rows.
     pub rows: usize,
+    /// Elements of a row.
     pub cols: usize,
+    /// Elements from the beginning of one row to that of the next.
     pub stride: usize,
     lives: PhantomData<&'a mut [f32]>,
 }
@@ -71,12 +85,14 @@ impl<'a> MatMut<'a> {
         }
     }
 
+    /// The elements of row `r`.
     pub fn row(&self, r: usize) -> &[f32] {
         assert!(r < self.rows);
         // SAFETY: `new` checked that every row lies in the slice, which `self` borrows.
         unsafe { std::slice::from_raw_parts(self.data.add(r * self.stride), self.cols) }
     }
 
+    /// The elements of row `r`, to write.
     pub fn row_mut(&mut self, r: usize) -> &mut [f32] {
         assert!(r < self.rows);
         // SAFETY: as in `row`; `&mut self` makes it the only reference.
@@ -129,14 +145,17 @@ unsafe impl Sync for Parts<'_> {}
 unsafe impl Send for Parts<'_> {}
 
 impl<'a> Parts<'a> {
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
+    /// Elements of a row.
     pub fn cols(&self) -> usize {
         self.cols
     }
 
+    /// Elements from the beginning of one row to that of the next.
     pub fn stride(&self) -> usize {
         self.stride
     }

@@ -31,14 +31,20 @@ pub enum Choice {
 /// What kind of machine an adapter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdapterKind {
+    /// A card with memory of its own.
     Discrete,
+    /// A GPU that shares the processor's memory.
     Integrated,
+    /// A GPU that a virtual machine passes on.
     Virtual,
+    /// A rasteriser on the processor, such as llvmpipe.
     Software,
+    /// The driver does not say.
     Unknown,
 }
 
 impl AdapterKind {
+    /// The kind in words, such as `discrete GPU`.
     pub fn name(self) -> &'static str {
         match self {
             AdapterKind::Discrete => "discrete GPU",
@@ -63,12 +69,17 @@ impl AdapterKind {
 /// An adapter of this machine, as `inscribe devices` shows it.
 #[derive(Clone, Debug)]
 pub struct AdapterReport {
+    /// Place in [`list_adapters`], from 0; what [`Choice::Index`] takes.
     pub index: usize,
+    /// Name that the driver gives the adapter.
     pub name: String,
     /// `vulkan`, `metal` or `dx12`.
     pub backend: String,
+    /// Name and version of the driver, as far as it gives them.
     pub driver: String,
+    /// What kind of machine the adapter is.
     pub kind: AdapterKind,
+    /// Capabilities that kernels can use on the adapter.
     pub tier: Tier,
     /// Cooperative matrices, which fast products use where nothing keeps them from it.
     pub matrices: Option<Matrices>,
@@ -76,6 +87,7 @@ pub struct AdapterReport {
     pub timestamps: bool,
     /// Bytes one binding may have; larger weights are split.
     pub max_binding_bytes: u64,
+    /// Bytes one buffer may have.
     pub max_buffer_bytes: u64,
     /// Bytes of its memory, where that can be known.
     pub memory_bytes: Option<u64>,
@@ -84,7 +96,7 @@ pub struct AdapterReport {
 }
 
 impl AdapterReport {
-    /// The same once its cooperative matrices were tested, for which the adapter is opened.
+    /// The same report after opening the adapter and testing its cooperative matrices.
     pub fn tested(mut self, self_test: SelfTest) -> AdapterReport {
         let Some(matrices) = self.matrices.as_mut().filter(|m| m.obstacle.is_none()) else {
             return self;
@@ -263,8 +275,8 @@ fn driver(info: &AdapterInfo) -> String {
         .to_owned()
 }
 
-/// The largest device-local heap, on Vulkan; elsewhere what an adapter that has the machine's memory
-/// may use of it.
+/// The largest device-local heap, on Vulkan; elsewhere what an adapter that has the machine's
+/// memory may use of it.
 pub(super) fn memory_bytes(adapter: &Adapter) -> Option<u64> {
     let info = adapter.get_info();
     if info.backend == Backend::Vulkan {

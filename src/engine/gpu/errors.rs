@@ -17,7 +17,7 @@ pub struct Failures {
 struct State {
     /// Why the device was lost: nothing works any more.
     lost: Option<String>,
-    /// The first error nobody has been told of.
+    /// The first error that no call has returned yet.
     pending: Option<EngineError>,
 }
 
@@ -53,7 +53,7 @@ impl Failures {
         &self.device
     }
 
-    /// Fails where the device is lost or an error is waiting to be told.
+    /// Fails if the device is lost, or if an error has not been returned yet.
     pub fn check(&self) -> Result<()> {
         self.with(|state| match (&state.lost, state.pending.take()) {
             (Some(detail), _) => Err(EngineError::DeviceLost {

@@ -105,7 +105,7 @@ impl GpuDevice {
         self.given.now.load(Ordering::Relaxed)
     }
 
-    /// The most they ever were.
+    /// The most bytes that buffers in use ever had.
     pub fn most_given_bytes(&self) -> u64 {
         self.given.most.load(Ordering::Relaxed)
     }

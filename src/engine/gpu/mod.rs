@@ -35,9 +35,12 @@ pub type SelfTest = fn(&Device) -> std::result::Result<(), String>;
 /// How to open a GPU.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
+    /// Which adapter to open.
     pub choice: Choice,
+    /// Whether products may round their factors to 16 bits.
     pub precision: Precision,
-    /// What cooperative matrices have to pass before any product uses them; without it none does.
+    /// Test that cooperative matrices have to pass before any product uses them; without one, none
+    /// does.
     pub self_test: Option<SelfTest>,
     /// The most of the device's capabilities to use.
     pub cap: TierCap,
@@ -62,21 +65,22 @@ pub struct GpuDevice {
     tier: Tier,
     matrices: Option<Matrices>,
     memory_bytes: Option<u64>,
-    /// Whether that is the machine's own.
+    /// Whether the device uses the machine's own memory.
     shares_memory: bool,
-    /// Bytes of the buffers in use.
+    /// Bytes of the buffers that are in use.
     given: Arc<memory::Given>,
     max_binding_bytes: u64,
     slice_secs: f64,
     failures: Failures,
     pipelines: Pipelines,
     staging: memory::Staging,
-    /// Stands in for absent arguments.
+    /// A buffer that is bound in place of absent arguments.
     dummy: wgpu::Buffer,
     queued: Mutex<submit::Queued>,
 }
 
 impl GpuDevice {
+    /// Opens an adapter, and fails where none fits the choice or the driver refuses.
     pub fn open(options: &OpenOptions) -> Result<GpuDevice> {
         let adapter = adapter::find(&options.choice, options.checked)?;
         let info = adapter.get_info();
@@ -128,6 +132,7 @@ impl GpuDevice {
         self.failures.device()
     }
 
+    /// What the device can do, and how precisely it is asked to.
     pub fn tier(&self) -> &Tier {
         &self.tier
     }
@@ -137,7 +142,7 @@ impl GpuDevice {
         self.matrices.as_ref()
     }
 
-    /// Leaves cooperative matrices alone from now on.
+    /// Keeps products from using cooperative matrices from now on.
     pub(super) fn refuse_matrices(&mut self, obstacle: String) {
         self.tier.cooperative_matrix = None;
         if let Some(matrices) = &mut self.matrices {
@@ -145,7 +150,7 @@ impl GpuDevice {
         }
     }
 
-    /// Bytes of the device's own memory, where the driver tells.
+    /// Bytes of the device's own memory, where the driver says.
     pub fn memory_bytes(&self) -> Option<u64> {
         self.memory_bytes
     }

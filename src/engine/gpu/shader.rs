@@ -70,6 +70,7 @@ pub struct Shaders {
 }
 
 impl Shaders {
+    /// Composes the modules that shaders share. Fails only where their source is wrong.
     pub fn new() -> Result<Shaders, String> {
         let needs = Needs {
             subgroups: true,

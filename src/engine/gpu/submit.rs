@@ -16,7 +16,7 @@ use crate::engine::error::{EngineError, Result};
 
 /// Seconds a slice aims at.
 pub(super) const SLICE_SECS: f64 = 0.05;
-/// Submissions the device may have before the next is made.
+/// Submissions that may be pending on the device when the next is made.
 const IN_FLIGHT: usize = 2;
 /// Operations in a run's first slice at most: the device starts on them while the rest is encoded.
 /// Each slice may have twice as many as the one before, up to `SLICE_STEPS`.
@@ -139,7 +139,7 @@ impl GpuDevice {
         let busy = now
             .duration_since(oldest.at.max(queued.idle_since))
             .as_secs_f64();
-        // A submission that had long finished tells only that it took no longer than this.
+        // A submission that had long finished shows only that it took no longer than this.
         let seen = now.duration_since(asked) > Duration::from_micros(200);
         if seen || busy < oldest.estimate * queued.pace.scale {
             queued.pace.learn(oldest.estimate, busy);
@@ -154,7 +154,7 @@ struct Run<'a> {
     program: &'a Program,
     gpu: &'a GpuProgram,
     options: &'a RunOptions<'a>,
-    /// With a profile: operations run so far, and the seconds they took.
+    /// Operations run so far and the seconds that each took; filled only with a profile.
     timed: Vec<(usize, f64)>,
 }
 

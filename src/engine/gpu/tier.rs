@@ -8,7 +8,8 @@ pub enum Precision {
     /// Every product in f32.
     #[default]
     Exact,
-    /// Factors may be rounded to f16 where that is faster, but for those of weights in f32; sums stay in f32.
+    /// Factors may be rounded to f16 where that is faster, but for those of weights in f32; sums
+    /// stay in f32.
     Fast,
 }
 
@@ -16,10 +17,12 @@ pub enum Precision {
 /// hardware: tests force every variant with this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TierCap {
-    /// No subgroups, f16 or cooperative matrices, and no more workgroup memory than every device has.
+    /// No subgroups, f16 or cooperative matrices, and no more workgroup memory than every device
+    /// has.
     Portable,
     /// Subgroups, and nothing more.
     Subgroups,
+    /// Everything the device has.
     #[default]
     Full,
 }
@@ -47,19 +50,23 @@ pub struct Matrices {
     pub obstacle: Option<String>,
 }
 
-/// The capabilities kernels choose their variants by.
+/// The capabilities by which kernels choose their variants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tier {
+    /// Whether the lanes of a subgroup can exchange values.
     pub subgroups: bool,
     /// Smallest and largest number of lanes a subgroup may have.
     pub subgroup_size: (u32, u32),
+    /// Whether shaders can compute with 16-bit floats.
     pub f16: bool,
-    /// Edge of the f16 matrices with f32 sums that products of factors which may be rounded use.
+    /// Edge of the f16 matrices with f32 sums that products use whose factors may be rounded;
+    /// `None` where no product uses such matrices.
     pub cooperative_matrix: Option<u32>,
-    /// A rasteriser on the CPU, such as llvmpipe.
+    /// Whether the device is a rasteriser on the CPU, such as llvmpipe.
     pub software: bool,
+    /// Whether products may round their factors to 16 bits.
     pub precision: Precision,
-    /// Bytes of workgroup memory.
+    /// Bytes of workgroup memory that one workgroup may use.
     pub workgroup_bytes: u32,
     /// Invocations a workgroup may have.
     pub workgroup_invocations: u32,

@@ -157,7 +157,7 @@ fn dispatch(program: &Program, op: usize) -> Option<&Dispatch> {
     }
 }
 
-/// The mark an operation stands under.
+/// The latest mark before an operation.
 fn part(program: &Program, op: usize) -> &str {
     program.recording.ops[..op]
         .iter()

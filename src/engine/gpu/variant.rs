@@ -15,8 +15,11 @@ pub const PORTABLE_WORKGROUP_BYTES: u32 = 16 << 10;
 /// What a variant asks of a device beyond the portable tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Needs {
+    /// Whether the shader exchanges values between the lanes of a subgroup.
     pub subgroups: bool,
+    /// Whether the shader computes with 16-bit floats.
     pub f16: bool,
+    /// Whether the shader multiplies with cooperative matrices.
     pub cooperative_matrix: bool,
     /// Bytes of workgroup memory, where they are more than [`PORTABLE_WORKGROUP_BYTES`]; else 0.
     pub workgroup_bytes: u32,
@@ -27,7 +30,9 @@ pub struct Needs {
 pub struct Variant {
     /// File name in `shaders/`, without its ending.
     pub shader: &'static str,
+    /// Names and values that its source is compiled with.
     pub defs: Vec<(&'static str, Def)>,
+    /// What the variant needs beyond the portable tier.
     pub needs: Needs,
     /// Workgroups along each axis. Long grids may be run in several slices.
     pub groups: [u32; 3],
@@ -44,16 +49,19 @@ impl Variant {
         }
     }
 
+    /// The same with `name` defined, without a value.
     pub fn flag(mut self, name: &'static str) -> Self {
         self.defs.push((name, Def::Flag));
         self
     }
 
+    /// The same with `name` defined as a number.
     pub fn value(mut self, name: &'static str, value: u32) -> Self {
         self.defs.push((name, Def::U32(value)));
         self
     }
 
+    /// The same with what it needs of a device.
     pub fn needing(mut self, needs: Needs) -> Self {
         self.needs = needs;
         self
