@@ -15,14 +15,14 @@
 //! # Ok::<(), inscribe::Error>(())
 //! ```
 //!
-//! [`Inscriber`] and the [`Remembered`] that it writes own what they stand on and are cheap to clone.
-//! Below them lie, each using only those after it: [`write`] (how a memory is written), [`memory`]
-//! (what is written, and its folders), [`model`] (model files and the transformer), [`kernels`] and
-//! [`engine`] (recordings, and the two executors that run them).
+//! [`Inscriber`] and the [`Remembered`] that it writes own everything that they use and are cheap
+//! to clone. Below them lie, each using only those after it: [`write`] (how a memory is written),
+//! [`memory`] (what is written, and its folders), [`model`] (model files and the transformer),
+//! [`kernels`] and [`engine`] (recordings, and the two executors that run them).
 //!
-//! Cargo features, all on by default: `hub` downloads models, `documents` reads PDF, Word, EPUB and HTML
-//! (plain text and Markdown are read without), `figures` draws reports, and `cli` is the command line.
-//! A program that needs less names what it needs, with `default-features = false`.
+//! Cargo features, all on by default: `hub` downloads models, `documents` reads PDF, Word, EPUB and
+//! HTML (plain text and Markdown are read without), `figures` draws reports, and `cli` is the
+//! command line. A program that needs less names what it needs, with `default-features = false`.
 
 pub mod advice;
 pub mod engine;

@@ -17,8 +17,8 @@ use crate::write::reader::View;
 /// Tokens of an answer at most, where nothing else is asked for.
 const ANSWER_TOKENS: usize = 128;
 
-/// A memory on the model that it was written for. Clones share it, and what was read for their
-/// questions.
+/// A memory with the model that it was written for, ready for questions. Clones share it, and the
+/// parts of the document that were read for questions.
 #[derive(Clone)]
 pub struct Remembered(Arc<Shared>);
 
@@ -26,7 +26,7 @@ struct Shared {
     inscriber: Inscriber,
     memory: Memory,
     asker: Mutex<Asker>,
-    /// Where the memory has no folder of its own.
+    /// The folder of a memory that is kept nowhere; it is deleted with the last clone.
     _passing: Option<TempDir>,
 }
 
@@ -67,7 +67,8 @@ impl Remembered {
         self.asker().parts()
     }
 
-    /// What was missing or damaged in its folder, and is made again when it is needed: a sentence each.
+    /// What was missing or damaged in the memory's folder and is made again when it is needed, one
+    /// sentence each.
     pub fn notes(&self) -> Vec<String> {
         self.asker().notes().to_vec()
     }
@@ -77,7 +78,7 @@ impl Remembered {
         self.asking(question).run()
     }
 
-    /// A question, to be set up first.
+    /// Prepares a question; [`Asking::run`] asks it.
     pub fn asking<'a>(&'a self, question: &'a str) -> Asking<'a> {
         Asking {
             memory: self,
@@ -142,25 +143,26 @@ pub struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    /// What stands before the question, instead of the memory.
+    /// Chooses what the model reads before the question; by default, the memory.
     pub fn view(mut self, view: View) -> Self {
         self.view = view;
         self
     }
 
-    /// How words are chosen, and how many.
+    /// Sets how the words of the answer are chosen, and how many there may be.
     pub fn options(mut self, options: GenerateOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Told of a document that is read first: tokens done, and in all.
+    /// Receives the progress of reading the document, where it is read first: tokens done, and
+    /// tokens in all.
     pub fn on_read(mut self, on_read: &'a mut dyn FnMut(usize, usize)) -> Self {
         self.on_read = Some(on_read);
         self
     }
 
-    /// Given the answer piece by piece.
+    /// Receives the answer piece by piece.
     pub fn on_text(mut self, on_text: &'a mut dyn FnMut(&str)) -> Self {
         self.on_text = Some(on_text);
         self

@@ -15,7 +15,7 @@ use crate::write::error::WriteError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The name says no model.
+    /// No model has the name that was given.
     #[error(transparent)]
     Locate(#[from] LocateError),
     /// The model could not be fetched.
@@ -30,7 +30,7 @@ pub enum Error {
     /// The document cannot be read.
     #[error(transparent)]
     Document(#[from] DocumentError),
-    /// A memory's files are not as they should be.
+    /// The files of a memory are missing, damaged or of another model.
     #[error(transparent)]
     Memory(#[from] MemoryError),
     /// Writing or answering failed.
@@ -52,7 +52,8 @@ impl Error {
         }
     }
 
-    /// What to do about it, in words that hold everywhere, where the error itself does not say it.
+    /// What to do about the error, in words that fit any program, where its message does not say
+    /// so.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Locate(error) => error.hint(),

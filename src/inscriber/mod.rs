@@ -1,5 +1,7 @@
 //! The whole of Inscribe in a few calls: a model opened, a document written, a memory asked.
 
+#![warn(missing_docs)]
+
 mod ask;
 mod error;
 mod open;
@@ -36,7 +38,7 @@ impl Inscriber {
         Inscriber::opening(model).run(&mut |_| {})
     }
 
-    /// What opens a model, to be set up first.
+    /// Prepares the opening of a model; [`Opening::run`] opens it.
     pub fn opening(model: &str) -> Opening {
         Opening::new(model)
     }
@@ -51,13 +53,13 @@ impl Inscriber {
         })
     }
 
-    /// Ends whatever this does once `cancel` is cancelled: runs keep what they learned.
+    /// Stops whatever this value does once `cancel` is cancelled; a run keeps what it has learned.
     pub fn stopped_by(mut self, cancel: &CancelToken) -> Inscriber {
         self.cancel = cancel.clone();
         self
     }
 
-    /// What ends the work of this and of all that it opens.
+    /// The token that stops the work of this value and of all that it opens.
     pub fn cancel(&self) -> &CancelToken {
         &self.cancel
     }
@@ -67,18 +69,18 @@ impl Inscriber {
         &self.loaded
     }
 
-    /// What tells this model from others, in hexadecimal.
+    /// The fingerprint that distinguishes this model from others, in hexadecimal.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// The model as a memory remembers it.
+    /// What a memory records of the model.
     pub fn stored_model(&self) -> StoredModel {
         let model = &self.loaded.model;
         StoredModel::new(&model.name, &self.fingerprint, &model.config)
     }
 
-    /// A run that writes `document` into a memory, to be set up first.
+    /// Prepares a run that writes `document` into a memory; [`Writing::run`] starts it.
     pub fn write<'a>(&'a self, document: &'a Document, settings: WriteSettings) -> Writing<'a> {
         Writing::new(self, document, settings)
     }

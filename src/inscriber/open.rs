@@ -15,13 +15,23 @@ use crate::model::model_file::Model;
 #[derive(Debug)]
 pub enum OpenEvent<'a> {
     /// The device is open.
-    Device { name: &'a str, why: &'a str },
-    /// The model is fetched.
+    Device {
+        /// Name of the device.
+        name: &'a str,
+        /// Why this device was taken, in words for people.
+        why: &'a str,
+    },
+    /// The model is being fetched.
     Fetch(&'a PullEvent<'a>),
     /// The model is here, at this file or folder.
     Found(&'a Path),
-    /// Bytes of its weights that are on the device.
-    Loading { done: u64, total: u64 },
+    /// The model's weights are being put on the device.
+    Loading {
+        /// Bytes that are on the device.
+        done: u64,
+        /// Bytes of all weights.
+        total: u64,
+    },
 }
 
 /// A model about to be opened.
@@ -44,32 +54,32 @@ impl Opening {
         }
     }
 
-    /// Which device to take, and how.
+    /// Chooses the device, and how to open it.
     pub fn device(mut self, device: SelectOptions) -> Opening {
         self.device = device;
         self
     }
 
-    /// The folder that models are kept in, instead of this platform's.
+    /// Sets the folder that models are kept in, instead of this platform's usual one.
     pub fn cache(mut self, folder: impl Into<PathBuf>) -> Opening {
         self.cache = Some(folder.into());
         self
     }
 
-    /// Where models are fetched from, instead of what the environment says.
+    /// Sets where models are fetched from, instead of what the environment says.
     pub fn hub(mut self, hub: Setup) -> Opening {
         self.hub = Some(hub);
         self
     }
 
-    /// Ends the opening, and later whatever the model does, once this is cancelled.
+    /// Stops the opening, and later whatever the model does, once `cancel` is cancelled.
     pub fn stopped_by(mut self, cancel: &CancelToken) -> Opening {
         self.cancel = cancel.clone();
         self
     }
 
-    /// Opens the device first, since a wrong one should not wait for a model to be fetched, then finds
-    /// the model or fetches it, and puts it on the device.
+    /// Opens the device first, since a wrong one should not wait for a model to be fetched, then
+    /// finds the model or fetches it, and puts it on the device.
     pub fn run(self, on_event: &mut dyn FnMut(OpenEvent<'_>)) -> Result<Inscriber, Error> {
         let cache = match &self.cache {
             Some(folder) => Ok(ModelCache::at(folder)),

@@ -17,17 +17,17 @@ use crate::write::record::RunRecord;
 use crate::write::settings::WriteSettings;
 use crate::write::writer::{self, Job, Keeper, ReadBefore, Resume, RunState, Tokens};
 
-/// Sees a run go on.
+/// Watches a run, and may pause it.
 pub trait Watcher {
     /// Something happened. An error ends the run.
     fn event(&mut self, event: &Event) -> Result<(), WriteError>;
 
-    /// Nothing refused the run: it begins.
+    /// Called once, when all checks have passed and the run begins.
     fn begins(&mut self) -> Result<(), WriteError> {
         Ok(())
     }
 
-    /// What happened before the run was stopped, told again as it goes on.
+    /// Receives again what happened before the run was stopped, as it goes on.
     fn earlier(&mut self, event: &Event) -> Result<(), WriteError> {
         self.event(event)
     }
@@ -48,7 +48,7 @@ impl<F: FnMut(&Event)> Watcher for Told<F> {
     }
 }
 
-/// What is done where something is there already.
+/// What to do if the folder holds something already.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Start {
     New,
@@ -69,8 +69,10 @@ pub struct Writing<'a> {
 
 /// A run that came to its end.
 pub struct Outcome {
+    /// The memory, ready for questions.
     pub memory: Remembered,
-    /// Steps and times, those before a stop among them; absent where the run had ended before.
+    /// Steps and times of the run, including those before a stop; `None` if the run had ended
+    /// before.
     pub done: Option<Done>,
 }
 
@@ -91,14 +93,14 @@ impl<'a> Writing<'a> {
         }
     }
 
-    /// The folder that the memory is to stand at. Without one it is gone with the last clone of what
-    /// the run gives.
+    /// Keeps the memory in this folder. Without a folder, the memory is lost with the last clone of
+    /// the value that the run returns.
     pub fn keep_at(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
     }
 
-    /// Replaces what stands there already: a memory, or an unfinished run.
+    /// Replaces what the folder holds already: a memory, or an unfinished run.
     pub fn replace(mut self) -> Self {
         self.start = Start::Replace;
         self
@@ -116,7 +118,7 @@ impl<'a> Writing<'a> {
         self
     }
 
-    /// The document's tokens, where they were cut before.
+    /// Uses these tokens of the document, so that it is not cut into tokens again.
     pub fn tokens(mut self, tokens: &'a Tokens) -> Self {
         self.tokens = Some(tokens);
         self
@@ -128,7 +130,7 @@ impl<'a> Writing<'a> {
         self
     }
 
-    /// Writes, telling `on_event` what happens.
+    /// Writes, and calls `on_event` with each event.
     pub fn run(self, on_event: impl FnMut(&Event)) -> Result<Remembered, Error> {
         let outcome = self.watched(&mut Told(on_event))?;
         Ok(outcome.memory)
@@ -179,7 +181,7 @@ impl<'a> Writing<'a> {
         })
     }
 
-    /// Writes with a keeper of one's own: nothing is kept on disk but by it.
+    /// Writes with the caller's own keeper; nothing else keeps anything on disk.
     pub fn kept_by(self, keeper: &mut dyn Keeper) -> Result<Done, Error> {
         let tokens = self.cut()?;
         let job = self.inscriber.job(self.document, &tokens, &self.settings);
@@ -256,7 +258,7 @@ impl Begun {
 }
 
 impl Inscriber {
-    /// Cuts a document into tokens, telling `progress` the bytes done.
+    /// Cuts a document into tokens; `progress` is called with the bytes done.
     pub fn tokens(
         &self,
         document: &Document,
@@ -266,7 +268,7 @@ impl Inscriber {
         Ok(Tokens::of(model, &document.text, &self.cancel, progress)?)
     }
 
-    /// A document and what to do with it, as the layer below takes it.
+    /// The run as the layer below takes it.
     pub fn job<'a>(
         &'a self,
         document: &'a Document,
@@ -313,7 +315,7 @@ impl Keeper for FolderKeeper<'_> {
     }
 }
 
-/// Only watched.
+/// A run that is watched and kept nowhere.
 struct Unkept<W>(W);
 
 impl<W: Watcher> Keeper for Unkept<W> {

@@ -16,18 +16,20 @@ use super::settings::UtilityScale;
 
 pub use shares::share_out;
 
-/// What an allocation depends on beside the utilities, and nothing else.
+/// Everything but the utilities that an allocation depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Allocation {
     /// Steps in all (K).
     pub budget: usize,
     /// Steps that every chunk gets first.
     pub k_min: usize,
-    /// Whether `k_min` holds at all.
+    /// Whether every chunk gets `k_min` steps first.
     pub coverage: bool,
     /// Temperature of the softmax: 0 gives all to the highest, infinity gives all the same.
     pub tau: f64,
+    /// How utilities are scaled before the softmax.
     pub scale: UtilityScale,
+    /// How the steps beyond coverage are shared.
     pub rule: Rule,
 }
 
@@ -35,11 +37,13 @@ pub struct Allocation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
-    /// By the softmax of the utilities; also of signed ones.
+    /// In proportion to the softmax of the utilities; also of signed ones.
     Utility,
+    /// The same to every chunk, to within one step.
     Uniform,
     /// Each step to a chunk drawn by itself.
     Random {
+        /// Seed of the draws.
         seed: u64,
     },
     /// Evenly to the `TOP_SHARE` of highest utility.
@@ -49,10 +53,21 @@ pub enum Rule {
 /// Why there is no allocation.
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum AllocationError {
+    /// The document has no chunk.
     #[error("there is no chunk to give {budget} steps to: the document is empty")]
-    NoChunks { budget: usize },
+    NoChunks {
+        /// Steps that were to be shared.
+        budget: usize,
+    },
+    /// A chunk's utility is infinite or not a number.
     #[error("the utility of chunk {chunk} is {value}: the surprisals it comes from are damaged")]
-    UtilityNotFinite { chunk: usize, value: f64 },
+    UtilityNotFinite {
+        /// The chunk's number in the document, from 0.
+        chunk: usize,
+        /// The utility, in nats a token.
+        value: f64,
+    },
+    /// A setting that the allocation cannot work with.
     #[error(transparent)]
     Setting(#[from] SettingError),
 }
@@ -211,8 +226,8 @@ fn softmax(utilities: &[f64], tau: f64) -> Vec<f64> {
     utilities.iter().map(weight).collect()
 }
 
-/// `total` shared in proportion to `weights`: whole parts first, then one each by falling
-/// remainder (Hamilton's method), equal ones as they stand in `order`.
+/// `total` shared in proportion to `weights`: whole parts first, then one each by falling remainder
+/// (Hamilton's method), equal ones in the order that `order` gives.
 fn apportion(weights: &[f64], mut order: Vec<usize>, total: u64) -> Vec<u32> {
     let sum: f64 = weights.iter().sum();
     let quotas: Vec<f64> = weights.iter().map(|w| total as f64 * (w / sum)).collect();

@@ -15,33 +15,37 @@ use crate::model::loaded::Loaded;
 use crate::model::session::{OnProgress, SessionOptions};
 use crate::model::transformer::Cache;
 
-/// Positions for a question beside its answer, where none was longer.
+/// Positions kept for a question besides its answer, until a longer question comes.
 const QUESTION_ROOM: usize = 384;
 
 /// An answer in one view.
 #[derive(Clone, Debug)]
 pub struct Answer {
+    /// The view that was asked: what the reader saw before the question.
     pub view: View,
+    /// The answer, without white space at its ends.
     pub text: String,
+    /// Token ids of the answer.
     pub ids: Vec<u32>,
-    /// `log P` of each of its own tokens.
+    /// Log-probability in nats of each token of the answer.
     pub logprobs: Vec<f64>,
+    /// Seconds that reading the question and writing the answer took.
     pub seconds: f64,
-    /// The part of the document it was asked of.
+    /// Number of the document's part that the question was asked of, from 0.
     pub segment: usize,
 }
 
 impl Answer {
-    /// Mean over its own tokens.
+    /// Mean log-probability in nats of the answer's tokens; `None` for an empty answer.
     pub fn logprob(&self) -> Option<f64> {
         statistics::mean(&self.logprobs)
     }
 }
 
-/// What one part of the document left.
+/// What is kept of one part of the document.
 struct Part {
     contents: Vec<Content>,
-    /// The part's tokens with what opens them.
+    /// Token ids of the part, after those that open it.
     ids: Vec<u32>,
 }
 
@@ -52,7 +56,7 @@ struct Part {
 pub struct Asker {
     loaded: Loaded,
     options: SessionOptions,
-    /// What was missing or damaged and can be made again.
+    /// What was missing or damaged in the memory's folder and can be made again, one sentence each.
     notes: Vec<String>,
     /// Positions that readers have for a question and its answer.
     room: usize,
@@ -60,13 +64,17 @@ pub struct Asker {
     parts: Vec<Part>,
     words: PartWords,
     nothing: Option<Reader>,
-    /// Of memories that are read without their document; holds one after the other.
+    /// The reader of memories that are read without their document; it holds one memory after the
+    /// other.
     alone: Option<Reader>,
-    /// After parts of the document, the one used last at the end.
+    /// Readers that have a part of the document before the question, by the part's number; the one
+    /// used last is at the end.
     after: Vec<(usize, Reader)>,
 }
 
 impl Asker {
+    /// Opens a memory for questions. Parts of the document are read when a question first needs
+    /// them.
     pub fn new(
         loaded: &Loaded,
         options: SessionOptions,
@@ -119,7 +127,7 @@ impl Asker {
         self.parts.len()
     }
 
-    /// Answers in one view. `progress` tells of documents that are read first.
+    /// Answers in one view. `progress` is called while a document is read first.
     pub fn ask(
         &mut self,
         view: View,
@@ -130,7 +138,8 @@ impl Asker {
     ) -> Result<Answer, WriteError> {
         self.make_room(question, options.max_tokens)?;
         let segment = self.part_for(view, question, progress)?;
-        // Reading the document is not answering: another view may have had it read already.
+        // Reading the document does not count as answering: another view may have had it read
+        // already.
         let reader = self.reader(view, segment, progress)?;
         let started = Instant::now();
         let made = reader.ask(question, options, on_text)?;
@@ -185,9 +194,9 @@ impl Asker {
         Ok(())
     }
 
-    /// The part to ask: the one whose words fit the question best. Where none shares a word with it,
-    /// of memories that are read alone, which are cheap to try, the one to which the question itself
-    /// is likeliest; likelihood finds the right part less often than words do.
+    /// The part to ask: the one whose words fit the question best. Where none shares a word with
+    /// it, of memories that are read alone, which are cheap to try, the one to which the question
+    /// itself is likeliest; likelihood finds the right part less often than words do.
     fn part_for(
         &mut self,
         view: View,

@@ -10,8 +10,9 @@ use super::document::{BlockKind, Document};
 /// A stretch of the document's tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
+    /// Tokens of the chunk, counted from the first of the segment.
     pub tokens: Range<usize>,
-    /// The heading it stands under, where there is one.
+    /// The heading that the chunk's first token lies under, where there is one.
     pub title: Option<String>,
 }
 
@@ -49,7 +50,7 @@ pub fn structural(document: &Document, bytes: &[Range<usize>], size: usize) -> V
     chunks
 }
 
-/// Gives each chunk the heading that its first token stands under.
+/// Gives each chunk the heading that its first token lies under.
 pub fn add_titles(chunks: &mut [Chunk], document: &Document, bytes: &[Range<usize>]) {
     let headings: Vec<_> = document.headings().collect();
     for chunk in chunks {
@@ -69,14 +70,14 @@ pub fn add_titles(chunks: &mut [Chunk], document: &Document, bytes: &[Range<usiz
 #[derive(Clone, Copy, Debug)]
 struct Break {
     token: usize,
-    /// What starting a chunk here costs.
+    /// Cost of starting a chunk here.
     cost: f64,
-    /// What not starting one here costs.
+    /// Cost of not starting a chunk here.
     passed: f64,
 }
 
 // Costs against a chunk's squared distance from the size asked for, in units of that size: a
-// section of more than about 0.6 of the size stands alone, smaller ones share a chunk.
+// section of more than about 0.6 of the size is a chunk of its own, smaller ones share a chunk.
 const HEADING_COST: f64 = 0.02;
 const PARAGRAPH_COST: f64 = 0.1;
 const LINE_COST: f64 = 0.15;

@@ -37,52 +37,67 @@ pub use error::{DocumentError, DocumentProblem};
 pub struct Document {
     /// The file's name, or `standard input`.
     pub name: String,
+    /// The kind of file that the text was read from.
     pub format: Format,
-    /// With `\n` at the ends of lines.
+    /// The text, with `\n` at the ends of lines.
     pub text: String,
-    /// In order and apart from each other; between them lies white space and, in Markdown, what
-    /// is no text.
+    /// Parts of the text in order, without overlap; between them lies white space and, in Markdown,
+    /// what is not text.
     pub blocks: Vec<Block>,
-    /// Of the text, in hexadecimal.
+    /// SHA-256 of the text, in hexadecimal.
     pub sha256: String,
-    /// What the reader should know, such as pages without text; a sentence each.
+    /// What whoever uses the document should know, such as pages without text; one sentence each.
     pub notes: Vec<String>,
-    /// Name of the encoding of a text that did not say it and is no UTF-8. It may be another;
-    /// [`ReadOptions`] can name it.
+    /// Name of the encoding, where it had to be guessed because the text is not UTF-8 and does not
+    /// say what it is. A wrong guess is put right with [`ReadOptions`].
     pub guessed_encoding: Option<&'static str>,
 }
 
 /// A part of the text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
+    /// What the part is in the document.
     pub kind: BlockKind,
-    /// In `Document::text`.
+    /// Range of bytes of the part in [`Document::text`].
     pub bytes: Range<usize>,
 }
 
+/// What a part of a document's text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockKind {
-    /// From 1, the highest, to 6.
+    /// A heading; its level is 1, the highest, to 6.
     Heading(u8),
+    /// Running text.
     Paragraph,
+    /// One item of a list, with its bullet or number.
     ListItem,
+    /// One row of a table.
     TableRow,
+    /// Code or other text whose line breaks matter.
     Code,
 }
 
+/// The kind of file that a document is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
+    /// Plain text, in any encoding that the reader can detect or is given.
     Text,
+    /// Markdown.
     Markdown,
+    /// HTML.
     Html,
+    /// PDF with text in it; scanned pages have none.
     Pdf,
+    /// Word's Office Open XML.
     Docx,
+    /// EPUB, version 2 or 3.
     Epub,
 }
 
 impl Format {
+    /// The name of the kind for people.
     pub fn name(self) -> &'static str {
         match self {
             Format::Text => "text",
@@ -95,11 +110,11 @@ impl Format {
     }
 }
 
-/// How to read.
+/// How to read a document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// The label of the encoding, such as `windows-1252`, of a text that is no UTF-8; worked out
-    /// from the bytes where it is `None`.
+    /// Label of the encoding of a text that is not UTF-8, such as `windows-1252`; `None` to work it
+    /// out from the bytes.
     pub encoding: Option<String>,
 }
 
@@ -124,8 +139,8 @@ pub const MAX_FILE_BYTES: u64 = 256 << 20;
 pub const MAX_TEXT_BYTES: usize = 64 << 20;
 /// What is unpacked of a zip archive at most, in bytes.
 const MAX_UNPACKED_BYTES: u64 = 256 << 20;
-/// What a stream of a PDF, and a page's content in all, may unpack to, in bytes. Text takes kilobytes
-/// a page, maps and plots some megabytes.
+/// What a stream of a PDF, and a page's content in all, may unpack to, in bytes. Text takes
+/// kilobytes a page, maps and plots some megabytes.
 const MAX_CONTENT_BYTES: usize = 32 << 20;
 
 /// The formats that are read.
@@ -168,7 +183,7 @@ impl Document {
     }
 
     /// Reads what a file of this name holds. The contents decide the format; the name's extension
-    /// only tells text formats apart.
+    /// only distinguishes text formats.
     pub fn from_bytes(
         name: &str,
         bytes: &[u8],

@@ -11,37 +11,61 @@ use crate::engine::EngineError;
 use crate::memory::MemoryError;
 use crate::model::ModelError;
 
+/// What can keep a document from being written or a memory from being asked.
 #[derive(Debug, Error)]
 pub enum WriteError {
+    /// A setting that makes no sense, alone or with another.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// The steps could not be shared out.
     #[error(transparent)]
     Allocation(#[from] AllocationError),
+    /// The model's context has no room for two tokens of a document.
     #[error(
         "the model's context of {context} tokens is too short to write from{}",
         beside(*memory_tokens)
     )]
     ContextTooShort {
+        /// Tokens of the model's context.
         context: usize,
+        /// Positions of the context that the memory takes; 0 for methods that take none.
         memory_tokens: usize,
     },
+    /// A part of the memory was named that it does not have.
     #[error("the memory has no such part")]
     NoSuchPart,
+    /// A question of several could not be asked.
     #[error("question {number}: {error}")]
     Question {
+        /// Number of the question, from 1.
         number: usize,
+        /// What went wrong with it.
         error: Box<WriteError>,
     },
+    /// The recorded events of a stopped run lack something that is needed to go on with it.
     #[error("the run's events are damaged")]
     DamagedEvents,
+    /// The document has fewer than two tokens.
     #[error("the document has no text to learn from: it needs at least two tokens")]
     NothingToLearn,
+    /// A step's loss was not a number, so the run ended.
     #[error("step {step}: the loss is not a number; {}", after_no_number(*kept))]
-    NotANumber { step: usize, kept: usize },
+    NotANumber {
+        /// The step, from 1 over all segments.
+        step: usize,
+        /// Steps whose results are kept.
+        kept: usize,
+    },
+    /// The run was stopped on request.
     #[error("cancelled after step {step}; what was learned up to there is kept")]
-    Cancelled { step: usize },
+    Cancelled {
+        /// Steps taken by then, over all segments.
+        step: usize,
+    },
+    /// A memory was to be made from a run that had taken no step; its folder.
     #[error("{}: nothing was learned yet", .0.display())]
     NothingLearned(PathBuf),
+    /// The model failed.
     #[error(transparent)]
     Model(#[from] ModelError),
     /// The keeper of events and checkpoints failed.
@@ -100,7 +124,7 @@ impl WriteError {
         }
     }
 
-    /// Whether the person asked for it to end.
+    /// Whether the user asked for the work to end.
     pub fn is_cancelled(&self) -> bool {
         matches!(
             self,

@@ -27,44 +27,60 @@ const ANSWER_TOKENS: usize = 48;
 /// A question about the document, with the answer it should get.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
+    /// The question as it is asked.
     pub question: String,
+    /// The right answer.
     pub answer: String,
 }
 
 /// One way to write.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arm {
+    /// Name of the arm in tables and files.
     pub name: String,
+    /// How the arm writes; its seed is replaced by that of each run.
     pub settings: WriteSettings,
 }
 
 /// What one run of an arm came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
+    /// Name of the arm.
     pub arm: String,
+    /// Seed of the run.
     pub seed: u64,
+    /// Gradient steps taken.
     pub steps: usize,
-    /// Mean loss over the document's tokens, before and after.
+    /// Mean loss over the document's tokens before any step, in nats.
     pub loss_before: f64,
+    /// Mean loss over the document's tokens after the last step, in nats.
     pub loss_after: f64,
-    /// Over the tokens that no step learned from, before and after; `None` where there are none.
+    /// Mean loss before any step over the tokens that no step learned from; `None` where there are
+    /// none.
     pub held_out_before: Option<f64>,
+    /// Mean loss after the last step over the tokens that no step learned from.
     pub held_out_after: Option<f64>,
-    /// The same over the half of the chunks with the highest utility.
+    /// The held-out loss before any step in the half of the chunks with the highest utility.
     pub high_before: Option<f64>,
+    /// The held-out loss after the last step in the half of the chunks with the highest utility.
     pub high_after: Option<f64>,
+    /// How the memory answers the questions; `None` without questions.
     pub answers: Option<Answers>,
+    /// Where the writing time went, in seconds.
     pub seconds: PhaseSeconds,
+    /// Seconds that answering took.
     pub answer_seconds: f64,
 }
 
 /// How a memory answers the questions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answers {
-    /// Mean log-probability of a token of the right answers.
+    /// Mean over the questions of the log-probability in nats of a token of the right answer.
     pub logprob: f64,
-    /// Share of the written answers that are right, and their overlap of words (as SQuAD counts).
+    /// Share of the written answers that are right, 0 to 1; `None` where none were written.
     pub exact: Option<f64>,
+    /// Mean overlap of words of the written answers with the right ones (F1 as SQuAD counts), 0 to
+    /// 1.
     pub f1: Option<f64>,
 }
 
@@ -76,7 +92,7 @@ pub fn high_chunks(chunks: &[ChunkUtility]) -> Vec<usize> {
     order
 }
 
-/// Collects what a run tells.
+/// Collects what a run reports.
 #[derive(Default)]
 struct Collector {
     chunks: Vec<ChunkUtility>,
@@ -110,18 +126,18 @@ impl Keeper for Collector {
 pub struct Study<'a> {
     job: Job<'a>,
     questions: &'a [Question],
-    /// Whether answers are written and compared, which takes longest.
+    /// Whether answers are written and compared with the right ones, which takes longest.
     generate: bool,
     known: ReadBefore,
-    /// By the local pass of the first settings.
+    /// Utilities of the chunks, by the local pass of the first settings.
     utilities: Vec<ChunkUtility>,
     with_document: Option<Reader>,
     cancel: &'a CancelToken,
 }
 
 impl<'a> Study<'a> {
-    /// `job` gives the document and the model; `utilities` its chunks, by which held-out losses
-    /// are told apart.
+    /// `job` gives the document, the model and the settings of the local pass; `generate` says
+    /// whether answers are written.
     pub fn new(
         job: Job<'a>,
         questions: &'a [Question],
@@ -193,8 +209,8 @@ impl<'a> Study<'a> {
         })
     }
 
-    /// How a step's gradient varies within chunks and between them, before any step, by the matrices
-    /// and batches of one seed.
+    /// How a step's gradient varies within chunks and between them, before any step, by the
+    /// matrices and batches of one seed.
     pub fn variance(&mut self, draws: usize, seed: u64) -> Result<GradientVariance, WriteError> {
         let settings = WriteSettings {
             seed,
@@ -266,7 +282,8 @@ impl<'a> Study<'a> {
         Ok(room)
     }
 
-    /// The questions with no document, and with the document itself and no memory.
+    /// The answers without the document, and with the document itself and no memory: between them
+    /// lie those of a memory.
     pub fn bounds(&mut self, ids: &[u32]) -> Result<(Answers, Answers), WriteError> {
         let (questions, generate) = (self.questions, self.generate);
         let mut nothing = self.reader(None)?;

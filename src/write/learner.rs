@@ -14,12 +14,16 @@ use crate::model::transformer::Cache;
 /// A part of the document as the model reads it: `lead` tokens that open the text, then its own.
 #[derive(Clone, Debug)]
 pub struct Segment {
+    /// Number of the segment, from 0.
     pub index: usize,
-    /// Its tokens in the document.
+    /// Range of the document's tokens that the segment has.
     pub tokens: Range<usize>,
+    /// Number of tokens that open the text, such as those of a chat template.
     pub lead: usize,
+    /// Token ids: those that open the text, then the segment's own.
     pub ids: Vec<u32>,
-    /// Tokens that no step learns to predict: sorted, apart from each other.
+    /// Tokens that no step learns to predict, counted from the segment's first: sorted, not
+    /// overlapping.
     pub held_out: Vec<Range<usize>>,
 }
 
@@ -29,10 +33,12 @@ impl Segment {
         self.ids.len() - self.lead
     }
 
+    /// Whether it has no token of the document.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// Its ids without those that open the text.
     pub fn body(&self) -> &[u32] {
         &self.ids[self.lead..]
     }
@@ -45,7 +51,7 @@ impl Segment {
             .is_some_and(|held| held.start <= token)
     }
 
-    /// The first token that something stands before.
+    /// The first token that has another before it.
     pub fn first_predicted(&self) -> usize {
         usize::from(self.lead == 0)
     }
@@ -59,18 +65,20 @@ pub struct Learner {
     finish: Finish,
 }
 
-/// What one step told.
+/// The measurements of one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Learned {
-    /// Mean over the tokens learned from, before the step.
+    /// Mean loss in nats over the tokens learned from, before the step.
     pub loss: f64,
+    /// Norm of the gradients before clipping.
     pub grad_norm: f64,
+    /// Number of tokens learned from.
     pub tokens: usize,
 }
 
 impl Learner {
-    /// `surprisal` is `-log P` of the segment's tokens, where it is known; `cache` holds its keys and
-    /// values where the method reads them.
+    /// `surprisal` is `-log P` of the segment's tokens, where it is known; `cache` holds its keys
+    /// and values where the method reads them.
     pub fn new(
         loaded: &Loaded,
         segment: Segment,
@@ -112,7 +120,7 @@ impl Learner {
         Ok(self.trainer.gradients()?)
     }
 
-    /// What tells apart the tokens that such a batch learns from.
+    /// Distinct numbers for the tokens that such a batch learns from.
     pub fn drawn(&self, step: usize, range: Range<usize>) -> Vec<usize> {
         let batch = self.batch(step, range.clone());
         let rows = batch.weights.iter().enumerate().filter(|(_, w)| **w > 0.0);
@@ -140,7 +148,7 @@ impl Learner {
         let batch = self.batch(step, range);
         let tokens = batch.weights.iter().filter(|&&w| w > 0.0).count();
         if tokens == 0 {
-            // A chunk of one token that nothing stands before, or one held out whole.
+            // A chunk of one token with nothing before it, or one held out whole.
             return Ok(Learned::default());
         }
         self.trainer.zero_gradients()?;
@@ -167,6 +175,7 @@ impl Learner {
         Ok(surprisal)
     }
 
+    /// What going on from here needs: the trained numbers and the optimiser's moments.
     pub fn state(&self) -> Result<TrainerState, WriteError> {
         Ok(self.trainer.state()?)
     }
@@ -176,11 +185,12 @@ impl Learner {
         Ok(self.trainer.before()?)
     }
 
+    /// Goes on from an earlier state.
     pub fn restore(&mut self, state: &TrainerState) -> Result<(), WriteError> {
         Ok(self.trainer.restore(state)?)
     }
 
-    /// The memory as it stands, as the model reads it.
+    /// The memory in its present state, as the model reads it.
     pub fn memory(&self) -> Result<Content, WriteError> {
         (self.finish)(self.trainer.parameters()?)
     }

@@ -1,5 +1,7 @@
 //! How a memory is written: utility, allocation, steps, and the events that tell of them.
 
+#![warn(missing_docs)]
+
 pub mod allocate;
 pub mod asker;
 pub mod chart;

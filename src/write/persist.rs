@@ -22,6 +22,7 @@ pub fn keep_event(store: &mut MemoryWriter, event: &Event) -> Result<(), WriteEr
     }
 }
 
+/// Makes a checkpoint safe in the folder.
 pub fn keep_checkpoint(store: &mut MemoryWriter, checkpoint: &RunState) -> Result<(), WriteError> {
     let state = checkpoint.state.clone();
     let stored = StoredState {
@@ -35,6 +36,7 @@ pub fn keep_checkpoint(store: &mut MemoryWriter, checkpoint: &RunState) -> Resul
     store.checkpoint(&stored).map_err(kept)
 }
 
+/// Adds a finished memory to the folder, as that of the segment.
 pub fn keep_memory(
     store: &mut MemoryWriter,
     segment: &Segment,

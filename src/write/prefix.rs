@@ -1,4 +1,4 @@
-//! What memory tokens start from.
+//! Memory tokens before the first step.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -13,11 +13,11 @@ use crate::model::transformer::Transformer;
 
 /// Embeddings read at a time when all of them are averaged.
 const TOKENS_AT_ONCE: usize = 4096;
-/// Deviation of the noise on the mean embedding, of the embeddings' own.
+/// Standard deviation of the noise on the mean embedding, as a part of the embeddings' own.
 const NOISE: f64 = 0.1;
 
-/// Memory tokens before the first step; `learned` is what the model was trained to start from, where
-/// it was.
+/// Memory tokens before the first step; `learned` is what the model was trained to start from,
+/// where it was.
 pub fn start(from: &Start<'_>, learned: Option<&GradMem>) -> Result<Prefix, ModelError> {
     let (device, model) = (&from.loaded.device, &from.loaded.transformer);
     let settings = from.settings;

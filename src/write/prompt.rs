@@ -17,11 +17,12 @@ const INTRODUCTION: &str = "Read this document.\n\n";
 #[derive(Clone)]
 pub struct Prompt {
     model: Arc<Model>,
-    /// What stands before the document.
+    /// Tokens before the document.
     pub lead: Vec<u32>,
 }
 
 impl Prompt {
+    /// Prepares the prompt from the model's chat template, or a plain one where the model has none.
     pub fn new(model: &Arc<Model>) -> Result<Prompt, ModelError> {
         let lead = match rendered(model, &with_document(""))? {
             Some(text) => {
@@ -34,6 +35,7 @@ impl Prompt {
         Ok(Prompt { model, lead })
     }
 
+    /// The model whose tokens these are.
     pub fn model(&self) -> &Model {
         &self.model
     }

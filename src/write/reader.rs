@@ -17,12 +17,12 @@ pub fn question_room(context: usize) -> usize {
 /// beside what the work needs.
 pub fn kept_cache_bytes(free: Option<u64>) -> u64 {
     const MOST: u64 = 2 << 30;
-    /// Where nobody can tell what is free.
+    /// Where it is unknown what is free.
     const BLINDLY: u64 = 512 << 20;
     free.map_or(BLINDLY, |free| MOST.min(free / 2))
 }
 
-/// What stands before a question.
+/// What the model reads before a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum View {
@@ -38,7 +38,7 @@ pub enum View {
 pub struct Reader {
     frame: Prompt,
     session: Session,
-    /// Positions that stand before every question.
+    /// Positions of the context that come before every question.
     before: usize,
     /// Whether questions follow the document, in its words.
     after_document: bool,
@@ -46,8 +46,8 @@ pub struct Reader {
 
 impl Reader {
     /// A reader with room for `room` positions of question and answer. `document` holds the
-    /// segment's tokens with what opens them; it is read where the view needs it, unless `kept` holds
-    /// its keys and values.
+    /// segment's tokens with what opens them; it is read where the view needs it, unless `kept`
+    /// holds its keys and values.
     pub fn new(
         loaded: &Loaded,
         document: Option<&[u32]>,
@@ -121,7 +121,7 @@ impl Reader {
         self.score(question, &answer)
     }
 
-    /// Mean `log P` of the question's own tokens: how well it fits what stands before it.
+    /// Mean `log P` of the question's own tokens: how well it fits what comes before it.
     pub fn likelihood(&mut self, question: &str) -> Result<f64, WriteError> {
         let tokens = self.question(question)?;
         self.session.truncate(self.before);

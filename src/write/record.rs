@@ -34,95 +34,128 @@ pub enum Status {
     Waiting,
     /// Going on; of a file: it stopped before its end.
     Running,
+    /// Waiting, until the user lets it go on.
     Paused,
+    /// At its end.
     Done,
 }
 
 /// A run so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
+    /// How far the run is.
     pub status: Status,
+    /// The document that is written; `None` before the first event, like `model` and `settings`.
     pub document: Option<DocumentInfo>,
+    /// The model whose memory is written.
     pub model: Option<ModelInfo>,
+    /// Name of the device that the model runs on; empty before the first event.
     pub device: String,
+    /// Settings of the run.
     pub settings: Option<WriteSettings>,
-    /// When it was started; seconds since 1970.
+    /// Start of the run, in seconds since 1970.
     pub unix_secs: u64,
-    /// As many as the run announced, those not reached yet without chunks.
+    /// The segments, as many as the run announced; those not reached yet have no chunks.
     pub segments: Vec<SegmentRecord>,
     /// The segment that is being read or written.
     #[serde(default)]
     pub reached: usize,
-    /// Those that count: steps that a resumed run took again are here once.
+    /// The steps that count; one that a resumed run took again is here once.
     pub steps: Vec<StepRecord>,
     /// Steps planned over all segments, once known.
     pub steps_planned: Option<usize>,
-    /// What goes on now.
+    /// The phase that is going on, where one is.
     pub progress: Option<PhaseProgress>,
-    /// The last step that is safe on disk.
+    /// Number of the last step that is safe on disk.
     pub checkpointed: Option<usize>,
-    /// What the writer counted, once it is done.
+    /// Seconds by phase as the writer measured them; `None` before the run's end.
     pub measured: Option<PhaseSeconds>,
+    /// Bytes of memory at the most, as in [`Done`]; `None` before the run's end.
     pub peak_bytes: Option<u64>,
 }
 
+/// How far a phase is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhaseProgress {
+    /// Number of the segment, from 0.
     pub segment: usize,
+    /// The phase that is going on.
     pub phase: Phase,
+    /// Units of work done, of `total`.
     pub done: usize,
+    /// Units of work in all.
     pub total: usize,
 }
 
 /// A part of the document that fits the model's context.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SegmentRecord {
+    /// Tokens of the document in the segment; 0 until it is announced.
     pub tokens: usize,
-    /// Known once utilities, or else planned steps, are.
+    /// Chunks of the segment; empty until their utilities or planned steps are known.
     pub chunks: Vec<ChunkRecord>,
     /// `-log P_full` of each token.
     pub surprisal: Vec<Option<f32>>,
-    /// `-log P_local`.
+    /// `-log P_local` of each token.
     pub local_surprisal: Vec<Option<f32>>,
     /// `-log P` of each token as the memory's reader sees it, once the steps are taken.
     pub surprisal_after: Vec<Option<f32>>,
-    /// Tokens of local context.
+    /// Tokens of local context; `None` until the local pass.
     pub window: Option<usize>,
+    /// Seconds that reading the whole segment took.
     pub prefill_secs: f64,
+    /// Seconds that reading with nearby context took.
     pub local_secs: f64,
+    /// Seconds that measuring before the steps took.
     pub evaluate_before_secs: f64,
+    /// Seconds that measuring after the steps took.
     pub evaluate_after_secs: f64,
 }
 
+/// What is known of a chunk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChunkRecord {
     /// Tokens of its segment; empty until they are known.
     pub tokens: Range<usize>,
     /// Bytes of the document's text.
     pub text: Range<usize>,
+    /// The heading that the chunk lies under, where there is one.
     pub title: Option<String>,
+    /// Mean of `|log P_full - log P_local|` in nats a token; `None` until it is measured.
     pub utility: Option<f64>,
+    /// Mean of `log P_full - log P_local` in nats a token; `None` until it is measured.
     pub signed: Option<f64>,
+    /// Mean of `-log P_full` in nats a token; `None` until it is measured.
     pub surprisal: Option<f64>,
+    /// Steps that the chunk is to get.
     pub planned: ChunkSteps,
+    /// Steps that the chunk has had.
     pub taken: ChunkSteps,
+    /// Mean loss before any step, in nats a token.
     pub loss_before: Option<f64>,
+    /// Mean loss after the last step, in nats a token.
     pub loss_after: Option<f64>,
-    /// Over the tokens that no step learns from.
+    /// Mean loss before any step over the tokens that no step learns from; `None` where there are
+    /// none.
     pub held_out_before: Option<f64>,
+    /// Mean loss after the last step over the tokens that no step learns from.
     pub held_out_after: Option<f64>,
+    /// Whether all its steps are taken.
     pub done: bool,
 }
 
+/// A step that counts, with the smoothed loss at that point.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
+    /// The step as it was reported.
     #[serde(flatten)]
     pub step: Step,
-    /// The losses so far, each counting less the older it is.
+    /// Mean of the losses so far in nats, in which each counts less the older it is.
     pub smoothed: f64,
 }
 
 impl RunRecord {
+    /// The record of a run with these events, in order.
     pub fn from_events<'a>(events: impl IntoIterator<Item = &'a Event>) -> RunRecord {
         let mut record = RunRecord::default();
         for event in events {
@@ -131,7 +164,7 @@ impl RunRecord {
         record
     }
 
-    /// Takes in the next event. Events that come again (a resumed run reads the document anew and
+    /// Takes in the next event. Events that come again (a resumed run reads the document again and
     /// takes the steps after its checkpoint again) replace what they said before.
     pub fn fold(&mut self, event: &Event) {
         match event {
@@ -349,7 +382,7 @@ fn smooth(last: Option<&StepRecord>, before: usize, step: &Step) -> f64 {
     mean / bias(before + 1)
 }
 
-/// What views ask.
+/// What views ask of a record.
 impl RunRecord {
     /// All chunks in the order of the document, with their segments.
     pub fn chunks(&self) -> impl Iterator<Item = (usize, &ChunkRecord)> {
@@ -357,6 +390,7 @@ impl RunRecord {
         parts.flat_map(|(segment, part)| part.chunks.iter().map(move |chunk| (segment, chunk)))
     }
 
+    /// Tokens of the document, as far as they are known.
     pub fn tokens(&self) -> usize {
         let read: usize = self.segments.iter().map(|s| s.tokens).sum();
         self.document.as_ref().map_or(read, |d| d.tokens.max(read))
@@ -373,8 +407,8 @@ impl RunRecord {
             .max(least)
     }
 
-    /// Where the time went: what the writer measured, or else the sum of what it told so far, as
-    /// for a run that was stopped and resumed, of which the writer measured the last part only.
+    /// Where the time went: what the writer measured, or else the sum of what it reported so far,
+    /// as for a run that was stopped and resumed, of which the writer measured the last part only.
     pub fn seconds(&self) -> PhaseSeconds {
         let sum = |of: fn(&SegmentRecord) -> f64| self.segments.iter().map(of).sum();
         let steps = self.steps.iter().map(|s| s.step.seconds).sum();
@@ -408,8 +442,8 @@ impl RunRecord {
         self.steps.iter().rev().take(RECENT)
     }
 
-    /// Seconds that the steps still to take and the last evaluation will need, once a step has told
-    /// how long one takes. Segments not read yet are counted as the ones before them.
+    /// Seconds that the steps still to take and the last evaluation will need, once a step has
+    /// shown how long one takes. Segments not read yet are counted as the ones before them.
     pub fn seconds_left(&self) -> Option<f64> {
         if self.status == Status::Done {
             return Some(0.0);
@@ -438,11 +472,12 @@ impl RunRecord {
         Some(each * steps as f64 + mean_reading * unread as f64 + evaluating.sum::<f64>())
     }
 
-    /// The mean loss of the chunks, each as heavy as its tokens, before and after the steps.
+    /// The mean loss of the chunks before the steps, each as heavy as its tokens.
     pub fn loss_before(&self) -> Option<f64> {
         self.mean_loss(|c| c.loss_before)
     }
 
+    /// The mean loss of the chunks after the steps, each as heavy as its tokens.
     pub fn loss_after(&self) -> Option<f64> {
         self.mean_loss(|c| c.loss_after)
     }
@@ -452,6 +487,7 @@ impl RunRecord {
         self.mean_loss(|c| c.held_out_before)
     }
 
+    /// As [`Self::loss_after`], over the tokens that no step learns from.
     pub fn held_out_after(&self) -> Option<f64> {
         self.mean_loss(|c| c.held_out_after)
     }

@@ -15,7 +15,8 @@ struct Words {
     len: usize,
 }
 
-/// How soon more of the same word counts no more, and how much a part's length counts; the usual values.
+/// How soon more of the same word counts no more, and how much a part's length counts; the usual
+/// values.
 const K1: f64 = 1.2;
 const B: f64 = 0.75;
 

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 /// `s..s + len` and learns to predict the tokens `s + 1..s + len + 1`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spans {
-    /// Ascending; the same start may come twice.
+    /// The first token of each span, ascending; the same one may come twice.
     pub starts: Vec<usize>,
+    /// Tokens that each span reads.
     pub len: usize,
 }
 
@@ -40,7 +41,7 @@ pub struct SpanSampler {
     seed: u64,
     batch: usize,
     span: usize,
-    /// Sorted, apart from each other.
+    /// Tokens that are never predicted, sorted and without overlap.
     held_out: Vec<Range<usize>>,
 }
 

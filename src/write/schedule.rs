@@ -5,7 +5,9 @@ use super::event::{ChunkSteps, StepKind};
 /// A step's chunk, and why it was given to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Planned {
+    /// Number of the chunk, from 0.
     pub chunk: usize,
+    /// Why the step is given to the chunk.
     pub kind: StepKind,
 }
 

@@ -5,32 +5,59 @@ use std::fmt;
 /// A setting of [`super::settings::WriteSettings`]. `Display` gives its name in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Setting {
+    /// What is written and how a step learns.
     Method,
+    /// Gradient steps in all (K).
     Budget,
+    /// Steps that every chunk gets first.
     KMin,
+    /// Whether every chunk gets steps first.
     Coverage,
+    /// Temperature of the softmax over utilities.
     Tau,
+    /// How utilities are scaled before the softmax.
     Scale,
+    /// The rule that shares the steps beyond coverage.
     Allocate,
+    /// Where the document is cut into chunks.
     Chunking,
+    /// Tokens of a chunk (S).
     Chunk,
+    /// Tokens of local context (n).
     Window,
+    /// Rank of the LoRA matrices.
     Rank,
+    /// Alpha of LoRA: the product of its matrices is scaled by alpha over the rank.
     Alpha,
+    /// Projections that have LoRA matrices.
     Targets,
+    /// Number of memory tokens of GradMem.
     Prefix,
+    /// What memory tokens start from.
     Init,
+    /// How gradients become steps.
     Optimizer,
+    /// Learning rate.
     Lr,
+    /// Weight decay of AdamW.
     WeightDecay,
+    /// Norm that gradients are scaled down to.
     Clip,
+    /// Spans of a step.
     Batch,
+    /// Tokens of a span.
     Span,
+    /// Seed of everything that is drawn.
     Seed,
+    /// Part of the tokens kept out of every step, 0 to 0.9.
     HeldOut,
+    /// Whether losses are measured after the last step.
     Evaluate,
+    /// Steps between checkpoints.
     Checkpoint,
+    /// When activations are computed again instead of kept.
     Recompute,
+    /// How the document's keys and values are kept.
     KeepRows,
 }
 

@@ -11,39 +11,57 @@ use super::setting::Setting;
 #[derive(Clone, Debug, Error, PartialEq)]
 #[error("{}", self.named(Setting::name))]
 pub struct SettingError {
+    /// The setting that is wrong.
     pub setting: Setting,
+    /// What is wrong with it.
     pub problem: SettingProblem,
 }
 
 /// What is wrong with a setting.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SettingProblem {
+    /// Below the least whole number that is allowed.
     TooSmall {
+        /// The least that is allowed.
         least: usize,
     },
+    /// Above the largest whole number that is allowed.
     TooLarge {
+        /// The value as it was given.
         given: usize,
+        /// The most that is allowed.
         most: usize,
     },
     /// Smaller than the least, or not a number.
     NotAtLeast {
+        /// The value as it was given.
         given: f64,
+        /// The least that is allowed.
         least: f64,
     },
     /// 0 or less, or not a number.
     NotAboveZero {
+        /// The value as it was given.
         given: f32,
     },
+    /// Outside of a range, or not a number.
     Outside {
+        /// The value as it was given.
         given: f64,
+        /// The least that is allowed.
         least: f64,
+        /// The most that is allowed.
         most: f64,
     },
+    /// An empty list of projections.
     NoProjection,
     /// This value goes with one value of another setting only.
     Needs {
+        /// The value that was given, by its name.
         value: &'static str,
+        /// The other setting.
         other: Setting,
+        /// The value that the other setting has to have, by its name.
         wanted: &'static str,
     },
 }

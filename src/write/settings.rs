@@ -18,10 +18,13 @@ use crate::model::transformer::Recompute;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Allocate {
+    /// Steps in proportion to the softmax of the utilities.
     Utility,
-    /// By the mean of `log P_full - log P_local` without its absolute value.
+    /// Steps by signed utility: the mean of `log P_full - log P_local` without its absolute value.
     Signed,
+    /// The same number of steps to every chunk.
     Uniform,
+    /// Each step to a chunk drawn at random, by the seed.
     Random,
     /// All steps beyond coverage to the chunks of highest utility, evenly.
     Topk,
@@ -40,8 +43,9 @@ impl Allocate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UtilityScale {
+    /// Utilities as they are, in nats a token.
     Raw,
-    /// To mean 0 and deviation 1 over the chunks.
+    /// Utilities brought to mean 0 and deviation 1 over the chunks.
     Zscore,
 }
 
@@ -55,10 +59,13 @@ pub enum Chunking {
     Structure,
 }
 
+/// How gradients become steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OptimizerName {
+    /// AdamW, with decay of the weights (Loshchilov and Hutter).
     Adamw,
+    /// Plain gradient descent.
     Sgd,
 }
 
@@ -84,27 +91,37 @@ pub enum PrefixInit {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WriteSettings {
+    /// What is written and how a step learns.
     pub method: Method,
     /// Gradient steps in all (K).
     pub budget: usize,
     /// Steps that every chunk gets first.
     pub k_min: usize,
+    /// Whether every chunk gets `k_min` steps before the rest is shared.
     pub coverage: bool,
     /// Temperature of the softmax over utilities.
     pub tau: f64,
+    /// How utilities are scaled before the softmax.
     pub scale: UtilityScale,
+    /// The rule that shares the steps beyond coverage.
     pub allocate: Allocate,
+    /// Where the document is cut into chunks.
     pub chunking: Chunking,
     /// Tokens of a chunk (S).
     pub chunk: usize,
-    /// Tokens of local context (n).
+    /// Tokens of local context that the local pass reads before each token, at the least (n).
     pub window: usize,
+    /// Rank, scale and projections of LoRA matrices, for the methods that write them.
     pub lora: LoraConfig,
-    /// Memory tokens of GradMem.
+    /// Number of memory tokens of GradMem.
     pub prefix: usize,
+    /// What memory tokens start from.
     pub init: PrefixInit,
+    /// How gradients become steps.
     pub optimizer: OptimizerName,
+    /// Learning rate.
     pub lr: f32,
+    /// Weight decay of AdamW, as a factor of the learning rate.
     pub weight_decay: f32,
     /// Gradients are scaled down to this norm; 0 leaves them as they are.
     pub clip: f32,
@@ -112,6 +129,7 @@ pub struct WriteSettings {
     pub batch: usize,
     /// Tokens of a span.
     pub span: usize,
+    /// Seed of everything that is drawn: first matrices, spans, held-out tokens, random shares.
     pub seed: u64,
     /// Part of the tokens kept out of every step, to measure the loss on.
     pub held_out: f64,
@@ -119,6 +137,7 @@ pub struct WriteSettings {
     pub evaluate: bool,
     /// Steps between checkpoints; 0 for none.
     pub checkpoint: usize,
+    /// When activations are computed again instead of kept.
     pub recompute: RecomputeWhen,
     /// How the document's keys and values are kept beside a memory that is read after them.
     pub keep_rows: KeepRows,
@@ -132,7 +151,9 @@ pub enum RecomputeWhen {
     /// Where they would not fit the memory that is free.
     #[default]
     Auto,
+    /// Always; it takes less memory and more time.
     On,
+    /// Never.
     Off,
 }
 
@@ -157,13 +178,14 @@ pub enum KeepRows {
     Auto,
     /// In 8 bits, with a scale for each 32 numbers.
     Q8,
+    /// In 16-bit floats.
     F16,
     /// Not at all.
     No,
 }
 
 impl KeepRows {
-    /// The most that is kept unasked, in bytes.
+    /// The most bytes that [`KeepRows::Auto`] keeps.
     pub const AUTO_BYTES: u64 = 1 << 30;
 
     /// The type that a document of so many tokens is kept as, if it is.
@@ -213,7 +235,7 @@ impl Default for WriteSettings {
 }
 
 impl WriteSettings {
-    /// What suits a method where nothing else is asked for.
+    /// The defaults of a method.
     pub fn for_method(method: Method) -> WriteSettings {
         let mut settings = WriteSettings {
             method,
@@ -230,7 +252,7 @@ impl WriteSettings {
         Ok(settings)
     }
 
-    /// One step's way along the gradients.
+    /// The optimiser that these settings describe.
     pub fn optimizer(&self) -> Optimizer {
         let kind = match self.optimizer {
             OptimizerName::Sgd => OptimizerKind::Sgd,
@@ -248,7 +270,7 @@ impl WriteSettings {
         }
     }
 
-    /// The first setting that makes no sense, and what would.
+    /// The first setting that makes no sense, and what would make sense.
     pub fn check(&self) -> Result<(), SettingError> {
         let counts = [
             (Setting::Chunk, self.chunk, 1..=MOST),

@@ -4,19 +4,21 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Repeated measurements in short.
+/// A summary of repeated measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
+    /// Number of values.
     pub count: usize,
+    /// Mean of the values.
     pub mean: f64,
-    /// Of the sample (`n - 1`); 0 for a single value.
+    /// Standard deviation of the sample (`n - 1`); 0 for a single value.
     pub deviation: f64,
     /// Half the width of the 95 % interval of the mean, by Student's t; `None` for a single value.
     pub half_interval: Option<f64>,
 }
 
 impl Summary {
-    /// `None` where there are no values.
+    /// The summary of these values; `None` where there are none.
     pub fn of(values: &[f64]) -> Option<Summary> {
         let mean = mean(values)?;
         let deviation = deviation(values).unwrap_or(0.0);
@@ -31,7 +33,7 @@ impl Summary {
         })
     }
 
-    /// Of `a - b`, pair by pair: two methods over the same seeds.
+    /// The summary of `a - b`, pair by pair: two methods over the same seeds.
     pub fn of_differences(a: &[f64], b: &[f64]) -> Option<Summary> {
         if a.len() != b.len() {
             return None;
@@ -41,6 +43,7 @@ impl Summary {
     }
 }
 
+/// The mean of the values; `None` where there are none.
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

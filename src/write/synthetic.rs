@@ -16,12 +16,12 @@ pub struct Invented {
     pub name: String,
     pub tokens: usize,
     pub chunk: usize,
-    /// Tokens of a segment at the most.
+    /// The most tokens of a segment.
     pub context: usize,
     pub budget: usize,
     pub titles: bool,
     pub allocate: Allocate,
-    /// Steps after which it stops, if it does.
+    /// Number of steps after which the run stops, if it stops early.
     pub stop_after: Option<usize>,
     pub seed: u64,
 }

@@ -38,7 +38,7 @@ pub fn of_chunks(
         .collect()
 }
 
-/// The bytes of the text that some tokens stand for.
+/// The bytes of the text that some tokens came from.
 fn text_of(bytes: &[Range<usize>], tokens: &Range<usize>) -> Range<usize> {
     match (
         bytes.get(tokens.start),

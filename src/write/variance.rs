@@ -20,12 +20,12 @@ pub struct GradientVariance {
     pub within: f64,
     /// Variance of the chunks' mean gradients.
     pub between: f64,
-    /// `|E[g]|^2`, to hold the noise against.
+    /// `|E[g]|^2`, to compare the noise with.
     pub mean_squared: f64,
     /// Batches drawn from each chunk.
     pub draws: usize,
     /// [`GradientVariance::share_between`] of the same batches if every token had a gradient of its
-    /// own, whatever chunk it stands in: few tokens differ from other few by chance.
+    /// own, whatever chunk it is in: few tokens differ from other few by chance.
     pub between_by_chance: f64,
 }
 

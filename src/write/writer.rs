@@ -1,5 +1,5 @@
-//! The way of a document into a memory: read it whole, read it locally, weigh its chunks, share
-//! out the steps, take them.
+//! How a document gets into a memory: read it whole, read it locally, weigh its chunks, share out
+//! the steps, take them.
 
 mod footprint;
 mod parts;
@@ -33,27 +33,34 @@ use parts::{held_out, room, segments, take_no_more};
 pub use reading::ReadBefore;
 use survey::{Reading, Share};
 
-/// A document, a model and what to do with them.
+/// What a run needs: a model, a document and settings.
 pub struct Job<'a> {
+    /// The model on its device.
     pub loaded: &'a Loaded,
-    /// See `memory::fingerprint`.
+    /// The model's fingerprint, as `memory::fingerprint` makes it.
     pub fingerprint: &'a str,
+    /// The document that is written.
     pub document: &'a Document,
+    /// The document's text as the model's tokens.
     pub tokens: &'a Tokens,
+    /// How the document is written.
     pub settings: &'a WriteSettings,
 }
 
 /// Where to go on after a stop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunState {
+    /// Number of the segment whose steps were going on, from 0.
     pub segment: usize,
     /// Steps taken, over all segments.
     pub step: usize,
+    /// The trained numbers and the optimiser's moments.
     pub state: TrainerState,
 }
 
 /// Everything that a run hands out, and what it may go on from.
 pub trait Keeper {
+    /// Takes in what just happened. An error ends the run.
     fn event(&mut self, event: &Event) -> Result<(), WriteError>;
 
     /// Makes everything up to the checkpoint safe.
@@ -70,19 +77,23 @@ pub trait Keeper {
     }
 }
 
-/// A run that was stopped: its last checkpoint, and what it had told of its segments.
+/// A stopped run: its last checkpoint, and what its events said of its segments.
 #[derive(Clone, Debug)]
 pub struct Resume {
+    /// Where the steps go on.
     pub checkpoint: RunState,
+    /// What was known of each segment before its steps, by the segment's number.
     pub told: BTreeMap<usize, Surveyed>,
     /// Take no more steps, and make memories of what was learned.
     pub finish: bool,
 }
 
-/// What a run tells of a segment before its steps.
+/// What is known of a segment before its steps.
 #[derive(Clone, Debug)]
 pub struct Surveyed {
+    /// The chunks with their utilities, in order.
     pub chunks: Vec<ChunkUtility>,
+    /// Planned steps of each chunk, in order.
     pub steps: Vec<ChunkSteps>,
     /// `-log P` of each token, where it is known.
     pub surprisal: Vec<Option<f32>>,
@@ -91,13 +102,14 @@ pub struct Surveyed {
 /// A document as tokens.
 #[derive(Clone)]
 pub struct Tokens {
+    /// Token ids, in the order of the text.
     pub ids: Vec<u32>,
-    /// What of the text each stands for.
+    /// Range of bytes of the text that each token came from.
     pub bytes: Vec<Range<usize>>,
 }
 
 impl Tokens {
-    /// Cuts a text into tokens, telling `progress` the bytes done.
+    /// Cuts a text into tokens; `progress` is called with the bytes done.
     pub fn of(
         model: &Model,
         text: &str,
@@ -115,7 +127,7 @@ impl Tokens {
     }
 }
 
-/// Writes a document into memories, one a segment, telling `keeper` of everything.
+/// Writes a document into memories, one for each segment, and hands everything to `keeper`.
 pub fn write(
     job: &Job<'_>,
     keeper: &mut dyn Keeper,
@@ -169,7 +181,7 @@ pub fn variance(
 /// A segment on its way to a memory.
 struct Part {
     segment: Segment,
-    /// Steps of the segments before it.
+    /// Number of steps of the segments before it.
     before: usize,
     of_several: bool,
 }
@@ -182,15 +194,16 @@ struct Writer<'a, 'k> {
     lead: Vec<u32>,
     tokens: &'a Tokens,
     seconds: PhaseSeconds,
-    /// Beside the weights.
+    /// Most bytes held on the device so far, without the weights.
     peak_bytes: u64,
     /// Steps taken, over all segments.
     step: usize,
-    /// Steps that the last checkpoint holds.
+    /// Number of steps that the last checkpoint holds.
     kept: usize,
-    /// Steps taken when a step's losses were last numbers; the learner keeps the state of then.
+    /// Number of steps taken when the losses were last finite; the learner keeps the state of that
+    /// time.
     good: Option<usize>,
-    /// Of keys and values of segments that wait for their steps.
+    /// Bytes of the keys and values of segments that wait for their steps.
     waiting_bytes: u64,
 }
 
@@ -315,7 +328,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         )
     }
 
-    /// Document tokens that fit the context beside what opens the text and what the reader needs.
+    /// Document tokens that fit the context besides what opens the text and what the reader needs.
     fn room(&self) -> Result<usize, WriteError> {
         let context = self.job.loaded.config().context;
         let room = room(context, self.lead.len(), self.job.settings);
@@ -396,7 +409,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         }
         let cache = self.cache_of(segment, reading.cache)?;
         let cache_bytes = cache.as_ref().map_or(0, |_| self.cache_bytes(segment));
-        // Of the segment before.
+        // That state is of the segment before.
         self.good = None;
         let rows = cache.as_ref().and_then(|cache| self.rows(segment, cache));
         let mut learner = Learner::new(
@@ -457,7 +470,8 @@ impl<'a, 'k> Writer<'a, 'k> {
         Ok(())
     }
 
-    /// A segment's keys and values, where the method needs them: those kept, or made anew.
+    /// A segment's keys and values, where the method needs them: those that were kept, or computed
+    /// again.
     fn cache_of(
         &mut self,
         segment: &Segment,

@@ -46,7 +46,7 @@ pub(super) fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|part| part == wanted)
 }
 
-/// Formats that are told by their first bytes and not read.
+/// Formats that are recognised by their first bytes and cannot be read.
 fn foreign(bytes: &[u8]) -> Option<DocumentProblem> {
     const OLE: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
     if bytes.starts_with(OLE) {

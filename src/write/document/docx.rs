@@ -185,7 +185,7 @@ struct Paragraph {
 struct Body<'a> {
     styles: &'a HashMap<String, Style>,
     numbering: &'a mut Numbering,
-    /// A text box stands within another paragraph.
+    /// A text box lies within another paragraph.
     paragraphs: Vec<Paragraph>,
     tables: usize,
     row: Vec<String>,
@@ -254,7 +254,7 @@ impl<'a> Body<'a> {
     fn start(&mut self, tag: &BytesStart) {
         let name = tag.local_name();
         let name = name.as_ref();
-        // What was moved stands elsewhere too, and a fallback repeats what it falls back from.
+        // Moved text is found at its new place too, and a fallback repeats what it falls back from.
         if self.skipped > 0 || matches!(name, "moveFrom" | "Fallback" | "delText" | "instrText") {
             self.skipped += 1;
             return;

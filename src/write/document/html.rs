@@ -54,13 +54,13 @@ fn name(name: &HtmlString) -> String {
 struct Page {
     text: String,
     heading: Option<u8>,
-    /// Inside of a list's item that has no text yet.
+    /// Whether a list's item has begun and has no text yet.
     item_begins: bool,
-    /// The lists that are open, and the next number of those that count.
+    /// The lists that are open: the next number of a numbered one, `None` for others.
     lists: Vec<Option<u32>>,
-    /// What stands before the item.
+    /// Mark of the item, such as a bullet or a number.
     mark: String,
-    /// `<pre>` elements that are open.
+    /// Number of `<pre>` elements that are open.
     pre: usize,
     in_row: bool,
     /// The element that is left out with all in it, and how many of its name are open.

@@ -12,7 +12,7 @@ pub(super) struct Glyph<'a> {
     pub across: (f64, f64),
     pub up: (f64, f64),
     pub at: (f64, f64),
-    /// Of the font's size.
+    /// Width of the character, as a part of the font's size.
     pub width: f64,
     pub font_size: f64,
     pub text: &'a str,
@@ -21,7 +21,7 @@ pub(super) struct Glyph<'a> {
 #[derive(Clone, Debug)]
 struct Line {
     page: u32,
-    /// Along the writing, and down across it.
+    /// Ends of the line along the writing, and its place across it, in points.
     start: f64,
     end: f64,
     down: f64,
@@ -103,7 +103,7 @@ impl Lines {
     }
 }
 
-/// Letters that fonts join are told apart again.
+/// Splits ligatures into their letters.
 fn push_letters(line: &mut String, text: &str) {
     for c in text.chars() {
         match c {
@@ -141,7 +141,7 @@ pub(super) fn add_blocks(lines: Lines, draft: &mut Draft) {
     }
 }
 
-/// Leaves out page numbers and titles that stand at the edge of most pages.
+/// Leaves out page numbers and titles at the edge of most pages.
 fn drop_running_heads(lines: &mut Vec<Line>, draft: &mut Draft) {
     let pages = lines.chunk_by(|a, b| a.page == b.page).count();
     if pages < 3 {
@@ -167,7 +167,7 @@ fn drop_running_heads(lines: &mut Vec<Line>, draft: &mut Draft) {
     let often = |line: &Line| {
         let pattern = pattern(line);
         let count = counts.get(&pattern).copied().unwrap_or(0);
-        // A chapter's title with the page's number stands on the chapter's pages alone.
+        // A chapter's title with the page's number is on the chapter's pages alone.
         count * 2 > pages || (count >= 3 && pattern.contains('#'))
     };
     let edges = lines.iter().zip(&is_edge);
@@ -184,13 +184,13 @@ fn drop_running_heads(lines: &mut Vec<Line>, draft: &mut Draft) {
 
 /// What is usual in a document.
 struct Look {
-    /// Of the font that most characters have.
+    /// Size of the font that most characters have, in points.
     size: f64,
-    /// From line to line.
+    /// Usual distance from line to line, in points.
     pitch: f64,
-    /// Where long lines end.
+    /// The place along the writing where long lines end.
     right: f64,
-    /// Sizes of headings, largest first.
+    /// Sizes of headings in halves of a point, largest first.
     headings: Vec<i64>,
 }
 
@@ -267,7 +267,7 @@ fn quantile(values: &mut [f64], part: f64) -> Option<f64> {
     values.get(at).copied()
 }
 
-/// Whether a line stands in a table of contents: dots lead from its title to its page.
+/// Whether a line belongs to a table of contents: dots lead from its title to its page.
 fn is_contents(text: &str) -> bool {
     text.contains(". . .") || text.contains("....")
 }

@@ -1,4 +1,4 @@
-//! PDF: characters where they stand on the page, put together to lines and blocks by `layout`.
+//! PDF: characters at their places on the page, put together into lines and blocks by `layout`.
 //!
 //! The parser under it panics on some damaged files and follows some circles for ever, so it runs
 //! on a thread of its own, within a time, a page at a time, and over what `load` has found to
@@ -258,8 +258,8 @@ impl OutputDev for Collector {
 /// What is seen of a page without reading its text.
 #[derive(Default)]
 struct PageLook {
-    /// Its parents, or the forms that it draws, lead back to themselves: following them would
-    /// take all of the stack, which ends the program. Or it would take far too much memory.
+    /// Whether drawing the page could end the program: its parents, or the forms that it draws,
+    /// lead back to themselves and would use up the stack, or it would take far too much memory.
     unsafe_to_draw: bool,
     draws_text: bool,
 }

@@ -41,7 +41,7 @@ fn add(text: &str, start: usize, end: usize, blocks: &mut Vec<Block>) {
         Some(heading) => {
             let kind = BlockKind::Heading(heading.level);
             blocks.push(block(kind, start..start + heading.end));
-            // A title may stand on its text without an empty line between them.
+            // A title may come right before its text, without an empty line between them.
             let below = text[start + heading.body..end].trim_start().len();
             if below > 0 {
                 blocks.push(block(BlockKind::Paragraph, end - below..end));

@@ -5,6 +5,7 @@
 pub struct Rgb(pub u8, pub u8, pub u8);
 
 impl Rgb {
+    /// `#` and six hexadecimal digits, as SVG and HTML take it.
     pub fn hex(self) -> String {
         format!("#{:02x}{:02x}{:02x}", self.0, self.1, self.2)
     }
@@ -67,7 +68,7 @@ const VIRIDIS: [Rgb; 17] = [
     Rgb(253, 231, 37),
 ];
 
-/// From blue over a neutral middle to orange: told apart by every kind of colour vision.
+/// From blue over a neutral middle to orange: which every kind of colour vision can distinguish.
 const NEGATIVE: Rgb = Rgb(33, 102, 172);
 const POSITIVE: Rgb = Rgb(217, 95, 2);
 
@@ -97,25 +98,35 @@ pub fn diverging(at: f64, middle: Rgb) -> Rgb {
 /// Light for paper and bright rooms, dark for dark ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Theme {
+    /// Dark ink on a light background.
     #[default]
     Light,
+    /// Light ink on a dark background.
     Dark,
 }
 
-/// What things are drawn in.
+/// The colours of a figure.
 #[derive(Debug)]
 pub struct Palette {
+    /// Behind everything, as `#rrggbb` like all the others.
     pub background: &'static str,
+    /// Text and lines that matter.
     pub ink: &'static str,
     /// Text of less weight.
     pub muted: &'static str,
+    /// Grid lines and axes.
     pub grid: &'static str,
     /// Behind bars that fill up, and behind strips.
     pub trough: &'static str,
+    /// Steps that every chunk gets.
     pub coverage: &'static str,
+    /// Steps that a chunk gets for its utility.
     pub utility: &'static str,
+    /// Losses that fell.
     pub better: &'static str,
+    /// Losses that rose.
     pub worse: &'static str,
+    /// The smoothed loss, and bars of phases.
     pub accent: &'static str,
     /// The middle of the diverging map.
     pub neutral: Rgb,
@@ -152,6 +163,7 @@ const DARK: Palette = Palette {
 };
 
 impl Theme {
+    /// The colours of the theme.
     pub fn palette(self) -> &'static Palette {
         match self {
             Theme::Light => &LIGHT,

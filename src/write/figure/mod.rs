@@ -25,25 +25,40 @@ pub use panels::{facts, phase_rows, utility_colour};
 /// How a figure is drawn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FigureOptions {
+    /// Light or dark.
     pub theme: Theme,
-    /// Pixels; where none are named, what suits the kind of file.
+    /// Width in pixels; without one, what suits the kind of file.
     pub width: Option<u32>,
 }
 
 /// The kinds of file a figure comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FigureKind {
+    /// A page with the figure and its numbers in tables, in one file.
     Html,
+    /// A vector drawing.
     Svg,
+    /// A picture of pixels.
     Png,
 }
 
+/// What keeps a figure from being drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum FigureError {
+    /// The run has nothing that can be shown yet.
     #[error("nothing to show yet: the run has measured no chunk and taken no step")]
     NothingYet,
+    /// The width asked for is out of range.
     #[error("figures are {least} to {most} pixels wide, not {width}")]
-    Width { width: u32, least: u32, most: u32 },
+    Width {
+        /// Pixels asked for.
+        width: u32,
+        /// The fewest pixels that are drawn.
+        least: u32,
+        /// The most pixels that are drawn.
+        most: u32,
+    },
+    /// The drawing failed; how, in words.
     #[error("the figure could not be drawn: {0}")]
     Draw(String),
 }

@@ -247,7 +247,7 @@ pub fn facts_table(canvas: &mut Canvas, view: &View<'_>, area: Area) {
     canvas.close();
 }
 
-/// What stands under the document's name.
+/// The line under the document's name.
 pub fn subtitle(run: &RunRecord) -> String {
     use crate::write::settings::Allocate;
     let mut parts = Vec::new();
@@ -273,7 +273,7 @@ pub fn subtitle(run: &RunRecord) -> String {
     parts.join(" · ")
 }
 
-/// How a run that did not reach its end stands.
+/// The state of a run that did not reach its end.
 pub fn unfinished(run: &RunRecord) -> Option<String> {
     let (taken, to_take) = (run.steps.len(), run.steps_to_take());
     match run.status {

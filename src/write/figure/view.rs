@@ -9,11 +9,11 @@ use crate::words;
 /// A chunk on the common axis.
 #[derive(Debug)]
 pub struct Cell<'a> {
-    /// From 1, over all segments.
+    /// Number of the chunk, from 1 over all segments.
     pub number: usize,
     pub segment: usize,
     pub chunk: &'a ChunkRecord,
-    /// Where it starts and ends, in parts of the axis.
+    /// Start and end of the chunk, as parts of the axis.
     pub from: f64,
     pub to: f64,
     pub colour: Rgb,
@@ -24,7 +24,7 @@ pub struct View<'a> {
     pub run: &'a RunRecord,
     pub palette: &'static Palette,
     pub cells: Vec<Cell<'a>>,
-    /// The smallest and the largest utility.
+    /// The smallest and the largest utility of the run's chunks.
     pub utility: Option<(f64, f64)>,
     /// The end of the scale of signed utilities. No chunk's is beyond its utility, so both have
     /// one scale.
@@ -70,7 +70,7 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// What a pointer on a chunk is told.
+    /// The text that is shown while the pointer is on a chunk.
     pub fn tooltip(&self, cell: &Cell<'_>) -> String {
         let chunk = cell.chunk;
         let mut text = format!("Chunk {}", cell.number);

@@ -9,7 +9,9 @@ use crate::write::settings::WriteSettings;
 
 /// A segment as a learner sees it.
 pub struct Text<'a> {
+    /// The segment, with the tokens that open it.
     pub segment: &'a Segment,
+    /// Settings of the run.
     pub settings: &'a WriteSettings,
     /// Rows of the memory that enter the model before the text.
     pub rows_before: usize,

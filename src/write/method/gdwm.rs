@@ -1,6 +1,7 @@
 //! GDWM (arXiv 2601.12906): fast weights beside the document's frozen keys and values.
 //!
-//! A step learns from spans anywhere in its chunk, each of which sees all of the document before it.
+//! A step learns from spans anywhere in its chunk, each of which sees all of the document before
+//! it.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! GradMem (arXiv 2603.13875): memory tokens that stand in the document's place.
+//! GradMem (arXiv 2603.13875): memory tokens that take the document's place.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Methods: what a run writes, how a step learns, and what reading the memory needs.
 //!
-//! A method is a module that implements [`WriteMethod`], and a line in [`OWN`]; another program adds
-//! its own with [`add`]. Everything else asks the method.
+//! A method is a module that implements [`WriteMethod`], and a line in [`OWN`]; another program
+//! adds its own with [`add`]. Everything else asks the method.
 
 mod batches;
 mod gdwm;
@@ -50,12 +50,12 @@ pub trait WriteMethod: Send + Sync {
         Ok(())
     }
 
-    /// Whether the document's keys and values stand before a question, and were there for the steps:
-    /// constants then, so that steps learn from spans anywhere in the text. Otherwise the document is
-    /// dropped, and steps read their part of it as it stands.
+    /// Whether the document's keys and values come before a question. They then are constants
+    /// during the steps, which learn from spans anywhere in the text. Otherwise questions are asked
+    /// without the document, and each step reads the part of the text that it learns from.
     fn reads_document(&self) -> bool;
 
-    /// Whether a setting plays a part.
+    /// Whether the method takes a setting into account.
     fn uses(&self, setting: Setting) -> bool;
 
     /// Positions of the model's context that the memory takes.
@@ -69,18 +69,22 @@ pub trait WriteMethod: Send + Sync {
     /// What a segment's steps start from.
     fn start(&self, from: &Start<'_>) -> Result<Started, WriteError>;
 
-    /// What the step that is number `step` of a run learns from, within `range` of the text's tokens.
+    /// What the step that is number `step` of a run learns from, within `range` of the text's
+    /// tokens.
     fn batch(&self, text: &Text<'_>, step: usize, range: Range<usize>) -> Batch;
 
-    /// Batches that score the last tokens of `range`, all but those that nothing stands before, as a
-    /// reader of the memory sees them.
+    /// Batches that score the last tokens of `range` as a reader of the memory sees them; the first
+    /// token of a text is left out where nothing comes before it.
     fn evaluation(&self, text: &Text<'_>, range: Range<usize>) -> Vec<Batch>;
 }
 
 /// What a start may depend on.
 pub struct Start<'a> {
+    /// The model on its device.
     pub loaded: &'a Loaded,
+    /// The part of the document to be learned.
     pub segment: &'a Segment,
+    /// Settings of the run.
     pub settings: &'a WriteSettings,
     /// `-log P` of the segment's tokens, where it is known.
     pub surprisal: &'a [Option<f32>],
@@ -88,10 +92,11 @@ pub struct Start<'a> {
 
 /// What steps start from, and what becomes of it.
 pub struct Started {
+    /// What steps train: LoRA matrices, or embeddings before the text.
     pub trained: Trained,
-    /// The numbers that steps change.
+    /// The numbers that steps change, in the order of `trained`.
     pub initial: Vec<f32>,
-    /// The memory that such numbers are.
+    /// Turns such numbers into a memory.
     pub finish: Finish,
 }
 

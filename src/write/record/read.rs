@@ -11,34 +11,71 @@ use super::RunRecord;
 /// The name of the events file in a memory's folder.
 pub const EVENTS_FILE: &str = "events.jsonl";
 
+/// What keeps a run's events from being read.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// There is no such file or folder.
     #[error("{path}: no such file or folder")]
-    Missing { path: PathBuf },
+    Missing {
+        /// The path that was given.
+        path: PathBuf,
+    },
+    /// The folder has no events file.
     #[error("{folder}: holds no {EVENTS_FILE}, so no run was recorded there")]
-    NoEvents { folder: PathBuf },
+    NoEvents {
+        /// The folder that was given.
+        folder: PathBuf,
+    },
+    /// The system could not read the file.
     #[error("cannot read {path}")]
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        /// The events file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A line is not UTF-8.
     #[error("{path}: line {line} is not UTF-8")]
-    NotText { path: PathBuf, line: usize },
+    NotText {
+        /// The events file.
+        path: PathBuf,
+        /// The line's number, from 1.
+        line: usize,
+    },
+    /// A line is not an event.
     #[error("{path}: line {line} is not an event: {reason}")]
     BadLine {
+        /// The events file.
         path: PathBuf,
+        /// The line's number, from 1.
         line: usize,
+        /// What is wrong with it, in words.
         reason: String,
     },
+    /// The events were written by a newer version of the program.
     #[error(
         "{path}: these events have version {version}; this program knows up to {EVENTS_VERSION}"
     )]
-    TooNew { path: PathBuf, version: u32 },
+    TooNew {
+        /// The events file.
+        path: PathBuf,
+        /// The version of the events' format.
+        version: u32,
+    },
+    /// The file holds no event yet.
     #[error("{path}: no event is in it yet")]
-    Empty { path: PathBuf },
+    Empty {
+        /// The events file.
+        path: PathBuf,
+    },
 }
 
 /// The events of a file.
 #[derive(Debug)]
 pub struct EventsFile {
+    /// The file that was read.
     pub path: PathBuf,
+    /// The events in order.
     pub events: Vec<Event>,
     /// Lines that a run killed while writing left half done.
     pub cut_lines: usize,

@@ -55,7 +55,7 @@ fn a_resumed_run_ends_as_an_undisturbed_one() {
     assert_eq!(RunRecord::from_events(&told).steps.len(), 16);
     told.extend_from_slice(&whole[at(17)..]);
     assert!(RunRecord::from_events(&told) == RunRecord::from_events(&whole));
-    // Resumed by reading the document anew, as a new process does.
+    // Resumed by reading the document again, as a new process does.
     let mut told: Vec<Event> = whole[..=at(20)].to_vec();
     let first_step = at(1);
     told.extend_from_slice(&whole[..first_step]);

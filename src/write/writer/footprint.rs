@@ -16,12 +16,12 @@ const LEAD: usize = 1;
 /// Rows of a step beyond which no device has room, and planning takes long.
 const MOST_ROWS: usize = 1 << 16;
 
-/// What a write takes.
+/// The memory that a write takes, and in how many parts it is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
-    /// Parts that the document is written in.
+    /// Number of parts that the document is written in.
     pub segments: usize,
-    /// Most device memory held at once, beside the weights, in bytes.
+    /// Most bytes of device memory held at once, without the weights.
     pub peak_bytes: u64,
 }
 
@@ -63,8 +63,8 @@ pub fn footprint(
     }
 }
 
-/// Bytes of the memory that is trained, its optimiser and the passes of its steps and evaluations, for
-/// a segment of so many tokens.
+/// Bytes of the memory that is trained, its optimiser and the passes of its steps and evaluations,
+/// for a segment of so many tokens.
 fn learning_bytes(
     config: &ModelConfig,
     settings: &WriteSettings,

@@ -1,4 +1,4 @@
-//! How a document is cut into segments, and what of its steps a run that is finished early has had.
+//! How a document is cut into segments, and which steps count of a run that is finished early.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::write::sampling::choose_held_out;
 use crate::write::schedule::schedule;
 use crate::write::settings::WriteSettings;
 
-/// Leaves of the shares what the first `taken` steps have had.
+/// Reduces the shares to the first `taken` steps.
 pub(super) fn take_no_more(shares: &mut [Share], taken: usize) {
     let mut left = taken;
     for share in shares {
@@ -52,9 +52,9 @@ pub(super) fn held_out(settings: &WriteSettings, tokens: usize) -> Vec<Range<usi
     choose_held_out(&parts, settings.held_out, HELD_OUT_RUN, settings.seed)
 }
 
-/// Tokens of a run that is kept out together: neighbours tell of each other.
+/// Number of neighbouring tokens that are held out together, since neighbours reveal each other.
 const HELD_OUT_RUN: usize = 32;
-/// Every so many tokens have their share of such runs.
+/// Number of tokens within which such runs are chosen: each stretch of this length has its share.
 const HELD_OUT_WITHIN: usize = 1024;
 
 #[cfg(test)]

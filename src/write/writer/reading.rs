@@ -11,11 +11,11 @@ use crate::write::event::{Event, Phase};
 use crate::write::learner::Segment;
 
 /// What was found out about a document before, so that runs that differ in their steps alone need
-/// not read it again. Their events tell the times it took then.
+/// not read it again. Their events report the times that it took then.
 #[derive(Default)]
 pub struct ReadBefore {
     whole: HashMap<usize, Whole>,
-    /// By segment and window.
+    /// The local pass by segment and window.
     local: HashMap<(usize, usize), Timed<Surprisals>>,
 }
 
@@ -146,7 +146,7 @@ impl Writer<'_, '_> {
     }
 }
 
-/// Tells of a pass's progress.
+/// Reports the progress of a pass.
 fn progress_to(keeper: &mut dyn Keeper, phase: Phase) -> impl FnMut(usize, usize) {
     move |done, total| {
         // A keeper that cannot show progress fails at the next event that matters.

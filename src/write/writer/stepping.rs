@@ -12,7 +12,7 @@ use crate::write::schedule::{Planned, schedule};
 use crate::write::settings::Allocate;
 use crate::write::utility;
 
-/// How often a paused run looks whether it may go on.
+/// Time between two looks whether a paused run may go on.
 const PAUSE_POLL: Duration = Duration::from_millis(30);
 
 impl Writer<'_, '_> {
@@ -194,7 +194,7 @@ impl Writer<'_, '_> {
         self.tell_losses(segment, chunks, when, seconds, surprisal)
     }
 
-    /// Tells the means of the chunks.
+    /// Reports the means of the chunks.
     pub(super) fn tell_losses(
         &mut self,
         segment: &Segment,

@@ -1,8 +1,8 @@
 //! What is known of the segments before any step: their chunks, utilities and shares of the steps.
 //!
-//! Shares are given over the chunks of all segments together, so that a chunk gets what its
-//! utility is worth wherever the document was cut. For that all segments are read before the first
-//! step; their keys and values are kept as far as there is room, and made anew for the others.
+//! Shares are given over the chunks of all segments together, so that a chunk gets what its utility
+//! is worth wherever the document was cut. For that all segments are read before the first step;
+//! their keys and values are kept as far as there is room, and computed again for the others.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -18,12 +18,12 @@ use crate::write::reader::kept_cache_bytes;
 use crate::write::settings::Chunking;
 use crate::write::utility;
 
-/// What reading a segment told.
+/// What is known from reading a segment.
 pub(super) struct Reading {
     pub chunks: Vec<ChunkUtility>,
     /// `-log P` of each token, where it is known.
     pub surprisal: Vec<Option<f32>>,
-    /// Where the method needs it and there is room.
+    /// Keys and values of the segment, where the method needs them and there is room.
     pub cache: Option<Cache>,
 }
 
@@ -80,7 +80,7 @@ impl Writer<'_, '_> {
         Ok(all)
     }
 
-    /// The shares of a run that goes on, from what it told before it was stopped.
+    /// The shares of a run that goes on, from what it reported before it was stopped.
     pub(super) fn survey_again(
         &self,
         segments: &[Range<usize>],
@@ -140,7 +140,7 @@ impl Writer<'_, '_> {
         Ok(shares.map(unread).collect())
     }
 
-    /// Tells that a segment is next.
+    /// Reports that a segment is next.
     pub(super) fn begin(
         &mut self,
         index: usize,
@@ -154,7 +154,8 @@ impl Writer<'_, '_> {
         Ok(segment)
     }
 
-    /// Reads a segment as a whole and, where the shares depend on it, locally, and weighs its chunks.
+    /// Reads a segment as a whole and, where the shares depend on it, locally, and weighs its
+    /// chunks.
     pub(super) fn read_segment(&mut self, segment: &Segment) -> Result<Reading, WriteError> {
         let job = self.job;
         let bytes = &self.tokens.bytes[segment.tokens.clone()];

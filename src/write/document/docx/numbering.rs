@@ -24,7 +24,7 @@ struct Level {
     start: u32,
     /// `decimal`, `lowerLetter`, `bullet`...
     format: String,
-    /// `%1.%2.`: the numbers of the levels up to this one and what stands around them.
+    /// `%1.%2.`: the numbers of the levels up to this one and the characters around them.
     text: String,
 }
 
@@ -41,7 +41,8 @@ impl Default for Level {
 /// Lists, and how far each has counted.
 #[derive(Default)]
 pub struct Numbering {
-    /// Of each list that is used: the list it is made after, and the levels that start elsewhere.
+    /// For each list that is used: the list that it is made after, and the levels that start at
+    /// another number.
     lists: HashMap<String, (String, HashMap<usize, u32>)>,
     kinds: HashMap<String, Vec<Level>>,
     counts: HashMap<String, [Option<u32>; LEVELS]>,
@@ -106,8 +107,8 @@ impl Numbering {
         }
     }
 
-    /// What stands before the next paragraph of a list, such as `2.` or `b)`; `None` for bullets
-    /// and what counts in a way that is not known here.
+    /// The mark of the next paragraph of a list, such as `2.` or `b)`; `None` for bullets and what
+    /// counts in a way that is not known here.
     pub fn next(&mut self, place: &ListPlace) -> Option<String> {
         let list = place.list.as_ref()?;
         let (kind, starts) = self.lists.get(list)?;

@@ -19,7 +19,7 @@ pub(super) struct Loaded {
     /// Streams that unpack to more than [`MAX_CONTENT_BYTES`].
     pub left_out: Vec<ObjectId>,
     pub was_encrypted: bool,
-    /// Of the streams that were measured, in bytes.
+    /// Unpacked bytes of each stream that was measured.
     unpacked: HashMap<ObjectId, usize>,
 }
 
@@ -83,7 +83,7 @@ impl Loaded {
                 self.left_out.push(id);
                 stream.content.clear();
             }
-            // It is read as it stands.
+            // It is read as it is.
             Err(_) => {
                 stream.dict.remove(b"Filter");
                 self.unpacked.insert(id, stream.content.len());
@@ -97,7 +97,8 @@ impl Loaded {
     }
 }
 
-/// Pictures and what stands beside the pages; among the largest parts of a file.
+/// Whether a stream holds a picture or something that is not part of a page; such streams are among
+/// the largest of a file.
 fn is_no_content(dict: &lopdf::Dictionary) -> bool {
     let is = |key: &[u8], kinds: &[&[u8]]| {
         let kind = dict.get(key).and_then(lopdf::Object::as_name);
@@ -123,7 +124,7 @@ fn converted(object: lopdf::Object) -> Object {
         }
         From::Array(items) => Object::Array(items.into_iter().map(converted).collect()),
         From::Dictionary(inner) => Object::Dictionary(dictionary(inner)),
-        // Streams stand by themselves; one within another object has no content.
+        // Streams are objects of their own; one within another object has no content.
         From::Stream(stream) => Object::Dictionary(dictionary(stream.dict)),
         From::Reference(id) => Object::Reference(id),
     }

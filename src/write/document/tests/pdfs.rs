@@ -188,7 +188,7 @@ fn packed_twice(bytes: usize) -> Vec<u8> {
     outer.finish().unwrap()
 }
 
-/// As text, so that it can stand in the tests' files.
+/// As text, so that it can be in the tests' files.
 fn ascii85(bytes: &[u8]) -> String {
     let mut out = String::new();
     for group in bytes.chunks(4) {
