@@ -15,9 +15,9 @@ pub enum Action {
     Show(Screen),
     /// Opens a system dialog to choose a path for something.
     Pick(Purpose),
-    /// Asks first where a run goes on.
+    /// Opens something; asks first where a run goes on.
     Open(PendingOpen),
-    /// The person agreed.
+    /// Stops the run that goes on and opens something: the person agreed.
     StopAndOpen(PendingOpen),
     /// New settings of the next run.
     Settings(Box<WriteSettings>),
@@ -26,9 +26,9 @@ pub enum Action {
     Theme(ThemeChoice),
     Zoom(f32),
     PickDevice(DeviceChoice),
-    /// Both passes, no steps.
+    /// Reads the document in both passes and takes no step.
     Measure,
-    /// Writes to a folder of its own, or to this one.
+    /// Writes the document into a memory in this folder, or in a new one where `None`.
     Write(Option<PathBuf>),
     Pause,
     Resume,

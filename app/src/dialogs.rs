@@ -21,13 +21,13 @@ pub const DOCUMENTS: [&str; 12] = [
     "txt", "md", "markdown", "html", "htm", "xhtml", "pdf", "docx", "epub", "rst", "tex", "log",
 ];
 
-/// What a path is asked for.
+/// A question for a path.
 #[derive(Clone, Debug)]
 pub struct Question {
     pub purpose: Purpose,
-    /// What a new file may be called.
+    /// Proposed name of a new file.
     pub name: String,
-    /// How many documents have been opened so far.
+    /// Number of documents opened so far.
     pub opened: u64,
 }
 

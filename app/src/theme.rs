@@ -18,7 +18,7 @@ pub use palette::Palette;
 pub use style::install;
 pub use widgets::{card, centred_row, column, empty, number, primary_button, section, segmented};
 
-/// Distances in points. Everything stands on multiples of four.
+/// Distances in points. Everything is placed at multiples of four.
 pub mod space {
     pub const XS: f32 = 4.0;
     pub const S: f32 = 8.0;
@@ -26,7 +26,7 @@ pub mod space {
     pub const L: f32 = 16.0;
     pub const XL: f32 = 24.0;
     pub const XXL: f32 = 40.0;
-    /// Rounding of cards, and of what stands in them.
+    /// Rounding of cards (`RADIUS`), and of what is in them (`RADIUS_S`).
     pub const RADIUS: f32 = 10.0;
     pub const RADIUS_S: f32 = 6.0;
     /// Lines of prose are no longer than this.

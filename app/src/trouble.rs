@@ -76,7 +76,7 @@ impl Failure {
         Failure::File { path, source }
     }
 
-    /// Whether the person asked for it.
+    /// Whether the person asked for the work to end.
     pub fn is_cancelled(&self) -> bool {
         match self {
             Failure::Write(error) => error.is_cancelled(),
@@ -153,14 +153,14 @@ pub enum Remedy {
     Settings,
 }
 
-/// A message that stands in the window until it is read.
+/// A message that stays in the window until it is dismissed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// What happened.
+    /// What happened, in one sentence.
     pub title: String,
-    /// Exactly what.
+    /// The error in the words of whatever failed.
     pub detail: String,
-    /// What to do.
+    /// What to do about it, in sentences.
     pub advice: String,
     pub remedy: Option<Remedy>,
 }

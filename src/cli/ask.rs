@@ -32,8 +32,8 @@ Examples:
 /// question it asks for one after another; the answers are kept in the memory's folder.
 ///
 /// Of a document written in several parts, one answers: the one whose words fit the question best.
-/// Keys and values of up to 2 GiB, or half of the free memory, stay for later questions; a part that
-/// is not among them is read again.
+/// Keys and values of up to 2 GiB, or half of the free memory, stay for later questions; a part
+/// that is not among them is read again.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Args {

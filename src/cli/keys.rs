@@ -1,7 +1,7 @@
 //! Keys pressed while a run is shown: `p` or the space bar pauses it and lets it go on.
 //!
-//! The terminal is told to hand over single keys and not to show them; everything else (Ctrl-C,
-//! line ends) stays as it is. It is set back when the watch ends, also by a panic or Ctrl-C.
+//! The terminal is set to hand over single keys and not to show them; everything else (Ctrl-C, line
+//! ends) stays as it is. It is set back when the watch ends, also by a panic or Ctrl-C.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -94,10 +94,10 @@ mod terminal {
     /// A read gives up after a tenth of a second, so that the watcher can be waited for.
     pub const READS_END: bool = true;
     const TENTHS: u8 = 1;
-    /// Between two looks of a run in the background whether it has the terminal again.
+    /// Time between two looks of a run in the background whether it has the terminal again.
     const AWAY: Duration = Duration::from_millis(200);
 
-    /// As the terminal was.
+    /// The terminal's settings before the watch began.
     static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
     /// In the background a program that touches the terminal is stopped by the system.

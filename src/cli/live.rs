@@ -1,4 +1,4 @@
-//! A run as it goes, on standard error: a view that is drawn anew in place on a terminal, plain
+//! A run as it goes, on standard error: a view that is drawn again in place on a terminal, plain
 //! lines elsewhere.
 //!
 //! The cursor is never hidden and every drawing is one write that leaves it below the view, so
@@ -28,7 +28,7 @@ mod tests;
 
 use frame::Clock;
 
-/// Between two drawings; events in between are drawn together.
+/// Time between two drawings; events in between are drawn together.
 const REDRAW: Duration = Duration::from_millis(80);
 /// How often a view that hears nothing looks at the clock and at the terminal's size.
 const IDLE: Duration = Duration::from_millis(500);
@@ -58,7 +58,7 @@ struct ViewState {
     /// Widths of the lines that are on the screen.
     drawn: Vec<usize>,
     last_drawn: Option<Instant>,
-    /// What came since is not on the screen yet.
+    /// Whether something has come that is not on the screen yet.
     stale: bool,
     ended: bool,
     /// The key that pauses, where there is one.

@@ -132,7 +132,7 @@ impl Verb {
 /// What every verb is given.
 pub struct Context {
     pub global: Global,
-    /// Set by Ctrl-C; long work looks at it and ends cleanly.
+    /// The token that Ctrl-C cancels; long work checks it and ends cleanly.
     pub cancel: CancelToken,
 }
 

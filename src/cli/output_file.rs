@@ -1,4 +1,4 @@
-//! Files that a verb is told to write: what is there already is not lost by accident.
+//! Files that a verb is to write: what is there already is not lost by accident.
 
 use std::fs;
 use std::io::{self, Read, Write};

@@ -109,7 +109,7 @@ fn device_choice(app: &Context) -> Result<DeviceChoice> {
     app.global.device.parse().map_err(anyhow::Error::msg)
 }
 
-/// A text from a file, or from standard input where the path is `-`, exactly as it stands.
+/// A text from a file, or from standard input where the path is `-`, exactly as it is.
 pub fn read_text(path: &Path, encoding: Option<&str>, app: &Context) -> Result<String> {
     let options = ReadOptions {
         encoding: encoding.map(str::to_owned),

@@ -21,11 +21,11 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub enum Cell {
     Text(String),
-    /// A part from 0 to 1.
+    /// A bar that fills a part of its room, from 0 to 1.
     Bar(f64, Rgb),
     /// Bars of several colours one after the other, together at most 1.
     Stacked(Vec<(f64, Rgb)>),
-    /// From -1 to 1, from the middle to either side.
+    /// A bar from the middle to either side, for a value from -1 to 1.
     Signed(f64),
     Empty,
 }
@@ -66,8 +66,8 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The table in lines no wider than the terminal, as far as its figures allow: texts that no row has are
-    /// left out, others cut, then bars are left out.
+    /// The table in lines no wider than the terminal, as far as its figures allow: texts that no
+    /// row has are left out, others cut, then bars are left out.
     pub fn lines(&self, look: &Look) -> Vec<String> {
         let widths = self.widths(look);
         let mut lines = vec![self.heading(look, &widths)];

@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use console::Term;
 use inscribe::write::figure::colour::Rgb;
 
-/// Columns where nothing tells how many there are.
+/// Number of columns that are assumed where nothing says how many there are.
 const COLUMNS: usize = 80;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Colours {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
     pub colours: Colours,
-    /// Block characters and the like; else ASCII only.
+    /// Whether block characters and the like can be shown; else ASCII only.
     pub unicode: bool,
     pub columns: usize,
 }

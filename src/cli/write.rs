@@ -44,8 +44,8 @@ Examples:
 ///
 /// A document longer than the model's context is written in parts, each with a memory of its own.
 /// All parts are read before the first step, and their chunks share the budget together: a part
-/// whose chunks gain nothing gets no step. Keys and values of the parts are kept up to 2 GiB, or half
-/// of the free memory; a part that is not among them is read again before its steps.
+/// whose chunks gain nothing gets no step. Keys and values of the parts are kept up to 2 GiB, or
+/// half of the free memory; a part that is not among them is read again before its steps.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Args {
@@ -156,7 +156,8 @@ fn write_memory(
     }
 }
 
-/// The size of the document's keys and values, which is most of a memory's, or why they are not kept.
+/// The size of the document's keys and values, which is most of a memory's, or why they are not
+/// kept.
 fn say_what_is_kept(memory: &Remembered, settings: &WriteSettings) {
     if !settings.method.uses(Setting::KeepRows) {
         return;
@@ -176,7 +177,7 @@ fn say_what_is_kept(memory: &Remembered, settings: &WriteSettings) {
 
 /// Shows a run, and keeps its events in a file of their own where one was asked for.
 struct Shown {
-    /// Before the view, so that the terminal is as it was when the view ends.
+    /// Declared before the view, so that the terminal's settings are restored when the view ends.
     keys: Option<Keys>,
     live: Live,
     outlook: Outlook,
@@ -184,11 +185,11 @@ struct Shown {
     resumed: bool,
 }
 
-/// A file beside the memory that events are kept in, too.
+/// A file of the user's in which events are kept too.
 struct EventsFile {
     path: PathBuf,
     file: File,
-    /// Whether nothing was in it.
+    /// Whether the file was empty.
     is_new: bool,
 }
 
@@ -269,7 +270,7 @@ impl Shown {
         }
     }
 
-    /// Adds an event to the file beside the memory, where there is one.
+    /// Adds an event to the user's own file, where there is one.
     fn write_event(&mut self, event: &Event) -> Result<(), WriteError> {
         let Some(events) = &mut self.events else {
             return Ok(());
@@ -351,7 +352,7 @@ fn report(args: &Args, done: &Done, memory: &Remembered, settings: &WriteSetting
     );
 }
 
-/// What `ask` has to be told of a model: those that are kept here it finds by itself.
+/// The option that names the model to `ask`; empty for models that it finds by itself.
 fn model_option(model: &str) -> String {
     let path = Path::new(model);
     if path.exists() {

@@ -19,7 +19,7 @@ use super::Context;
 pub enum Idle {
     /// Takes steps, so that only options of other choices are idle.
     Steps,
-    /// Takes none: nothing that says how one is taken plays a part.
+    /// Takes no steps, so that options that say how one is taken are idle, too.
     NoSteps,
 }
 
@@ -114,8 +114,8 @@ impl WritingArgs {
         self.over(WriteSettings::for_method(self.method))
     }
 
-    /// As [`WritingArgs::settings`], for a method of one's choice on a model that may carry settings
-    /// of its own.
+    /// As [`WritingArgs::settings`], for a method of one's choice on a model that may carry
+    /// settings of its own.
     pub fn settings_of(&self, method: Method, model: &Model) -> anyhow::Result<WriteSettings> {
         self.over(WriteSettings::for_method_on(method, model)?)
     }
@@ -125,14 +125,14 @@ impl WritingArgs {
         self.settings_of(self.method, model)
     }
 
-    /// Says which of the options given play no part in what was chosen.
+    /// Says which of the options given have no effect with what was chosen.
     pub fn tell_idle(&self, settings: &WriteSettings, idle: Idle, app: &Context) {
         for (name, beside) in self.idle(settings, idle) {
             app.note(&format!("{name} plays no part {beside}"));
         }
     }
 
-    /// The options given that play no part, and beside what.
+    /// The options given that have no effect, and because of what choice.
     fn idle(&self, settings: &WriteSettings, idle: Idle) -> Vec<(&'static str, &'static str)> {
         let unused = |setting| !settings.method.uses(setting);
         let by_softmax = matches!(settings.allocate, Allocate::Utility | Allocate::Signed);

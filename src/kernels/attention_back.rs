@@ -6,14 +6,15 @@
 //!
 //! ```text
 //! delta = sum(d_out * out)        dP = d_out . v        dS = P * (dP - delta) * scale
-//! dq = sum over keys of dS * k    dk = sum over queries of dS * q    dv = sum over queries of P * d_out
+//! dq = sum over keys of dS * k    dk = sum over queries of dS * q
+//! dv = sum over queries of P * d_out
 //! ```
 //!
 //! `attention_back_q` alone serves a step on a frozen cache: its rows may lie anywhere in the
 //! document. It leaves in `stats` what `attention_back_kv` needs of each row to know its shares
-//! without another look at all keys. On the processor the two run as one where the second comes right after the
-//! first, and make scores and shares once. Neither adds to what another task writes, so that the same
-//! inputs give the same bits.
+//! without another look at all keys. On the processor the two run as one where the second comes
+//! right after the first, and make scores and shares once. Neither adds to what another task
+//! writes, so that the same inputs give the same bits.
 
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::{Access, Binding, DType, Joins, Kernel, Recording, Tensor};

@@ -10,7 +10,8 @@ const MATVEC_ROWS: usize = 8;
 const MOST_GROUPS: usize = 65_535;
 /// Tiles of 128 x 128 from which a GPU is kept busy by them.
 const WIDE_GROUPS: usize = 48;
-/// Bytes of workgroup memory that tiles take, rounded up, where their rows start on different banks.
+/// Bytes of workgroup memory that tiles take, rounded up, where their rows start on different
+/// banks.
 const TILE_BYTES: u32 = 17 << 10;
 
 pub const SUBGROUPS: Needs = Needs {
@@ -178,8 +179,8 @@ fn cooperative_edge(dtype: DType, tier: &Tier) -> Option<u32> {
 }
 
 /// Whether products with weights of a type may round their factors to f16. Weights in f32 are what
-/// is trained, with gradients that are not rounded and values below the smallest of f16, or those of
-/// a model that is stored as exactly as can be.
+/// is trained, with gradients that are not rounded and values below the smallest of f16, or those
+/// of a model that is stored as exactly as can be.
 fn is_rounded(dtype: DType) -> bool {
     dtype != DType::F32
 }

@@ -1,4 +1,4 @@
-//! Random weights of every type, for benchmarks of shapes whose weights nobody has at hand.
+//! Random weights of every type, for benchmarks of shapes whose weights are not there.
 
 use half::{bf16, f16};
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::MemoryError;
 
-/// What a file is called while it is being written.
+/// Ending of a file's name while it is being written.
 pub(crate) const PARTIAL: &str = ".partial";
 
 type Result<T, E = MemoryError> = std::result::Result<T, E>;
@@ -19,7 +19,7 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Writes a file whole: beside its place, made safe, then renamed into it.
+    /// Writes a file whole: under another name next to its place, made safe, then renamed.
     pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         self.write_with(path, |out| out.write_all(bytes))
     }
@@ -36,7 +36,7 @@ impl Disk {
             .map_err(|e| MemoryError::io(path, "written", e))
             .and_then(|()| self.rename(&partial, path));
         if written.is_err() {
-            // What went wrong is told; that half a file stays cannot be helped then.
+            // The failure is reported; that half a file remains cannot be helped then.
             let _ = self.remove_file(&partial);
         }
         written?;

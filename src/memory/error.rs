@@ -11,13 +11,13 @@ use crate::model::error::{ModelError, printable};
 /// An error of the memory layer. Each is one line that says what to do.
 #[derive(Debug, Error)]
 pub enum MemoryError {
-    /// A file that is damaged, or that asks for something Inscribe does not do.
+    /// A file is damaged, or asks for something that Inscribe does not do.
     #[error("{path}: {detail}")]
     File { path: String, detail: String },
     #[error("{path}: cannot be {doing}: {advice}")]
     Io {
         path: String,
-        /// "written", "renamed"...
+        /// What could not be done to the file: "written", "renamed"...
         doing: &'static str,
         advice: String,
         source: io::Error,
@@ -38,7 +38,7 @@ pub enum MemoryError {
         written_for: String,
         given: String,
     },
-    /// Opened before its run had ended.
+    /// The memory was opened before its run had ended.
     #[error("{path}: is no memory: its writing was not finished")]
     NotFinished { path: String },
     #[error("{path}: holds an unfinished run (step {step})")]

@@ -1,6 +1,6 @@
-//! What tells a model from another: a hash over its sizes, the names, shapes and types of its
-//! tensors, and samples of each tensor's bytes. Reading gigabytes whole would take too long each
-//! time a memory is opened, and training changes numbers everywhere.
+//! What distinguishes a model from others: a hash over its sizes, the names, shapes and types of
+//! its tensors, and samples of each tensor's bytes. Reading gigabytes whole would take too long
+//! each time a memory is opened, and training changes numbers everywhere.
 
 use sha2::{Digest, Sha256};
 
@@ -8,7 +8,7 @@ use crate::model::ModelError;
 use crate::model::config::{ModelConfig, Rope, RopeScaling};
 use crate::model::weights::{TensorBytes, WeightFile};
 
-/// Samples of a tensor, the first at its start and the last at its end.
+/// Number of samples of a tensor, the first at its start and the last at its end.
 const SAMPLES: usize = 8;
 const SAMPLE_BYTES: usize = 4096;
 

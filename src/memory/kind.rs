@@ -36,7 +36,8 @@ pub trait Kind: Any + fmt::Debug + Send + Sync {
     /// Writes them into a segment's folder.
     fn save(&self, folder: &mut Folder<'_>, model: &ModelConfig) -> Result<()>;
 
-    /// Puts them before what `session` reads next, or beside its weights.
+    /// Gives them to a session: as what comes before the text that it reads next, or as additions
+    /// to its weights.
     fn enter(&self, session: &mut Session) -> Result<(), ModelError>;
 
     /// Positions of the context that they take.
@@ -44,7 +45,8 @@ pub trait Kind: Any + fmt::Debug + Send + Sync {
         0
     }
 
-    /// How many tokens of a document they stand for, if they spare reading it.
+    /// Number of tokens of a document that need not be read because of them; `None` for numbers
+    /// that do not replace the reading.
     fn document_tokens(&self) -> Option<usize> {
         None
     }
@@ -59,7 +61,7 @@ pub struct Loader {
     pub kind: &'static str,
     /// Names of the files that [`Kind::save`] may write.
     pub files: &'static [&'static str],
-    /// Whether they can be made again, so that a memory is whole without them.
+    /// Whether the numbers can be made again, so that a memory is complete without them.
     pub derived: bool,
     pub load: fn(&Path, &ModelConfig) -> Result<Content>,
 }
@@ -221,7 +223,7 @@ impl<W: Write> Write for Hashed<'_, W> {
 pub struct StoredFile {
     pub name: String,
     pub bytes: u64,
-    /// Of its bytes, in hexadecimal.
+    /// SHA-256 of the file's bytes, in hexadecimal.
     pub sha256: String,
 }
 

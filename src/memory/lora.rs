@@ -20,7 +20,7 @@ use crate::model::session::Session;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoraConfig {
     pub rank: usize,
-    /// Additions are multiplied by `alpha / rank`.
+    /// Alpha: additions are multiplied by `alpha / rank`.
     pub alpha: f32,
     pub targets: Vec<Projection>,
 }
@@ -55,9 +55,9 @@ pub struct LoraMatrix {
     pub projection: Projection,
     pub outputs: usize,
     pub inputs: usize,
-    /// `rank x inputs`
+    /// Matrix A, `rank x inputs`, row by row.
     pub a: Vec<f32>,
-    /// `outputs x rank`
+    /// Matrix B, `outputs x rank`, row by row.
     pub b: Vec<f32>,
 }
 

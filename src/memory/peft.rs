@@ -30,7 +30,7 @@ pub const CONFIG: &str = "adapter_config.json";
 pub const WEIGHTS: &str = "adapter_model.safetensors";
 pub(super) const FILES: [&str; 2] = [CONFIG, WEIGHTS];
 const PROMPT: &str = "prompt_embeddings";
-/// What stands before a module's path.
+/// Prefix of every module's path.
 const ROOT: &str = "base_model.model.";
 /// Ways to a text model's layers; the first is the usual one.
 const LAYERS: [&str; 3] = [
@@ -49,9 +49,9 @@ pub fn holds(content: &Content) -> bool {
 }
 
 /// Writes a memory into a folder, which is made where it is missing. `model_name` is what PEFT
-/// looks for when it is not told which model to load.
+/// looks for when nobody says which model to load.
 ///
-/// The folder is written beside its place and renamed into it. One that is there already is
+/// The folder is written next to its place and renamed into it. One that is there already is
 /// replaced if it holds an adapter and nothing else.
 pub fn save(folder: &Path, content: &Content, model: &ModelConfig, model_name: &str) -> Result<()> {
     if !holds(content) {
@@ -159,7 +159,7 @@ fn lora_config(lora: &Lora, model: &ModelConfig) -> Value {
     })
 }
 
-/// Whole where it is whole: PEFT's own configs say `32`, not `32.0`.
+/// An integer where the value is a whole number: PEFT's own configs say `32`, not `32.0`.
 fn number(value: f32) -> Value {
     if value.fract() == 0.0 && value.abs() < 1e9 {
         (value as i64).into()

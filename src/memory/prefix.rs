@@ -1,5 +1,5 @@
-//! Memory tokens: embeddings that stand before a question in place of the document (GradMem,
-//! arXiv 2603.13875).
+//! Memory tokens: embeddings that come before a question in place of the document (GradMem, arXiv
+//! 2603.13875).
 
 use std::any::Any;
 
@@ -14,10 +14,10 @@ use crate::model::session::Session;
 /// Embeddings of memory tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prefix {
-    /// Memory tokens.
+    /// Number of memory tokens.
     pub rows: usize,
     pub hidden: usize,
-    /// `rows x hidden`
+    /// The embeddings, `rows x hidden`, row by row.
     pub values: Vec<f32>,
 }
 
@@ -41,7 +41,7 @@ impl Kind for Prefix {
     }
 
     fn enter(&self, session: &mut Session) -> Result<(), ModelError> {
-        // In place of whatever stood there.
+        // In place of whatever was there.
         session.truncate(0);
         session.prefill_embeddings(&self.values)
     }

@@ -7,17 +7,17 @@
 use crate::model::adapter::Projection;
 use crate::model::config::{Architecture, ModelConfig};
 
-/// Which way of pairing a matrix's rows follow.
+/// How rotary embedding pairs the rows of a head, and so in which order a matrix has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowOrder {
-    /// `(i, i + head_dim / 2)`
+    /// Rows half a head apart: `(i, i + head_dim / 2)`.
     Halves,
-    /// `(2i, 2i + 1)`
+    /// Neighbouring rows: `(2i, 2i + 1)`.
     Neighbours,
 }
 
 impl RowOrder {
-    /// Of a model as it was loaded.
+    /// The order in a model as it was loaded.
     pub fn of_model(model: &ModelConfig) -> RowOrder {
         if model.rope_interleaved {
             RowOrder::Neighbours
@@ -26,7 +26,7 @@ impl RowOrder {
         }
     }
 
-    /// Of GGUF files of the model's architecture.
+    /// The order in GGUF files of the model's architecture.
     pub fn of_gguf(model: &ModelConfig) -> RowOrder {
         match model.arch {
             Architecture::Llama => RowOrder::Neighbours,

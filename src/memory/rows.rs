@@ -1,5 +1,5 @@
-//! A document's own keys and values, row by row: what a question is read after. Kept in a file, they
-//! need not be made again, which takes as long as reading the document.
+//! A document's own keys and values, row by row: what a question is read after. Kept in a file,
+//! they need not be made again, which takes as long as reading the document.
 
 use std::any::Any;
 use std::fmt;
@@ -33,13 +33,13 @@ pub struct Rows {
 
 #[derive(Clone)]
 enum Source {
-    /// As a reading left them, to be kept as this type.
+    /// The cache that a reading filled, to be kept as `dtype`.
     Read {
         device: Device,
         cache: Cache,
         dtype: DType,
     },
-    /// Mapped.
+    /// A mapped file.
     File(Arc<Gguf>),
 }
 

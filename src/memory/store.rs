@@ -50,7 +50,7 @@ type Result<T, E = MemoryError> = std::result::Result<T, E>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DocumentInfo {
     pub name: String,
-    /// Of its text, in hexadecimal.
+    /// SHA-256 of the document's text, in hexadecimal.
     pub sha256: String,
     pub bytes: usize,
     pub tokens: usize,
@@ -70,12 +70,12 @@ impl DocumentInfo {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
     pub name: String,
-    /// What tells it from other models: see `memory::fingerprint`.
+    /// The model's fingerprint, as `memory::fingerprint` makes it.
     pub fingerprint: String,
     pub parameters: u64,
 }
 
-/// A model as a memory remembers it.
+/// What a memory records of its model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredModel {
     #[serde(flatten)]
@@ -113,17 +113,17 @@ impl fmt::Display for StoredModel {
     }
 }
 
-/// `memory.json`
+/// The contents of `memory.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MemoryFile {
     pub version: u32,
-    /// The program that wrote it.
+    /// Name and version of the program that wrote the memory.
     pub program: String,
     /// Seconds since 1970.
     pub unix_secs: u64,
     pub model: StoredModel,
     pub document: DocumentInfo,
-    /// `write::settings::WriteSettings`
+    /// The settings of the run, as `write::settings::WriteSettings` serialises them.
     pub settings: Value,
     pub segments: Vec<StoredSegment>,
 }
@@ -131,11 +131,11 @@ pub struct MemoryFile {
 /// A part of the document with a memory of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredSegment {
-    /// Tokens of the document.
+    /// The part's range of the document's tokens.
     pub tokens: Range<usize>,
-    /// The folder of its files within the memory's.
+    /// Path of the part's folder within the memory's.
     pub folder: String,
-    /// What lies there; nothing is listed by memories that hold PEFT files and nothing else.
+    /// What the folder holds; empty in memories that hold PEFT files and nothing else.
     #[serde(default)]
     pub parts: Vec<StoredPart>,
 }
@@ -149,8 +149,8 @@ impl StoredSegment {
         }
     }
 
-    /// What lies in its folder, within the folder of a memory. What can be made again may be missing:
-    /// `note` is told.
+    /// Reads what the part's folder holds, within the folder of a memory. What can be made again
+    /// may be missing; `note` is then called.
     fn load(
         &self,
         memory: &Path,
@@ -203,7 +203,7 @@ impl MemoryFile {
 pub struct Asked {
     pub question: String,
     pub answer: String,
-    /// Of the answer's tokens, in nats, where it was measured.
+    /// Mean log-probability of the answer's tokens in nats, where it was measured.
     #[serde(default)]
     pub log_prob: Option<f64>,
     pub seconds: f64,
@@ -219,7 +219,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Opens a memory, and brings into place what a crash left beside it.
+    /// Opens a memory, and moves into place what a crash left next to it.
     pub fn open(folder: &Path) -> Result<Memory> {
         let places = Places::of(folder)?;
         if places.has_leftovers() {
@@ -277,12 +277,12 @@ impl Memory {
         })
     }
 
-    /// What a segment's writing left.
+    /// What was written of a segment.
     pub fn load(&self, segment: usize, model: &ModelConfig) -> Result<Vec<Content>> {
         self.load_noting(segment, model, &mut |_| {})
     }
 
-    /// As [`Memory::load`]; `note` is told what is missing or damaged and can be made again.
+    /// As [`Memory::load`]; `note` is called with what is missing or damaged and can be made again.
     pub fn load_noting(
         &self,
         segment: usize,

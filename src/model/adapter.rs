@@ -115,7 +115,7 @@ pub struct AdapterLayout {
     /// A and columns of B beyond `rank` are zero, and so are their gradients: they stay zero.
     pub stored_rank: usize,
     pub entries: Vec<AdapterEntry>,
-    /// Elements of the flat tensor.
+    /// Number of elements of the flat tensor.
     pub len: usize,
 }
 
@@ -126,9 +126,9 @@ pub struct AdapterEntry {
     pub projection: Projection,
     pub outputs: usize,
     pub inputs: usize,
-    /// `stored_rank x inputs`
+    /// Place of A (`stored_rank x inputs`) in the flat tensor.
     pub a: Range<usize>,
-    /// `outputs x stored_rank`
+    /// Place of B (`outputs x stored_rank`) in the flat tensor.
     pub b: Range<usize>,
 }
 
@@ -184,7 +184,7 @@ impl AdapterLayout {
 pub struct LoraPair {
     pub a: Weight,
     pub b: Weight,
-    /// `alpha / rank`
+    /// Factor of the product of A and B: `alpha / rank`.
     pub scale: f32,
     /// Gradients of A and B, where they are trained.
     pub grads: Option<(Tensor, Tensor)>,

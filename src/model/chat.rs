@@ -32,7 +32,7 @@ pub enum ChatError {
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Message {
-    /// "system", "user" or "assistant".
+    /// Who speaks: "system", "user" or "assistant".
     pub role: String,
     pub content: String,
 }

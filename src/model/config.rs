@@ -46,7 +46,7 @@ pub enum RopeScaling {
         high_freq_factor: f32,
         original_context: f32,
     },
-    /// A divisor for each frequency, as GGUF files carry them.
+    /// Each frequency is divided by a factor of its own, as GGUF files give them.
     Factors(Vec<f32>),
 }
 
@@ -68,25 +68,26 @@ pub struct ModelConfig {
     pub kv_heads: usize,
     pub head_dim: usize,
     pub ffn: usize,
-    /// Tokens the model was made to read at once.
+    /// The most tokens that the model was made to read at once.
     pub context: usize,
     pub norm_eps: f32,
     pub rope: Rope,
     /// Rotary embedding of sliding layers, where it differs.
     pub rope_local: Option<Rope>,
-    /// Pairs are neighbours rather than half a head apart: GGUF's llama permutes its rows so.
+    /// Whether rotary pairs are neighbours rather than half a head apart, as in GGUF files of llama
+    /// models.
     pub rope_interleaved: bool,
     pub qk_norm: bool,
     pub qkv_bias: bool,
-    /// Norms after attention and MLP as well as before.
+    /// Whether there are norms after attention and MLP as well as before.
     pub sandwich_norms: bool,
-    /// Norm weights are stored less one.
+    /// Whether norm weights are stored less one.
     pub norm_weight_plus_one: bool,
     pub embedding_scale: f32,
     pub activation: Activation,
-    /// Keys a sliding layer sees.
+    /// Number of keys that a position of a sliding layer sees; `None` where no layer slides.
     pub sliding_window: Option<usize>,
-    /// Which layers slide; empty where none does.
+    /// Whether each layer slides; empty where none does.
     pub sliding: Vec<bool>,
     pub attention_scale: f32,
     pub tied_embeddings: bool,

@@ -33,7 +33,7 @@ pub enum ModelError {
         "the model's logits are not numbers: the weights are damaged or do not fit the architecture"
     )]
     NotANumber,
-    /// What git keeps in the place of a large file that was not fetched.
+    /// The file is the pointer that git keeps in place of a large file that was not fetched.
     #[error("{path}: is a Git LFS pointer and not the model itself; run `git lfs pull`")]
     LfsPointer { path: String },
     #[error("the saved state of a run belongs to another memory: its sizes differ")]
@@ -90,7 +90,7 @@ impl ModelError {
     }
 }
 
-/// How git's stand-in for a large file begins.
+/// How the pointer that git keeps in place of a large file begins.
 pub(super) const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
 /// Longer texts from a file are cut in messages.

@@ -11,7 +11,7 @@ use crate::model::tokenizer::Tokenizer;
 #[derive(Clone, Debug, Default)]
 pub struct GenerateOptions {
     pub sample: SampleOptions,
-    /// Tokens to write at most.
+    /// The most tokens to write.
     pub max_tokens: usize,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,

@@ -2,11 +2,11 @@
 //! 2603.13875).
 //!
 //! Names are those of the authors' code (github.com/yurakuratov/gradmem, class `GradMemGPT`): the
-//! base model's tensors stand behind `model.`, and beside them
+//! base model's tensors have names that begin with `model.`, and next to them are
 //!
 //! - `mem` (tokens x hidden): what memory tokens start from, M_0;
-//! - `mem_proj.weight`, `.bias`: `W m + b` enters the model instead of a memory token `m`, also when
-//!   it is read, unless `read_mem_proj` is there for that;
+//! - `mem_proj.weight`, `.bias`: `W m + b` enters the model instead of a memory token `m`, also
+//!   when it is read, unless `read_mem_proj` is there for that;
 //! - `write_head.weight`: scores the text in place of the model's own head while it is written;
 //! - `write_st`, `write_end`, `read_st`, `read_end`: embeddings around the memory tokens.
 //!
@@ -36,7 +36,7 @@ const STEPS: usize = 2;
 const RATE: f32 = 0.01;
 const MOST_STEPS: u64 = 1 << 16;
 
-/// How memory tokens enter the model, as files hold it.
+/// What files hold of how memory tokens enter the model.
 #[derive(Clone, Default)]
 struct Entry {
     before: Option<TensorBytes>,
@@ -47,15 +47,15 @@ struct Entry {
 /// What a model carries for its memory.
 #[derive(Clone)]
 pub struct GradMem {
-    /// Memory tokens.
+    /// Number of memory tokens.
     pub rows: usize,
     pub hidden: usize,
-    /// M_0, `rows x hidden`.
+    /// Memory tokens before the first step (M_0), `rows x hidden`, row by row.
     pub initial: Vec<f32>,
-    /// Steps that it was trained to be written with (K).
+    /// Number of steps that the model was trained to be written with (K).
     pub steps: usize,
     pub lr: f32,
-    /// The largest norm a gradient keeps; 0 where none is clipped.
+    /// Norm that gradients are scaled down to; 0 where none is.
     pub clip: f32,
     pub adam: bool,
     write: Entry,
@@ -116,7 +116,7 @@ impl GradMem {
         MemoryPath::new(device, &self.write, self.head.as_ref(), self.hidden)
     }
 
-    /// What stands before a question for written memory tokens: rows of `hidden` numbers.
+    /// What comes before a question for written memory tokens: rows of `hidden` numbers.
     pub fn read(&self, device: &Device, memory: &[f32]) -> Result<Vec<f32>, ModelError> {
         let way = MemoryPath::new(device, &self.read, None, self.hidden)?;
         let memory = device.tensor_of(DType::F32, memory, "the memory")?;
@@ -140,7 +140,7 @@ pub struct MemoryPath {
     before: Option<Tensor>,
     projection: Option<(Weight, Tensor)>,
     after: Option<Tensor>,
-    /// Scores the text in place of the model's own head.
+    /// Weights that score the text in place of the model's own head, if any.
     pub head: Option<Weight>,
 }
 

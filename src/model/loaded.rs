@@ -17,8 +17,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Puts a model's weights on a device, telling `progress` the bytes done; an error from it ends
-    /// the loading.
+    /// Puts a model's weights on a device. `progress` is called with the bytes done; an error from
+    /// it ends the loading.
     pub fn new(
         model: Model,
         device: Device,

@@ -56,7 +56,7 @@ impl SafetensorsFolder {
         ModelConfig::from_json(&path, &read_json_text(&path)?)
     }
 
-    /// A tensor by its usual name, whatever stands before it in this checkpoint.
+    /// A tensor by its usual name, whatever prefix this checkpoint gives it.
     pub fn tensor(&self, name: &str) -> Option<&TensorBytes> {
         let bare = name.strip_prefix("model.").unwrap_or(name);
         let others = PREFIXES
@@ -71,7 +71,7 @@ impl SafetensorsFolder {
     }
 }
 
-/// The tensors of one file that stands alone.
+/// The tensors of one file that is not part of a checkpoint folder.
 pub(crate) fn tensors_of_file(path: &Path) -> Result<Vec<TensorBytes>, ModelError> {
     header::tensors(path, &map_file(path)?)
 }

@@ -3,7 +3,7 @@
 /// How to choose. The default is greedy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleOptions {
-    /// 0 takes the most likely token.
+    /// Divisor of the logits; 0 takes the most likely token.
     pub temperature: f32,
     /// Keep only the `k` most likely tokens; 0 keeps all.
     pub top_k: usize,
@@ -13,7 +13,7 @@ pub struct SampleOptions {
     pub min_p: f32,
     /// Divides positive logits (multiplies negative ones) of tokens seen lately; 1 changes nothing.
     pub repetition_penalty: f32,
-    /// How many of the last tokens the penalty looks at.
+    /// Number of latest tokens that the penalty looks at.
     pub penalty_window: usize,
     pub seed: u64,
 }

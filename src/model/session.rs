@@ -37,9 +37,9 @@ struct Pass {
 /// How well a token was predicted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
-    /// Natural log-probability.
+    /// Log-probability of the token, in nats.
     pub logprob: f64,
-    /// The most likely token at this place.
+    /// Id of the most likely token at this place.
     pub top: u32,
 }
 
@@ -79,7 +79,7 @@ pub struct Session {
     passes: HashMap<(usize, Output), Pass>,
     adapter: Option<Adapter>,
     options: SessionOptions,
-    /// Tokens in the cache.
+    /// Number of tokens in the cache.
     len: usize,
 }
 
@@ -205,8 +205,8 @@ impl Session {
         self.len = self.len.min(len);
     }
 
-    /// Takes the keys and values of `rows` positions, a layer at a time, as if they had just been read
-    /// from the beginning.
+    /// Takes the keys and values of `rows` positions, a layer at a time, as if they had just been
+    /// read from the beginning.
     pub(crate) fn restore(
         &mut self,
         rows: usize,
@@ -323,8 +323,8 @@ impl Session {
         Ok(scores)
     }
 
-    /// Scores what follows `before`, which has at least one token; neither is kept. The last token only
-    /// has to be predicted and takes no place in the context.
+    /// Scores what follows `before`, which has at least one token; neither is kept. The last token
+    /// only has to be predicted and takes no place in the context.
     pub fn score_after(&mut self, before: &[u32], what: &[u32]) -> Result<Vec<Score>, ModelError> {
         let (Some(first), Some(read)) = (before.len().checked_sub(1), what.len().checked_sub(1))
         else {

@@ -1,5 +1,5 @@
-//! The sizes of known models, as their authors publish them: they tell what a model takes before it is
-//! fetched, and benchmarks give them random weights.
+//! The sizes of known models, as their authors publish them: a model's needs are known from them
+//! before it is fetched, and benchmarks give them random weights.
 
 use crate::model::config::{
     Activation, Architecture, ModelConfig, Rope, RopeScaling, sliding_pattern,

@@ -42,7 +42,7 @@ impl TokenizerError {
     }
 }
 
-/// A token and the bytes of the text it stands for. Tokens that share one character (its UTF-8
+/// A token and the bytes of the text that it covers. Tokens that share one character (its UTF-8
 /// bytes in several tokens) each have the whole character's range; a token added around the text
 /// has an empty range.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ struct Roles {
     ends: Vec<u32>,
     unknown: Option<u32>,
     padding: Option<u32>,
-    /// Put before and after the text where special tokens are asked for.
+    /// Tokens put before and after the text where special tokens are asked for.
     before: Vec<u32>,
     after: Vec<u32>,
 }
@@ -73,7 +73,7 @@ pub struct Tokenizer {
     backend: Backend,
     pieces: Pieces,
     roles: Roles,
-    /// The space before the first word is the tokenizer's, not the text's.
+    /// Whether the tokenizer itself puts a space before the first word.
     space_prefix: bool,
 }
 
@@ -201,7 +201,7 @@ impl Tokenizer {
         DecodeStream::new(self, at_start)
     }
 
-    /// The bytes a token stands for; the name of a special token. Empty where there is no such
+    /// The bytes of a token's text; the name of a special token. Empty where there is no such
     /// token.
     pub fn token_bytes(&self, id: u32) -> Vec<u8> {
         self.piece(id).to_vec()
@@ -224,7 +224,7 @@ impl Tokenizer {
         self.pieces.len()
     }
 
-    /// Whether a token is a control token, which no text stands for.
+    /// Whether a token is a control token, which is not part of any text.
     pub fn is_special(&self, id: u32) -> bool {
         self.pieces.is_special(id)
     }

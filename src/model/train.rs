@@ -1,4 +1,4 @@
-//! Gradient steps on what stands beside the frozen weights.
+//! Gradient steps on what is trained besides the frozen weights.
 //!
 //! A [`Trainer`] owns the trained numbers on the device (an adapter's matrices or a prefix of
 //! embeddings, one flat tensor either way), their gradients and the optimiser's state. A step is:
@@ -27,11 +27,11 @@ use pass::{Key, Pass};
 pub enum Trained {
     Adapter {
         layout: AdapterLayout,
-        /// `alpha / rank`
+        /// Factor of what the adapter adds: `alpha / rank`.
         scale: f32,
     },
-    /// Embeddings that stand before the tokens, as they are or the way that the model was trained
-    /// with.
+    /// Embeddings that come before the tokens, as they are or by the path that the model was
+    /// trained with.
     Prefix {
         rows: usize,
         way: Option<Arc<MemoryPath>>,
@@ -79,9 +79,9 @@ pub struct Batch {
     pub ids: Vec<u32>,
     /// Position of each row of `ids`; ignored for a sequence.
     pub positions: Vec<u32>,
-    /// The token each row predicts.
+    /// Id of the token that each row predicts.
     pub targets: Vec<u32>,
-    /// What each row's loss counts; 0 leaves it out.
+    /// Weight of each row's loss; 0 leaves it out.
     pub weights: Vec<f32>,
 }
 
@@ -91,7 +91,7 @@ pub struct TrainerState {
     pub params: Vec<f32>,
     pub m: Vec<f32>,
     pub v: Vec<f32>,
-    /// Steps applied so far.
+    /// Number of steps applied so far.
     pub steps: u64,
 }
 
@@ -145,7 +145,7 @@ impl Trainer {
         })
     }
 
-    /// The adapter as it stands now; its matrices follow the trainer's.
+    /// The adapter that is trained; its matrices change with every step.
     pub fn adapter(&self) -> Option<Adapter> {
         match &self.trained {
             Trained::Adapter { layout, scale } => {
@@ -159,7 +159,7 @@ impl Trainer {
         &self.trained
     }
 
-    /// The numbers as they stand.
+    /// The trained numbers at present.
     pub fn parameters(&self) -> Result<Vec<f32>, ModelError> {
         Ok(self.device.read(&self.params)?)
     }

@@ -1,4 +1,4 @@
-//! One face for GGUF files and safetensors folders.
+//! One interface to GGUF files and safetensors folders.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

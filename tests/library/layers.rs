@@ -88,8 +88,8 @@ fn imports_are_found() {
     );
 }
 
-/// What a method is, is asked of the method: nothing but its own module, the default and tests names
-/// one.
+/// What a method is, is asked of the method: nothing but its own module, the default and tests
+/// names one.
 #[test]
 fn no_method_is_named_outside_its_module() {
     let mut named = Vec::new();

@@ -1,7 +1,7 @@
 //! What whole models are tested on.
 
-/// A test of each check on the processor, and on the adapter with the shaders of each tier that GPUs
-/// have: software rasterisers have shaders of their own above these.
+/// A test of each check on the processor, and on the adapter with the shaders of each tier that
+/// GPUs have: software rasterisers have shaders of their own above these.
 macro_rules! on_every_device {
     ($($name:ident: $check:expr;)*) => {
         mod on_the_cpu {

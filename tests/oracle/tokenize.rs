@@ -1,5 +1,6 @@
-//! Token ids of texts, for `check_tokenizers.py`: reads a JSON array of strings on standard input and
-//! prints one of arrays of ids, by the tokenizer of a GGUF file or a folder with `tokenizer.json`.
+//! Token ids of texts, for `check_tokenizers.py`: reads a JSON array of strings on standard input
+//! and prints one of arrays of ids, by the tokenizer of a GGUF file or a folder with
+//! `tokenizer.json`.
 
 use std::io::Read as _;
 use std::path::Path;

@@ -85,7 +85,7 @@ impl InscribeApp {
         }
     }
 
-    /// Has the write that goes on, or comes, stand still or not.
+    /// Pauses the write that goes on or comes next, or lets it go on.
     pub(crate) fn pause(&mut self, pause: Pause) {
         self.state.pause = pause;
         self.engine.control.pause(pause != Pause::No);
@@ -104,7 +104,7 @@ impl InscribeApp {
         dialogs::pick(question, picker, &self.engine.outbox());
     }
 
-    /// What a run is asked with, where one may begin; its model is on the way then.
+    /// The request for a run, where one may begin; its model is then being loaded.
     fn begin_run(&mut self, folder: PathBuf, resume: bool) -> Option<WriteRequest> {
         let state = &mut self.state;
         let document = Arc::clone(&state.document.as_ref()?.document);

@@ -55,7 +55,7 @@ impl InscribeApp {
         }
     }
 
-    /// Only that something could not be kept is still worth telling.
+    /// Reports only what could not be kept.
     fn end_of_a_closed_document(&mut self, task: Task, end: End) {
         if let (Task::Write, End::Failed(mut trouble)) = (task, end) {
             trouble.remedy = None;

@@ -24,9 +24,9 @@ use crate::theme;
 
 /// The name that preferences are kept under.
 const PREFS: &str = "prefs";
-/// How long a note of success stands.
+/// Time for which a note of success is shown.
 const NOTE: Duration = Duration::from_secs(6);
-/// Between two tries to draw what came while a frame was drawn already.
+/// Time between two tries to draw what came while a frame was already being drawn.
 const FRAME: Duration = Duration::from_millis(33);
 
 /// How the window starts; tests start it in their own way.
@@ -36,9 +36,9 @@ pub struct Options {
     pub cache: Option<PathBuf>,
     /// Where memories are kept; the platform's place where `None`.
     pub memories: Option<PathBuf>,
-    /// In place of those that were kept.
+    /// Preferences in place of those that were kept.
     pub prefs: Option<Prefs>,
-    /// In place of the system's dialogs.
+    /// Answers in place of the system's dialogs.
     pub picker: Option<Picker>,
     /// Where models are fetched from; as the environment says where `None`.
     pub hub: Option<hub::Setup>,
@@ -54,7 +54,7 @@ pub struct InscribeApp {
     actions: Vec<Action>,
     /// Seconds of work of the latest frames, the newest last.
     pub frame_secs: Vec<f32>,
-    /// To wake the window from where there is none at hand.
+    /// Context to wake the window with, for code that is not given one.
     pub(crate) ctx: egui::Context,
 }
 
@@ -92,7 +92,7 @@ impl InscribeApp {
         Ok(app)
     }
 
-    /// For what works beside the engine and reports as it does.
+    /// Sends reports from threads other than the engine's.
     pub fn outbox(&self) -> Outbox {
         self.engine.outbox()
     }
@@ -154,7 +154,7 @@ impl InscribeApp {
     }
 }
 
-/// Memories stand among the person's data, under the program's name.
+/// Memories are kept with the person's data, under the program's name.
 fn default_memories() -> PathBuf {
     use etcetera::BaseStrategy as _;
     match etcetera::base_strategy::choose_native_strategy() {

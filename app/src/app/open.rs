@@ -1,5 +1,5 @@
-//! What takes the place of the document at hand: documents, memories and stopped writes, all by one
-//! way that asks first where a run goes on.
+//! What takes the place of the open document: documents, memories and stopped writes. Where a run
+//! goes on, the person is asked first.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ impl InscribeApp {
         self.open(PendingOpen::of(path));
     }
 
-    /// Asks first where a run goes on.
+    /// Opens something, and asks first where a run goes on.
     pub(crate) fn open(&mut self, pending: PendingOpen) {
         if self.state.is_running() {
             self.state.dialog = Dialog::Replace(pending)
@@ -128,7 +128,7 @@ impl InscribeApp {
 }
 
 /// What may be set otherwise where a stopped run goes on, such as a learning rate that ran away: as
-/// it stands in the window since then.
+/// it is set in the window since then.
 fn take_changes(of_run: &mut WriteSettings, now: &WriteSettings) {
     if of_run.method == now.method {
         of_run.lr = now.lr;

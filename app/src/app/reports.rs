@@ -1,4 +1,4 @@
-//! What the threads tell, taken into the state.
+//! Takes what the threads report into the state.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -20,7 +20,7 @@ pub enum Ask {
     OpenRun(Side),
 }
 
-/// What stands on a side.
+/// The run on a side.
 enum Slot {
     /// The run of the document that is open.
     Current,
@@ -210,7 +210,7 @@ impl Compare {
         ask
     }
 
-    /// What stands on each side, to be changed.
+    /// The choice of the run on each side.
     fn choosers(&mut self, ui: &mut Ui, has_current: bool) -> Option<Ask> {
         let mut ask = None;
         let width = (ui.available_width() - space::M) / 2.0;

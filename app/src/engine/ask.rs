@@ -67,7 +67,7 @@ pub fn score(memory: &Remembered, request: &ScoreRequest, out: &Outbox) -> Resul
     Ok(End::Done)
 }
 
-/// Tells of a document that is read first.
+/// Reports the progress of a document that is read first.
 fn reading(out: &Outbox) -> impl FnMut(usize, usize) {
     let mut pace = Pace::default();
     move |done, total| {

@@ -105,8 +105,8 @@ fn open_memory(folder: &Path) -> Result<OpenedMemory, Failure> {
     })
 }
 
-/// `source` is the file the document was read from, where that is known: it tells headings and
-/// paragraphs that the kept text does not.
+/// `source` is the file the document was read from, where that is known: it has headings and
+/// paragraphs that the kept text does not show.
 fn open_unfinished(folder: &Path, source: Option<&Path>) -> Result<UnfinishedWrite, Failure> {
     let Some(run) = Unfinished::open(folder)? else {
         let what = format!("{}: there is no unfinished write there.", folder.display());
@@ -178,7 +178,7 @@ fn steps_table(events: &[Event]) -> String {
     text
 }
 
-/// Copies beside the target first, so that half a memory never stands in its place.
+/// Copies beside the target first, so that half a memory is never in its place.
 fn copy_memory(from: &Path, to: &Path) -> Result<(), Failure> {
     Memory::open(from)?;
     if to.exists() {
@@ -200,7 +200,7 @@ fn copy_memory(from: &Path, to: &Path) -> Result<(), Failure> {
     })
 }
 
-/// Whether `path`, which is not there yet, would stand somewhere in `folder`.
+/// Whether `path`, which is not there yet, would be somewhere in `folder`.
 fn lies_in(path: &Path, folder: &Path) -> std::io::Result<bool> {
     let folder = folder.canonicalize()?;
     let mut above = path.ancestors().skip(1);

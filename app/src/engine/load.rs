@@ -85,14 +85,14 @@ impl Pace {
     }
 }
 
-/// Speeds are taken over this time.
+/// Time over which speeds are averaged.
 const SPEED_OVER: Duration = Duration::from_secs(5);
 
 struct Progress<'a> {
     out: &'a Outbox,
     fetch: Fetch,
     pace: Pace,
-    /// When how many bytes were there.
+    /// Times, and the bytes that were there by then.
     marks: VecDeque<(Instant, u64)>,
 }
 

@@ -31,7 +31,7 @@ pub enum Work {
     Load(LoadRequest),
     /// Cuts a document into tokens.
     Tokenize(Arc<Document>),
-    /// Both passes and the allocation, no steps.
+    /// Reads a document in both passes and shares out the steps, taking none.
     Measure(WriteRequest),
     Write(WriteRequest),
     Ask(AskRequest),
@@ -43,7 +43,7 @@ pub enum Work {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadRequest {
-    /// A known name, a path or a hub id.
+    /// The model: a known name, a path or a hub id.
     pub model: String,
     pub device: DeviceChoice,
     /// Threads of the processor; one for each core where 0.
@@ -80,7 +80,7 @@ pub struct ScoreRequest {
     pub ids: Vec<u32>,
     pub segment: usize,
     pub max_tokens: usize,
-    /// The index of the turn, and of the answer within it.
+    /// Index of the turn; `answer` is that of the answer within the turn.
     pub turn: usize,
     pub answer: usize,
 }
@@ -136,14 +136,14 @@ pub enum Report {
     },
     File {
         report: Box<FileReport>,
-        /// Whether it answers work that opens something.
+        /// Whether the report answers work that opens something.
         opens: bool,
     },
     /// A person chose a path in a dialog.
     Picked {
         purpose: Purpose,
         path: PathBuf,
-        /// Documents opened when the dialog was shown.
+        /// Number of documents opened when the dialog was shown.
         opened: u64,
     },
 }
@@ -172,7 +172,7 @@ pub struct Fetch {
     pub label: String,
     pub done: u64,
     pub total: Option<u64>,
-    /// Bytes a second over the last seconds.
+    /// Bytes a second, over the last seconds.
     pub speed: Option<f64>,
     /// What went wrong so far, and what is done about it.
     pub note: Option<String>,
@@ -189,7 +189,7 @@ pub struct LoadedModel {
     pub config: ModelConfig,
     pub device: String,
     pub is_gpu: bool,
-    /// The reason for this device.
+    /// Why this device was taken, in words.
     pub why: String,
     pub available_bytes: Option<u64>,
 }
@@ -249,7 +249,7 @@ pub enum FileWork {
 }
 
 impl FileWork {
-    /// Whether it opens something in place of the open document.
+    /// Whether the work opens something in place of the open document.
     pub fn opens(&self) -> bool {
         match self {
             FileWork::ReadDocument(_)
@@ -264,7 +264,7 @@ impl FileWork {
         }
     }
 
-    /// Whether it changes something on disk that must not be left half done.
+    /// Whether the work changes something on disk that must not be left half done.
     pub fn keeps(&self) -> bool {
         match self {
             FileWork::Figure { .. }
@@ -345,10 +345,10 @@ pub struct Survey {
 pub struct DeviceInfo {
     pub choice: DeviceChoice,
     pub name: String,
-    /// "integrated GPU"...
+    /// The kind of device in words, such as "integrated GPU".
     pub kind: String,
     pub memory_bytes: Option<u64>,
-    /// Whether the automatic choice takes it.
+    /// Whether the automatic choice takes this device.
     pub automatic: bool,
     pub is_gpu: bool,
     pub is_software: bool,
@@ -363,6 +363,6 @@ pub struct ModelEntry {
     pub licence_url: Option<&'static str>,
     pub bytes: u64,
     pub here: bool,
-    /// Its sizes, where they are known before loading.
+    /// The model's sizes, where they are known before loading.
     pub config: Option<ModelConfig>,
 }

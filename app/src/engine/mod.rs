@@ -44,11 +44,11 @@ const STOPPING: Duration = Duration::from_secs(8);
 
 /// The window's end of the threads.
 pub struct Engine {
-    /// `None` once it is closed.
+    /// Sends work to the engine; `None` once the window is closed.
     commands: Option<Sender<Command>>,
     worker: JoinHandle<()>,
     files: Sender<FileWork>,
-    /// Saves to disk that are asked for and not done.
+    /// Number of saves to disk that are asked for and not done.
     saves: Arc<AtomicUsize>,
     reports: Receiver<Report>,
     outbox: Outbox,

@@ -81,7 +81,7 @@ fn models(cache: Option<&ModelCache>, chosen: &str) -> Vec<ModelEntry> {
     entries
 }
 
-/// A model that is on this computer: its sizes stand at the beginning of its file.
+/// A model that is on this computer: its sizes are at the beginning of its file.
 fn on_disk(name: String, path: &Path) -> ModelEntry {
     let file = WeightFile::open(path).ok();
     ModelEntry {

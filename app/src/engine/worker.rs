@@ -34,7 +34,7 @@ pub fn run(inbox: &Receiver<Command>, out: &Outbox, control: &Control, hub: &Set
             },
         };
         if done.as_ref().is_err_and(Failure::needs_a_new_device) {
-            // Before the end is told: who hears of it may ask for the next thing at once.
+            // Before the end is reported: whoever receives it may ask for the next thing at once.
             let_go(&mut desk, out);
         }
         end(out, job, done);

@@ -15,11 +15,11 @@ pub struct Stretch {
 pub struct Player {
     pub name: String,
     events: Vec<Event>,
-    /// Seconds of the run after which each event comes; never falling.
+    /// Time of each event, in seconds from the start of the run; never falling.
     comes_at: Vec<f64>,
     stretches: Vec<Stretch>,
     clock: f64,
-    /// The first event that has not come.
+    /// Index of the first event that has not come yet.
     next: usize,
     playing: bool,
     speed: f64,
@@ -94,7 +94,7 @@ impl Player {
         self.next >= self.events.len()
     }
 
-    /// Run seconds a second.
+    /// Speed of the replay, in seconds of the run for each second.
     pub fn speed(&self) -> f64 {
         self.speed
     }
@@ -188,7 +188,7 @@ impl Player {
         self.tell_progress();
     }
 
-    /// How far the phase has come that ends with the next event, as the engine would tell.
+    /// How far the phase has come that ends with the next event, as the engine would report.
     fn tell_progress(&mut self) {
         let ahead = self.events.get(self.next..).unwrap_or_default();
         let Some((at, event)) = ahead.iter().enumerate().find(|(_, e)| work(e).1 > 0.0) else {
@@ -201,7 +201,7 @@ impl Player {
             Event::Prefilled { tokens, .. } => *tokens,
             Event::LocallyRead { surprisal, .. } => surprisal.len(),
             Event::Evaluated(evaluated) => evaluated.surprisal.len(),
-            // Steps tell by themselves.
+            // Steps need no progress: each is an event.
             _ => return,
         };
         let end = self

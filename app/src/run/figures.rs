@@ -14,15 +14,15 @@ const MOST_POINTS: usize = 4096;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cell {
     pub segment: usize,
-    /// Within its segment.
+    /// Index of the chunk within its segment.
     pub chunk: usize,
-    /// Tokens of the whole document.
+    /// First token, and one past the last, counted over the whole document.
     pub from: usize,
     pub to: usize,
     pub record: ChunkRecord,
-    /// What it is called in the text of the views: `Chunk 3`.
+    /// Name in the text of the views: `Chunk 3`.
     pub name: String,
-    /// All of it in a sentence, for screen readers and tests.
+    /// Everything about the chunk in a sentence, for screen readers and tests.
     pub label: String,
 }
 
@@ -31,7 +31,7 @@ impl Cell {
         self.to - self.from
     }
 
-    /// How much its loss fell; negative where it rose.
+    /// How much the chunk's loss fell, in nats; negative where it rose.
     pub fn gain(&self) -> Option<f64> {
         Some(self.record.loss_before? - self.record.loss_after?)
     }
@@ -48,9 +48,9 @@ pub struct StepPoints {
 pub struct Figures {
     pub cells: Vec<Cell>,
     pub tokens: usize,
-    /// First token of each segment.
+    /// Number of each segment's first token.
     pub segment_starts: Vec<usize>,
-    /// How the steps beyond coverage were shared out.
+    /// The rule by which the steps beyond coverage were shared out, in words.
     pub rule: Option<&'static str>,
     /// Lowest and highest utility.
     pub utility: Option<(f64, f64)>,
@@ -65,7 +65,7 @@ pub struct Figures {
     pub coverage: StepPoints,
     pub by_utility: StepPoints,
     pub smoothed: Vec<PlotPoint>,
-    /// For each cell, its steps in order (places in the record's list).
+    /// Steps of each cell in order, as indices of the record's list.
     pub steps_of: Vec<Vec<usize>>,
 }
 
@@ -99,7 +99,7 @@ impl Figures {
         self.place(selection.segment, selection.chunk?)
     }
 
-    /// The place of a chunk among the cells: they stand in the order of the document.
+    /// The place of a chunk among the cells, which are in the order of the document.
     pub fn place(&self, segment: usize, chunk: usize) -> Option<usize> {
         let key = |cell: &Cell| (cell.segment, cell.chunk);
         self.cells.binary_search_by_key(&(segment, chunk), key).ok()
@@ -211,7 +211,7 @@ fn cells(record: &RunRecord) -> Vec<Cell> {
     let size = record.settings.as_ref().map_or(1024, |s| s.chunk.max(1));
     let mut start = 0;
     for (segment, part) in record.segments.iter().enumerate() {
-        // Without a local pass the utilities told are zeros that nobody measured.
+        // Without a local pass the reported utilities are zeros that nobody measured.
         let measured = part.local_surprisal.iter().any(Option::is_some);
         for (chunk, own) in part.chunks.iter().enumerate() {
             let mut own = own.clone();

@@ -112,7 +112,7 @@ pub struct Pair {
     pub name: &'static str,
     pub a: String,
     pub b: String,
-    /// The second less the first.
+    /// The second number less the first.
     pub difference: String,
     /// Whether the second is the better one; `None` where neither is.
     pub better: Option<bool>,

@@ -1,5 +1,5 @@
-//! The loss of every step as it came, coverage and utility steps told apart, with their smoothed
-//! course.
+//! The loss of every step as it came, with different marks for coverage and utility steps, and
+//! their smoothed course.
 
 use eframe::egui::{Color32, TextStyle, Ui};
 use egui_plot::{
@@ -36,7 +36,8 @@ pub fn loss_keys(ui: &mut Ui, rule: Option<&str>, other: Option<&str>) {
 pub struct LossPlot<'a> {
     id: &'a str,
     height: f32,
-    /// Lowest and highest loss and the last step, where axes are shared.
+    /// Lowest loss, highest loss and number of the last step, where axes are shared with another
+    /// plot.
     bounds: Option<(f64, f64, usize)>,
     /// A second run, drawn as its smoothed course alone.
     other: Option<&'a Figures>,

@@ -34,9 +34,9 @@ struct Key {
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a> {
     pub record: &'a RunRecord,
-    /// Changes whenever the record does.
+    /// A number that changes whenever the record does.
     pub version: u64,
-    /// Steps under settings that differ from the run's.
+    /// Steps that settings which differ from the run's would give.
     pub preview: Option<&'a Preview>,
 }
 

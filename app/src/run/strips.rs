@@ -16,7 +16,7 @@ use crate::theme::{Theme, space, text};
 use crate::vocabulary::Selection;
 use rows::Row;
 
-/// Left of the axis, for the rows' own scales.
+/// Room left of the axis for the rows' own scales, in points.
 const GUTTER: f32 = 44.0;
 const HEADING: f32 = 24.0;
 const BETWEEN: f32 = 14.0;

@@ -1,4 +1,4 @@
-//! What stands over the window: choices, questions before something is lost, pasted text.
+//! What is drawn over the window: choices, questions before something is lost, pasted text.
 
 use eframe::egui::{
     self, Area, CornerRadius, Frame, Id, Label, Margin, Modal, Order, ScrollArea, Stroke,

@@ -1,4 +1,4 @@
-//! Choosing a model and a device, with what each would take for the document at hand.
+//! Choosing a model and a device, with what each would take for the open document.
 
 use eframe::egui::{
     self, Button, CornerRadius, Frame, Margin, Response, RichText, Role, ScrollArea, Stroke,
@@ -150,7 +150,7 @@ fn row(
         .inner_margin(Margin::symmetric(space::M as i8, space::S as i8));
     let shown = frame.show(ui, |ui| {
         ui.set_width(ui.available_width());
-        // What it takes stands in a column of its own, the same for all rows.
+        // What it takes is in a column of its own, the same for all rows.
         let costs_width = if estimate.is_some() {
             COSTS + space::L
         } else {

@@ -7,7 +7,7 @@ use inscribe::write::reader::View;
 
 use crate::engine::Answered;
 
-/// How a view is called.
+/// Name of a view.
 pub fn view_name(view: View) -> &'static str {
     match view {
         View::Nothing => "No document",
@@ -21,15 +21,15 @@ pub const VIEWS: [View; 3] = [View::Nothing, View::Memory, View::Document];
 #[derive(Clone, Debug, Default)]
 pub struct AskState {
     pub question: String,
-    /// Answer in all three views instead of the memory's alone.
+    /// Whether to answer in all three views instead of the memory's alone.
     pub side_by_side: bool,
-    /// The newest last.
+    /// Questions asked since the memory was opened, the newest last.
     pub turns: Vec<Turn>,
-    /// Asked before the window was opened; the newest last.
+    /// Questions asked before the memory was opened, the newest last.
     pub history: Vec<Asked>,
-    /// The answer whose tokens are shown: turn, answer, token.
+    /// The token whose numbers are shown: index of the turn, of the answer, and of the token.
     pub picked: Option<(usize, usize, usize)>,
-    /// The document is being read first: tokens done and in all.
+    /// Progress of a document that is read first: tokens done, and tokens in all.
     pub reading: Option<(usize, usize)>,
 }
 
@@ -38,16 +38,16 @@ pub struct Turn {
     pub question: String,
     pub views: Vec<View>,
     pub answers: Vec<Answered>,
-    /// What is being written now.
+    /// The answer that is being written now: its view and its text so far.
     pub streaming: Option<(View, String)>,
     pub ended: bool,
-    /// `log P` of each answer's tokens under each view, once asked for.
+    /// `log P` of each answer's tokens under each view, by the answer's index, once asked for.
     pub scores: HashMap<usize, Vec<(View, Vec<f64>)>>,
     pub scoring: Option<usize>,
 }
 
 impl AskState {
-    /// Another memory is open.
+    /// Begins again with another memory.
     pub fn reset(&mut self, history: Vec<Asked>) {
         *self = AskState {
             history,

@@ -13,9 +13,9 @@ use super::State;
 use super::prefs::Speeds;
 use crate::engine::{DeviceInfo, ModelEntry};
 
-/// Bytes of English prose to a token, about.
+/// Bytes of English prose for each token, about.
 const BYTES_PER_TOKEN: f64 = 4.4;
-/// Of one thread of a processor, on the matrices of small models.
+/// Operations a second of one thread of a processor, on the matrices of small models.
 const FLOPS_PER_THREAD: f64 = 60e9;
 const FLOPS_INTEGRATED: f64 = 600e9;
 const FLOPS_DISCRETE: f64 = 5e12;
@@ -26,15 +26,15 @@ const BYTES_PER_PARAMETER: f64 = 0.73;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Estimate {
     pub tokens: usize,
-    /// Whether a tokenizer has counted them.
+    /// Whether a tokenizer has counted the tokens.
     pub tokens_exact: bool,
-    /// Parts that the document is written in; 0 where the model's sizes are not known.
+    /// Number of parts that the document is written in; 0 where the model's sizes are not known.
     pub segments: usize,
     pub read_secs: f64,
     pub steps_secs: f64,
     /// Whether the times were measured with this model on this device.
     pub timed: bool,
-    /// Device memory at the most: the weights and everything beside them.
+    /// Most bytes of device memory, the weights included.
     pub memory_bytes: Option<u64>,
     pub available_bytes: Option<u64>,
     /// Bytes to download first.
@@ -50,8 +50,8 @@ impl Estimate {
     }
 }
 
-/// What writes take, planned once for each model, document and choice of settings: a plan costs some
-/// milliseconds, and estimates are drawn in every frame.
+/// What writes take, planned once for each model, document and choice of settings: a plan costs
+/// some milliseconds, and estimates are drawn in every frame.
 #[derive(Default)]
 pub struct Footprints {
     known: RefCell<Vec<(Case, Footprint)>>,
@@ -66,7 +66,7 @@ struct Case {
 }
 
 impl Footprints {
-    /// More than the models and devices that are listed at once.
+    /// Plans that are kept: more than the models and devices that are listed at once.
     const KEPT: usize = 64;
 
     fn of(

@@ -26,13 +26,13 @@ pub use estimate::Footprints;
 pub use prefs::Prefs;
 pub use preview::Preview;
 
-/// The events of a run so far, and a version that changes with each of them, by which views know when
-/// to draw anew.
+/// The events of a run so far, and a version that changes with each of them, by which views know
+/// when to draw again.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
     pub record: RunRecord,
     pub version: u64,
-    /// All events except progress, to save.
+    /// All events except progress, for saving.
     pub events: Arc<Vec<Event>>,
 }
 
@@ -45,7 +45,7 @@ impl Run {
         }
     }
 
-    /// Nothing yet, and different from everything before.
+    /// A run without events, with a version of its own.
     pub fn empty() -> Run {
         Run {
             version: fresh_version(),
@@ -86,7 +86,7 @@ pub struct OpenDocument {
     pub path: Option<PathBuf>,
     /// Bytes of the text that each token covers, once a model has cut it.
     pub tokens: Option<Arc<Vec<Range<usize>>>>,
-    /// The model that cut it, as preferences name it.
+    /// The model that cut the text into tokens, as preferences name it.
     pub tokens_of: String,
     /// A number that changes with the text and with its tokens.
     pub version: u64,
@@ -99,7 +99,7 @@ pub enum ModelState {
     None,
     /// The file is looked for, fetched or opened.
     Fetching(Fetch),
-    /// The weights are copied to the device: bytes of them.
+    /// The weights are being copied to the device.
     Loading {
         done: u64,
         total: u64,
@@ -124,7 +124,7 @@ pub enum Task {
     Measure,
     Write,
     Ask,
-    /// Scores an answer of the turn of this index.
+    /// Scoring an answer of the turn with this index.
     Score(usize),
     Export,
 }
@@ -134,7 +134,7 @@ pub enum Task {
 pub enum Pause {
     #[default]
     No,
-    /// It will pause before its next step.
+    /// The write will pause before its next step.
     Asked,
     Reached,
 }
@@ -164,7 +164,8 @@ pub struct State {
     pub screen: Screen,
     pub selection: Selection,
     pub document: Option<OpenDocument>,
-    /// Documents opened so far: an answer to a question about one is not applied to another.
+    /// Number of documents opened so far, so that an answer to a question about one is not applied
+    /// to another.
     pub opened: u64,
     /// The run that goes on, or the last one.
     pub run: Run,
@@ -183,7 +184,8 @@ pub struct State {
     pub memory: Option<PathBuf>,
     /// Whether that folder holds a finished memory.
     pub memory_written: bool,
-    /// `memory` and `memory_written` before the write that was asked for last, which may never begin.
+    /// `memory` and `memory_written` before the write that was asked for last, which may never
+    /// begin.
     pub before: Option<(Option<PathBuf>, bool)>,
     pub pause: Pause,
     pub ask: AskState,
@@ -198,7 +200,7 @@ pub struct State {
     pub draft: String,
     /// Whether a file is dragged over the window.
     pub drop_hover: bool,
-    /// Documents and memories still to be read; the last of them stays open.
+    /// Number of documents and memories still to be read; the last of them stays open.
     pub opening: usize,
     /// The byte of the text to scroll to.
     pub scroll_to: Option<usize>,
@@ -219,8 +221,8 @@ impl State {
         jobs.any(|job| job.task == task && !job.orphaned)
     }
 
-    /// The job to show as running. Cutting a text into tokens takes no time worth showing, and a job
-    /// that is being stopped does not hide the one after it.
+    /// The job to show as running. Cutting a text into tokens takes no time worth showing, and a
+    /// job that is being stopped does not hide the one after it.
     pub fn current_job(&self) -> Option<Job> {
         let mut jobs = self.jobs.values().filter(|job| job.task != Task::Tokenize);
         let lasting = jobs.clone().find(|job| !job.cancelling);
@@ -256,7 +258,8 @@ impl State {
         found.filter(move |run| Some(&run.folder) != running)
     }
 
-    /// Drops a reading by another model than the one in use now, so that no steps are planned by it.
+    /// Drops a reading by another model than the one in use now, so that no steps are planned by
+    /// it.
     pub fn forget_plan_of_another_model(&mut self) {
         let only_read = !self.memory_written && self.run.record.steps.is_empty();
         if only_read && !self.is_running() && self.run_model != self.prefs.model {

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::presets::Preset;
 
-/// Recent files that are kept.
+/// The most recent files that are kept.
 const RECENT: usize = 12;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ThemeChoice {
-    /// As the desktop is.
+    /// The theme of the desktop.
     #[default]
     System,
     Light,
@@ -26,27 +26,27 @@ pub enum ThemeChoice {
 #[serde(default)]
 pub struct Prefs {
     pub theme: ThemeChoice,
-    /// Times the desktop's own scale.
+    /// Scale of the window, as a factor of the desktop's own.
     pub zoom: f32,
-    /// A known name, a path or a hub id.
+    /// The model: a known name, a path or a hub id.
     pub model: String,
-    /// As the command line names devices.
+    /// The device, as the command line names it.
     pub device: String,
     /// Threads of the processor; one for each core where 0.
     pub threads: usize,
     pub settings: WriteSettings,
     pub preset: Option<Preset>,
-    /// Shade by the signed difference instead of its size.
+    /// Whether to shade by the signed difference instead of its size.
     pub signed: bool,
     pub shading: bool,
     pub controls_open: bool,
     pub recent: Vec<Recent>,
-    /// How fast models were on devices.
+    /// Measured speeds, by model and device.
     pub speeds: BTreeMap<String, Speeds>,
     pub max_tokens: usize,
-    /// Where memories are kept, if not in the program's own folder.
+    /// Folder of memories, if not the program's own.
     pub memories: Option<PathBuf>,
-    /// Where the documents of memories came from.
+    /// Files that the documents of memories came from, by the memory's folder.
     pub sources: BTreeMap<PathBuf, PathBuf>,
 }
 
@@ -86,7 +86,7 @@ impl Recent {
     }
 }
 
-/// Tokens a second of a model on a device, as measured; 0 where it was not.
+/// Measured speeds of a model on a device, in tokens a second; 0 where not measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Speeds {

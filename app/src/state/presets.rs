@@ -30,7 +30,7 @@ impl Preset {
         }
     }
 
-    /// These settings by this preset: what the method and the baseline are stays.
+    /// These settings by this preset: the method and the baseline stay.
     pub fn apply(self, settings: &WriteSettings) -> WriteSettings {
         let base = WriteSettings::for_method(settings.method);
         let base = WriteSettings {
@@ -55,7 +55,7 @@ impl Preset {
     }
 }
 
-/// These settings with another method: what suited the old one alone is set anew.
+/// These settings with another method: what suited the old one alone is set again.
 pub fn with_method(settings: &WriteSettings, method: Method) -> WriteSettings {
     let (old, new) = (
         WriteSettings::for_method(settings.method),

@@ -12,9 +12,9 @@ use crate::trouble::capital;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Preview {
     pub steps: Vec<Vec<ChunkSteps>>,
-    /// Why there are none, if that is so.
+    /// Why there are no planned steps, where that is so.
     pub problem: Option<String>,
-    /// What it was worked out from.
+    /// What the steps were worked out from.
     made_of: Option<(u64, WriteSettings)>,
 }
 

@@ -9,23 +9,23 @@ use crate::vocabulary::Selection;
 /// One token under both passes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Token {
-    /// Within its segment.
+    /// Index of the token within its segment.
     pub at: usize,
-    /// `log P` of it, in nats.
+    /// `log P` of the token after all that comes before it, in nats.
     pub full: f64,
     pub local: f64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
-    /// The chosen chunk, or the one of highest utility.
+    /// Index of the cell: the chosen chunk, or the one of highest utility.
     pub place: usize,
     pub cell: Cell,
-    /// `log P_full - log P_local` of each of its tokens that both passes told.
+    /// `log P_full - log P_local` in nats of each of the chunk's tokens that both passes reported.
     pub differences: Vec<f32>,
     /// The token whose prediction far context changes most.
     pub token: Option<Token>,
-    /// Tokens of local context.
+    /// Number of tokens of local context.
     pub window: usize,
     pub step: Option<Step>,
     /// The utilities that the softmax is taken of.

@@ -18,7 +18,7 @@ pub enum Formula {
     Upright(String),
     Row(Vec<Formula>),
     Fraction(Box<Formula>, Box<Formula>),
-    /// With something low and something high at its right.
+    /// Something with an index below and one above at its right.
     Script {
         base: Box<Formula>,
         low: Option<Box<Formula>>,
@@ -29,13 +29,13 @@ pub enum Formula {
         sign: &'static str,
         under: Box<Formula>,
     },
-    /// Between two upright lines.
+    /// An absolute value: something between two upright lines.
     Absolute(Box<Formula>),
-    /// Between parentheses as tall as what they hold.
+    /// Something between parentheses as tall as itself.
     Paren(Box<Formula>),
-    /// In the colour of what the figure shows.
+    /// Something in the colour that it has in the figure.
     Coloured(Tint, Box<Formula>),
-    /// Room, in parts of the text's size.
+    /// Empty room, as a part of the text's size.
     Space(f32),
 }
 
@@ -165,7 +165,7 @@ impl Formula {
                 let (over, under) = (again(over, size * 0.88), again(under, size * 0.88));
                 let pad = size * 0.12;
                 let width = over.width.max(under.width) + 2.0 * pad;
-                // The line stands as high as the middle of a minus sign.
+                // The line is as high as the middle of a minus sign.
                 let line = -0.27 * size;
                 let mut whole = Laid {
                     width,
@@ -272,7 +272,7 @@ struct Laid {
 
 enum Item {
     Text(Arc<Galley>, Color32),
-    /// From its place by so much.
+    /// Moves the part by so much.
     Line(egui::Vec2, Color32, f32),
     Bow {
         height: f32,

@@ -1,4 +1,4 @@
-//! A walk through the method, page by page, with the numbers of the document at hand.
+//! A walk through the method, page by page, with the numbers of the open document.
 
 pub mod example;
 pub mod formula;
@@ -27,7 +27,7 @@ const NAVIGATION: f32 = 400.0;
 #[derive(Default)]
 pub struct Teach {
     page: usize,
-    /// The page asked for while this one is drawn.
+    /// Number of the page that was asked for while this one is drawn.
     turned_to: Option<usize>,
     /// The temperature that the page on the softmax is drawn with; the run's own until it is moved.
     tau: Option<f64>,

@@ -13,11 +13,11 @@ use super::{Theme, space};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Map {
     Sequential,
-    /// Zero stands in the middle.
+    /// From a negative to a positive colour, with zero in the middle.
     Diverging,
 }
 
-/// What the colours of a map stand for.
+/// What the colours of a map mean.
 #[derive(Clone, Copy, Debug)]
 pub struct ColourScale<'a> {
     pub title: &'a str,
@@ -28,7 +28,7 @@ pub struct ColourScale<'a> {
 }
 
 impl ColourScale<'_> {
-    /// What stands at both ends of the bar.
+    /// The values at both ends of the bar.
     fn ends(&self) -> (f64, f64) {
         match self.map {
             Map::Sequential => (self.low, self.high),
@@ -142,7 +142,7 @@ fn gradient(painter: &Painter, rect: Rect, colour: impl Fn(f64) -> Color32) {
     painter.add(Shape::mesh(mesh));
 }
 
-/// A mark that is told apart by its shape as well as by its colour.
+/// A mark that differs in its shape as well as in its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// A filled circle.
@@ -202,7 +202,7 @@ pub fn draw_mark(painter: &Painter, mark: Mark, at: Pos2, reach: f32, colour: Co
     }
 }
 
-/// Slanting lines on a tint, for areas that must be told apart without colour.
+/// Slanting lines on a tint, for areas that must differ without colour.
 pub fn hatch(painter: &Painter, area: Rect, colour: Color32) {
     painter.rect_filled(area, CornerRadius::ZERO, colour.gamma_multiply(0.35));
     if area.width() < 3.0 || area.height() < 1.0 {
@@ -221,7 +221,7 @@ pub fn hatch(painter: &Painter, area: Rect, colour: Color32) {
 /// Height of a line of keys.
 const KEY: f32 = 18.0;
 
-/// Marks with what they stand for, in a row that wraps.
+/// Marks with their meaning, in a row that wraps.
 pub fn keys(ui: &mut Ui, entries: &[(Mark, Color32, &str)]) {
     ui.scope(|ui| {
         ui.spacing_mut().interact_size.y = KEY;
@@ -236,7 +236,7 @@ pub fn keys(ui: &mut Ui, entries: &[(Mark, Color32, &str)]) {
     });
 }
 
-/// Marks with what they stand for on one line that ends at a point; returns its width.
+/// Marks with their meaning on one line that ends at a point; returns its width.
 pub fn keys_at(ui: &Ui, right_middle: Pos2, entries: &[(Mark, Color32, &str)]) -> f32 {
     let widths: Vec<f32> = entries
         .iter()

@@ -2,16 +2,16 @@
 
 use eframe::egui::Color32;
 
-/// What things are drawn in.
+/// The colours of the window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Palette {
-    /// Behind everything.
+    /// The ground behind everything.
     pub background: Color32,
-    /// Cards and panels.
+    /// The ground of cards and panels.
     pub surface: Color32,
-    /// What stands on a card: buttons, menus, hovered rows.
+    /// The ground of what is on a card: buttons, menus, hovered rows.
     pub raised: Color32,
-    /// Behind bars that fill up, behind strips, in text fields.
+    /// The ground of bars that fill up, of strips and of text fields.
     pub trough: Color32,
     /// Edges of cards and fields.
     pub border: Color32,
@@ -30,7 +30,7 @@ pub struct Palette {
     pub utility: Color32,
     pub better: Color32,
     pub worse: Color32,
-    /// Prefill, local pass, evaluation, steps, saving.
+    /// The phases of a run: prefill, local pass, evaluation, steps, saving.
     pub phases: [Color32; 5],
     pub good: Color32,
     pub warning: Color32,

@@ -7,7 +7,7 @@ use eframe::egui::{
 
 use super::{Theme, space, text};
 
-/// A card: a calm ground with room around what stands on it.
+/// A card: a calm ground with room around what is on it.
 pub fn card<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> InnerResponse<R> {
     let p = Theme::of(ui).palette;
     Frame::new()
@@ -138,7 +138,7 @@ pub fn segmented<T: PartialEq + Copy>(ui: &mut Ui, chosen: &mut T, choices: &[(T
     *chosen != before
 }
 
-/// What stands where there is nothing to show yet.
+/// What is shown where there is nothing else to show yet.
 pub fn empty(ui: &mut Ui, heading: &str, what_to_do: &str) {
     ui.vertical_centered(|ui| {
         ui.add_space(space::XXL);

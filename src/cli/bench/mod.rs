@@ -21,7 +21,8 @@ use super::setup;
 use kernels::{Ceilings, Effort, KernelBench, Measured};
 use step::{KernelTime, Kind};
 
-/// Measure kernels against the device's ceilings, and the speed of prefill, decoding and a LoRA step
+/// Measure kernels against the device's ceilings, and the speed of prefill, decoding and a LoRA
+/// step
 ///
 /// GFLOP/s and GB/s stand beside the best plain matmul and the best copy measured on the same
 /// device in the same run.
@@ -101,22 +102,22 @@ struct Report {
     step_gflop: Option<f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     step_kernels: Vec<KernelTime>,
-    /// Spans against the keys and values of as many tokens.
+    /// Speed of a step over spans, against the keys and values of as many tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     frozen_step: Option<Speed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     frozen_step_gflop: Option<f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     frozen_step_kernels: Vec<KernelTime>,
-    /// Both for people.
+    /// Tables of both kinds of step, for people.
     #[serde(skip)]
     step_tables: String,
     weight_bytes: u64,
     cache_bytes: u64,
     activation_bytes: u64,
-    /// Most memory the process held, where the system tells.
+    /// Most memory that the process held, in bytes, where the system reports it.
     peak_rss_bytes: Option<u64>,
-    /// Most memory that buffers on a GPU took.
+    /// Most memory that buffers on a GPU took, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_device_bytes: Option<u64>,
 }

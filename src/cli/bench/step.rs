@@ -52,18 +52,18 @@ impl Kind {
 
 /// What was measured.
 pub struct Steps {
-    /// Tokens that a step learns to predict.
+    /// Number of tokens that a step learns to predict.
     pub tokens: usize,
     pub seconds: Vec<f64>,
     /// Arithmetic of a step, in units of 1e9 operations.
     pub gflop: f64,
     pub kernels: Vec<KernelTime>,
-    /// The same for people.
+    /// The times of the kernels as a table for people.
     pub table: String,
 }
 
-/// Takes `rounds` steps over `tokens` tokens (rank 16 on q and o), and one more in which each kernel
-/// is timed.
+/// Takes `rounds` steps over `tokens` tokens (rank 16 on q and o), and one more in which each
+/// kernel is timed.
 pub fn measure(
     kind: Kind,
     device: &Device,

@@ -38,8 +38,8 @@ follow after colons: utility:scale=zscore:tau=0.5.";
 ///
 /// Every arm writes the same document anew with each seed. Reported are the loss over the whole
 /// document and over tokens that no step learned from, the latter also in the chunks of high
-/// utility, and where questions are given the log-probability of their right answers, and exact match
-/// and F1 of those that each arm writes.
+/// utility, and where questions are given the log-probability of their right answers, and exact
+/// match and F1 of those that each arm writes.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, allow_negative_numbers = true)]
 pub struct Args {

@@ -20,7 +20,7 @@ const MOST_COLUMNS: usize = 112;
 const MOST_CELL: usize = 6;
 const BAR_ROWS: usize = 4;
 
-/// When the run and its present phase began, for times that no event tells.
+/// When the run and its present phase began, for times that no event reports.
 pub struct Clock {
     began: Instant,
     phase: Option<(Phase, usize, Instant)>,
@@ -47,7 +47,7 @@ impl Clock {
         }
     }
 
-    /// No time passes any more.
+    /// Stops the clock, so that no time passes any more.
     pub fn stop(&mut self) {
         self.stopped = Some(Duration::ZERO);
     }
@@ -186,7 +186,7 @@ pub fn phase_name(phase: Phase) -> &'static str {
 struct Column<'a> {
     chunks: Vec<(usize, usize, &'a ChunkRecord)>,
     width: usize,
-    /// A blank column follows: a gap between chunks or segments.
+    /// Whether a blank column follows: a gap between chunks or segments.
     gap: bool,
 }
 
@@ -292,7 +292,7 @@ fn bars(columns: &[Column<'_>], look: &Look) -> Vec<String> {
         }
         line
     });
-    // A bar of full height stands for as many steps as the label says.
+    // A bar of full height means as many steps as the label says.
     std::iter::once(heading).chain(rows).collect()
 }
 
@@ -320,7 +320,7 @@ fn bar_cell(heights: [f64; 3], width: usize, look: &Look) -> String {
         return look.paint(&mark, colours[lower]).into_owned();
     }
     if look.colours == terminal::Colours::None && lower < 2 {
-        // Without colours nothing tells coverage from the rest.
+        // Without colours nothing distinguishes coverage from the rest.
         let taken = heights[1];
         let block = if taken >= 0.94 {
             '█'
@@ -385,7 +385,7 @@ fn marks(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> Vec<String> {
     } else {
         format!("{arrow} chunk {number}: {}", look.plain(&title))
     };
-    // The words stand where there is more room.
+    // The words go where there is more room.
     let left = GUTTER + before;
     let right = look.columns.saturating_sub(left);
     let line = if measure_text_width(&text) <= right || right > left {

@@ -4,7 +4,7 @@ use inscribe::words;
 use inscribe::write::event::{Evaluated, Event, Step, When};
 use inscribe::write::record::RunRecord;
 
-/// Lines that tell of the steps, whatever their number.
+/// The most lines about the steps, whatever their number.
 const STEP_LINES: usize = 12;
 /// Chunks whose steps are listed one by one.
 const LISTED: usize = 24;

@@ -6,22 +6,22 @@ use inscribe::words;
 use inscribe::write::event::{Event, Phase};
 use inscribe::write::record::RunRecord;
 
-/// Tells early of a document that takes very long to read, and of how the steps were shared out.
+/// Remarks early on a document that takes very long to read, and on how the steps were shared out.
 #[derive(Default)]
 pub struct Outlook {
     document: String,
     tokens: usize,
     from: Option<(Instant, usize)>,
     told: bool,
-    /// Of what remarks are about, and nothing more.
+    /// The record of the events that remarks are about.
     record: RunRecord,
     remarked: bool,
 }
 
 impl Outlook {
-    /// A reading is watched for so long before it is judged.
+    /// Time for which a reading is watched before it is judged.
     const WATCHED: Duration = Duration::from_secs(5);
-    /// A reading that ends within this is not worth a word.
+    /// Time within which a reading may end without a remark.
     const LONG_SECS: f64 = 900.0;
 
     /// What to say now that `event` came.

@@ -17,8 +17,8 @@ const POLY: [f32; 6] = [
     0.500_000_06,
 ];
 
-/// `exp` of 16 floats, to about one unit in the last place; 0 below -87.3, where processors are slow to
-/// make what is smaller than normal.
+/// `exp` of 16 floats, to about one unit in the last place; 0 below -87.3, where processors are
+/// slow to make what is smaller than normal.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f,fma")]

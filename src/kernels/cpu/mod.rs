@@ -7,10 +7,10 @@
 //!
 //! # Levels
 //!
-//! A [`Simd`] is the instructions that a twin may use, and `simd::Floats` the registers that it computes
-//! with floats in. What differs between registers lies behind a trait: `tile::Level` is what multiplies
-//! many rows, `matmul::packed::vectors::Vectors` what multiplies bytes. Work on single rows is written as
-//! plain loops, which `rows::for_each_level` compiles for each.
+//! A [`Simd`] is the instructions that a twin may use, and `simd::Floats` the registers that it
+//! computes with floats in. What differs between registers lies behind a trait: `tile::Level` is
+//! what multiplies many rows, `matmul::packed::vectors::Vectors` what multiplies bytes. Work on
+//! single rows is written as plain loops, which `rows::for_each_level` compiles for each.
 //!
 //! # Paths
 //!

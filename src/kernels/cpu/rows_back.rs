@@ -148,16 +148,16 @@ fn sum_squares_body(x: &[f32]) -> f32 {
 /// What a step of AdamW multiplies by; see `kernels::optimizer`.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamwFactors {
-    /// Of the gradient: clipping.
+    /// Factor of the gradient, for clipping.
     pub clip: f32,
-    /// Of the parameter: `1 - lr * weight_decay`.
+    /// Factor of the parameter: `1 - lr * weight_decay`.
     pub keep: f32,
     pub beta1: f32,
     pub beta2: f32,
     pub eps: f32,
-    /// `lr / (1 - beta1^t)`
+    /// Factor of the first moment: `lr / (1 - beta1^t)`.
     pub step: f32,
-    /// `1 / sqrt(1 - beta2^t)`
+    /// Factor of the second moment's root: `1 / sqrt(1 - beta2^t)`.
     pub root: f32,
 }
 

@@ -18,8 +18,8 @@ pub use {
     wide::{Avx512, TILE_COLS, TILE_ROWS},
 };
 
-/// What a tile multiplies: `k` values in each row of `a`, and a tile's columns in each of the `k` rows of
-/// `b`.
+/// What a tile multiplies: `k` values in each row of `a`, and a tile's columns in each of the `k`
+/// rows of `b`.
 #[derive(Clone, Copy)]
 pub struct Operands {
     pub k: usize,
@@ -52,8 +52,8 @@ pub trait Level {
     const ROWS: usize;
     /// Columns of a full tile: whole vectors.
     const COLS: usize = 2 * Self::LANES;
-    /// The most depth of a panel: one of `COLS` columns fills half to two thirds of the first-level cache.
-    /// A multiple of the lanes and of every short block of quantised weights.
+    /// The most depth of a panel: one of `COLS` columns fills half to two thirds of the first-level
+    /// cache. A multiple of the lanes and of every short block of quantised weights.
     const DEPTH: usize;
     /// Rows that pass all panels of a task before the next ones do.
     const TOGETHER: usize;
@@ -67,7 +67,8 @@ pub trait Level {
     /// The processor must have this level.
     unsafe fn expand(dtype: DType, weights: &[u8], out: &mut [f32]);
 
-    /// Transposes `LANES` rows of as many values: `out[i * out_stride + j] = src[j * src_stride + i]`.
+    /// Transposes `LANES` rows of as many values: `out[i * out_stride + j] = src[j * src_stride +
+    /// i]`.
     ///
     /// # Safety
     /// Both blocks must be there, and the processor must have this level.

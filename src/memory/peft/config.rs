@@ -15,7 +15,7 @@ pub enum Kind {
 
 pub struct LoraSettings {
     pub rank: usize,
-    /// Additions are multiplied by `alpha / rank`.
+    /// Alpha: additions are multiplied by `alpha / rank`.
     pub alpha: f32,
 }
 

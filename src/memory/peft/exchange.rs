@@ -34,7 +34,8 @@ pub(super) fn exchange(
                 disk.rename(&old, &folder)?;
                 return Err(error);
             }
-            // The new one stands; that the old one cannot be removed is no reason to refuse it.
+            // The new one is in place; that the old one cannot be removed is no reason to refuse
+            // it.
             let _ = remove_adapter(disk, &old);
             Ok(())
         } else {
@@ -42,7 +43,7 @@ pub(super) fn exchange(
         }
     });
     if written.is_err() {
-        // What went wrong is told.
+        // The failure is reported.
         let _ = remove_adapter(disk, &beside);
     }
     written?;

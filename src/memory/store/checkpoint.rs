@@ -16,14 +16,15 @@ const LENGTH_BYTES: usize = 4;
 /// What a run goes on from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoredState {
-    /// The segment being written.
+    /// Number of the segment that is being written, from 0.
     pub segment: usize,
-    /// Steps taken, over all segments.
+    /// Number of steps taken, over all segments.
     pub step: usize,
-    /// Steps that the optimiser counts, which starts anew with each segment.
+    /// Number of steps that the optimiser has counted; it begins at 0 with each segment.
     pub steps: u64,
     pub params: Vec<f32>,
-    /// The optimiser's running means; empty where it has none.
+    /// The optimiser's running means of gradients (`m`) and of their squares (`v`); empty where it
+    /// has none.
     pub m: Vec<f32>,
     pub v: Vec<f32>,
 }
@@ -36,7 +37,7 @@ pub struct Header {
     params: usize,
     m: usize,
     v: usize,
-    /// Of the numbers.
+    /// SHA-256 of the numbers, in hexadecimal.
     sha256: String,
     /// Bytes of events that belong to this state: those after it happened to a state that is lost.
     pub events_bytes: u64,

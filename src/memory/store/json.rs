@@ -11,9 +11,9 @@ use serde_json::Value;
 use super::{MEMORY_VERSION, Result};
 use crate::memory::error::{MemoryError, shown};
 
-/// No memory's description is longer.
+/// The most bytes that are read; no memory's description is longer.
 const MAX_BYTES: u64 = 64 << 20;
-/// Differences told at once.
+/// The most differences that are named at once.
 const MOST_DIFFERENCES: usize = 5;
 
 /// Reads a file of a known version.

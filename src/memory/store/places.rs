@@ -120,7 +120,7 @@ impl Places {
         remove_own(disk, &self.writing)
     }
 
-    /// Ends what a crash interrupted: afterwards the newest whole memory stands in its place. The
+    /// Ends what a crash interrupted: afterwards the newest whole memory is in its place. The
     /// caller holds the lock.
     pub fn recover(&self, disk: &Disk) -> Result<()> {
         if holds_memory(&self.writing) {
@@ -213,8 +213,8 @@ fn entries(folder: &Path) -> Result<Vec<Entry>> {
     }
 }
 
-/// Names that files of a segment may have: those of the known kinds, and those that the memory itself
-/// lists, whose kinds another program may know.
+/// Names that files of a segment may have: those of the known kinds, and those that the memory
+/// itself lists, whose kinds another program may know.
 fn segment_files(folder: &Path) -> Vec<String> {
     let known = kind::all().into_iter().flat_map(|loader| loader.files);
     let mut names: Vec<String> = known.map(|name| (*name).to_owned()).collect();

@@ -95,7 +95,7 @@ impl Case {
         }
     }
 
-    /// Writes from where a run stands: two segments of two steps each.
+    /// Writes from where a run is: two segments of two steps each.
     fn go_on(&self, mut writer: MemoryWriter, from: Option<StoredState>) -> Result<Memory> {
         let from = from.unwrap_or_default();
         for step in from.step..4 {

@@ -15,9 +15,9 @@ use crate::memory::fingerprint::hex;
 /// A run that has not reached its end.
 #[derive(Debug)]
 pub struct Unfinished {
-    /// The folder its memory is to stand at.
+    /// The folder that its memory is to be in.
     pub folder: PathBuf,
-    /// What it is going to write.
+    /// What `memory.json` will say once the run has ended.
     pub file: MemoryFile,
     writing: PathBuf,
 }

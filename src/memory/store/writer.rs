@@ -1,4 +1,4 @@
-//! Writes a memory's folder beside its place, so that a run that is killed can go on.
+//! Writes a memory's folder next to its place, so that a run that is killed can go on.
 
 use std::fs::{self, File, OpenOptions};
 use std::ops::Range;
@@ -25,7 +25,7 @@ pub struct NewRun<'a, S> {
     pub document: &'a DocumentInfo,
     pub text: &'a str,
     pub tokens: &'a [u32],
-    /// `write::settings::WriteSettings`
+    /// Settings of the run; usually `write::settings::WriteSettings`.
     pub settings: &'a S,
 }
 
@@ -38,15 +38,15 @@ pub struct MemoryWriter {
     file: MemoryFile,
     events: File,
     events_path: PathBuf,
-    /// Last, so that it is let go of last.
+    /// Declared last, so that the lock is released last.
     _lock: Lock,
 }
 
 /// What became of a run that was stopped.
 pub enum Resumed {
-    /// It goes on: from the checkpoint, or from the start where none was reached.
+    /// The run goes on from the checkpoint, or from the start where none was reached.
     GoesOn(Box<MemoryWriter>, Option<StoredState>),
-    /// It had reached its end.
+    /// The run had reached its end.
     Finished(Box<Memory>),
 }
 
@@ -55,7 +55,7 @@ pub enum Resumed {
 const MAY_CHANGE: [&str; 5] = ["clip", "keep_rows", "lr", "recompute", "weight_decay"];
 
 impl MemoryWriter {
-    /// Starts a run whose memory will stand at `folder`.
+    /// Starts a run whose memory will be in `folder`.
     pub fn create<S: Serialize>(folder: &Path, plan: &NewRun<'_, S>) -> Result<MemoryWriter> {
         MemoryWriter::create_on(Disk::default(), folder, plan)
     }
@@ -161,7 +161,7 @@ impl MemoryWriter {
         Ok(Resumed::GoesOn(Box::new(writer), checkpoint))
     }
 
-    /// The folder the memory will stand at.
+    /// The folder that the memory will be in.
     pub fn path(&self) -> &Path {
         &self.places.folder
     }
@@ -216,7 +216,7 @@ impl MemoryWriter {
         Ok(())
     }
 
-    /// Ends the run: the memory stands in its place, and the one that was there is gone.
+    /// Ends the run: the memory is put in its place, and the one that was there is removed.
     pub fn finish(self) -> Result<Memory> {
         let path = self.places.writing.join(MEMORY);
         if let Some(detail) = self.file.fault() {

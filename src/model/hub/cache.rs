@@ -5,10 +5,9 @@
 //! <cache>/hub/<org>/<name>[@revision]/model/      config.json, tokenizer.json, *.safetensors
 //! <cache>/hub/<org>/<name>[@revision]/gguf/[<folder>/]<file>.gguf
 //! <cache>/partial/                                what is not whole yet
-//! ```
-//! A model comes to its place by a rename once it is whole and checked, so what stands in
-//! `models` and `hub` can be used. Beside a known model's file lies `<file>.checked`, which says what
-//! it was like when its hash was right: one that has changed since is hashed again.
+//! ``` A model comes to its place by a rename once it is whole and checked, so whatever is in
+//! `models` and `hub` can be used. Beside a known model's file lies `<file>.checked`, which says
+//! what it was like when its hash was right: one that has changed since is hashed again.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -33,7 +32,7 @@ pub struct ModelCache {
 /// A model that is in the cache, ready to use.
 #[derive(Debug, Clone)]
 pub struct CachedModel {
-    /// What `--model` takes: a known name or a hub id.
+    /// The model's name: a known name or a hub id.
     pub name: String,
     /// The `.gguf` file or the model folder.
     pub path: PathBuf,
@@ -71,8 +70,8 @@ impl ModelCache {
         whole.then_some(path)
     }
 
-    /// Notes that the known model's file has the right hash. Where that cannot be written the file is
-    /// hashed again at its next use.
+    /// Notes that the known model's file has the right hash. Where that cannot be written the file
+    /// is hashed again at its next use.
     pub(super) fn vouch(&self, model: &KnownModel) {
         let path = self.known_path(model);
         let stamp = Stamp::of(&path, model).and_then(|stamp| serde_json::to_vec(&stamp).ok());
@@ -188,7 +187,7 @@ impl ModelCache {
 #[derive(Serialize, Deserialize, PartialEq)]
 struct Stamp {
     bytes: u64,
-    /// Since 1970.
+    /// Time of the file's last change, in nanoseconds since 1970.
     modified_nanos: u64,
     sha256: String,
 }
@@ -228,7 +227,7 @@ pub(super) fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|e| PullError::io(path, e))
 }
 
-/// Moves what is whole to its place, replacing what stood there.
+/// Moves what is whole to its place, replacing what was there.
 #[cfg(feature = "hub")]
 pub(super) fn put_in_place(from: &Path, to: &Path) -> Result<()> {
     if let Some(parent) = to.parent() {

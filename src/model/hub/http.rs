@@ -17,7 +17,8 @@ use super::cache::{make_folder, remove_if_there};
 use super::error::{PullError, Result};
 use super::{PullEvent, Setup, Watch, check_sha256};
 
-/// A hub that is not there must be noticed fast: another source may be waiting.
+/// The longest wait for a connection: a hub that is not there must be noticed fast, since another
+/// source may be waiting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest wait for an answer to begin.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -37,7 +38,7 @@ const SMALL_ANSWER_BYTES: usize = 16 << 20;
 pub(super) struct Remote<'a> {
     pub url: String,
     pub label: &'a str,
-    /// For messages and for the page that explains a gated model.
+    /// The repository's id, for messages and for the page that explains a gated model.
     pub repo: &'a str,
     pub bytes: Option<u64>,
     pub sha256: Option<&'a str>,

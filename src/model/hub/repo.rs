@@ -15,7 +15,7 @@ pub(super) use fetch::fetch;
 /// A model's id on the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubId {
-    /// `org/name`.
+    /// The repository: `org/name`.
     pub repo: String,
     pub revision: Option<String>,
     /// A `.gguf` file of the repository, or a word in its name such as `Q4_K_M`.
@@ -45,8 +45,8 @@ impl HubId {
         })
     }
 
-    /// A file name of the repository's own, for the lock: two files of one repository share a folder
-    /// for what is not whole yet.
+    /// A file name of the repository's own, for the lock: two files of one repository share a
+    /// folder for what is not whole yet.
     pub(super) fn repo_key(&self) -> String {
         self.repo.replace('/', "--")
     }
@@ -101,7 +101,8 @@ pub(super) fn find(cache: &ModelCache, id: &HubId) -> Option<PathBuf> {
     found.map(|(_, path)| path.clone())
 }
 
-/// The files that `wanted` names: the one of that very path, or those whose name it or a word of it is.
+/// The files that `wanted` names: the one of that very path, or those whose name it or a word of it
+/// is.
 fn fitting<'a>(wanted: &str, files: &[&'a str]) -> Vec<&'a str> {
     match files.iter().find(|name| **name == wanted) {
         Some(exact) => vec![exact],

@@ -68,7 +68,7 @@ struct Info {
     data_offsets: (u64, u64),
 }
 
-/// Names and what the header says of them, as they stand there.
+/// Names and what the header says of them, in its order.
 struct Header(Vec<(String, Info)>);
 
 impl<'de> Deserialize<'de> for Header {

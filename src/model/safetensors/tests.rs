@@ -58,7 +58,7 @@ fn absurd_headers_are_refused_by_the_tensor() {
             64,
         )
     };
-    // Eight tensors whose sizes add up to 2^64, past which the sum starts anew.
+    // Eight tensors whose sizes add up to 2^64, past which the sum starts from 0 again.
     let wraps: Vec<_> = (0..8u64)
         .map(|i| {
             let (start, end) = (i << 61, (i + 1).checked_shl(61).filter(|_| i < 7));
@@ -222,7 +222,7 @@ fn folders_are_told_apart_by_what_they_hold() {
     let weights = path.join("weights.safetensors");
     std::fs::copy(tiny("llama/model.safetensors"), &weights).unwrap();
     assert!(refusal(&weights).contains("pass the folder"));
-    // A lone file of another name will do.
+    // A lone file may have another name.
     let file = WeightFile::open(path).unwrap();
     assert!(matches!(file, WeightFile::Safetensors(_)));
     let error = file.config().err().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! Finds the tokens that stand in a text by their own names.
+//! Finds the tokens that occur in a text by their own names.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use std::ops::Range;
 #[derive(Default)]
 pub struct AddedTokens {
     ids: HashMap<Box<str>, u32>,
-    /// For each first byte the lengths that occur, longest first.
+    /// Lengths of the tokens' names by their first byte, longest first.
     lengths: HashMap<u8, Vec<usize>>,
 }
 

@@ -1,12 +1,12 @@
-//! The bytes each token stands for.
+//! The bytes of each token's text.
 
 use std::sync::LazyLock;
 
 /// What vocabularies write for a space.
 pub const SPACE_MARK: char = '\u{2581}';
 
-/// GPT-2's printable stand-in for each byte: itself where that is printable Latin-1, else the
-/// next free character from U+0100 on.
+/// GPT-2's printable character for each byte: itself where that is printable Latin-1, else the next
+/// free character from U+0100 on.
 pub static BYTE_CHARS: LazyLock<[char; 256]> = LazyLock::new(|| {
     let mut next = 256;
     std::array::from_fn(|byte| {
@@ -34,12 +34,12 @@ pub enum Notation {
     ByteLevel,
     /// U+2581 for a space, `<0x0A>` for a single byte (SentencePiece).
     SentencePiece,
-    /// As it stands.
+    /// The token's text is its bytes.
     Plain,
 }
 
 impl Notation {
-    /// Appends the bytes that a token of the vocabulary stands for.
+    /// Appends the bytes of a token of the vocabulary.
     pub fn push_bytes(self, token: &str, out: &mut Vec<u8>) {
         match self {
             Notation::ByteLevel => {

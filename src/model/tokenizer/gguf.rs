@@ -43,7 +43,7 @@ impl TokenType {
         }
     }
 
-    /// Whether no text stands for such a token.
+    /// Whether such a token is not part of any text.
     fn is_special(self) -> bool {
         matches!(self, TokenType::Control | TokenType::Unknown)
     }
@@ -263,7 +263,7 @@ impl GgufVocab {
         for (id, token) in self.tokens.iter().enumerate() {
             let kind = self.kind(id);
             let id32 = id as u32;
-            // Only byte tokens stand for a byte: "<0x0A>" may also be written out.
+            // Only byte tokens are one byte: "<0x0A>" may also be written out.
             let notation = match (kind, byte_token(token)) {
                 (TokenType::Byte, _) | (_, None) => Notation::SentencePiece,
                 _ => Notation::Plain,

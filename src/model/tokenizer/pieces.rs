@@ -2,9 +2,9 @@
 //! hundred bytes for each of the text's, and cannot be stopped.
 //!
 //! A text is cut only where tokens cannot reach across: before a space, a line's end or a comma or
-//! full stop of Chinese or Japanese that follows a letter. That holds where no token of the vocabulary has such a
-//! place within, and where a probe around the cut gives the same tokens with and without it. A text
-//! without such places stays whole.
+//! full stop of Chinese or Japanese that follows a letter. That holds where no token of the
+//! vocabulary has such a place within, and where a probe around the cut gives the same tokens with
+//! and without it. A text without such places stays whole.
 
 use std::ops::Range;
 
@@ -17,12 +17,12 @@ const PROBE_BYTES: usize = 512;
 /// Cuts that may fail their probe before the rest of the text is left whole.
 const MOST_PROBES: usize = 8;
 
-/// Tokens and the bytes of the text that each stands for.
+/// Tokens and the bytes of the text that each covers.
 pub type Placed = (Vec<u32>, Vec<Range<usize>>);
 
 impl Tokenizer {
     /// The tokens of a document, the same as [`Tokenizer::encode_with_offsets`] gives. `go_on` is
-    /// told the bytes done after each piece; `None` where it ends the work.
+    /// called with the bytes done after each piece; the result is `None` where it ends the work.
     pub fn encode_document(
         &self,
         text: &str,
@@ -59,7 +59,7 @@ impl Tokenizer {
         Ok(Some((ids, bytes)))
     }
 
-    /// The tokens of a part of the text, as they stand in it.
+    /// The tokens of a part of the text, as they are within the whole.
     fn encode_range(
         &self,
         text: &str,
@@ -107,7 +107,7 @@ impl Tokenizer {
         Ok(whole == parts)
     }
 
-    /// Whether a token could stand on both sides of a border.
+    /// Whether a token could reach across a border.
     fn has_token_over_border(&self) -> bool {
         let ids = 0..self.vocab_size() as u32;
         ids.filter(|&id| !self.is_special(id)).any(|id| {
@@ -117,8 +117,8 @@ impl Tokenizer {
     }
 }
 
-/// The first place from a byte on where a letter stands before one of the characters that no word
-/// goes on with.
+/// The first place from a byte on where a letter comes before one of the characters that no word
+/// continues with.
 fn border_from(text: &str, from: usize) -> Option<usize> {
     let from = text.ceil_char_boundary(from.min(text.len()));
     let mut after_letter = text[..from]

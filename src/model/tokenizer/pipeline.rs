@@ -8,7 +8,7 @@ use super::{TokenSpan, TokenizerError};
 
 pub struct Pipeline {
     inner: HfTokenizer,
-    /// The same added tokens, but the special ones stay text.
+    /// Added tokens for texts in which names of special tokens are plain text.
     plain: AddedVocabulary,
 }
 

@@ -15,11 +15,11 @@ const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N
 const QWEN35: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const DIGIT: &str = r"\p{N}";
 
-/// What a pre-tokenizer's name stands for.
+/// The rules that a pre-tokenizer's name means.
 pub struct Rules {
-    /// Each cuts the pieces that the one before it left.
+    /// Patterns that cut the text; each cuts the pieces that the one before it left.
     patterns: &'static [&'static str],
-    /// A word that is a token is that token, whatever the merges would make of it.
+    /// Whether a word that is a token stays that token, whatever the merges would make of it.
     pub ignore_merges: bool,
     /// Whether a text begins with the begin token where the file does not say.
     pub add_bos: bool,

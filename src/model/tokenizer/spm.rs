@@ -17,11 +17,11 @@ pub struct Spm {
     pub unknown: Option<u32>,
     /// User-defined tokens: found in every text.
     pub user_defined: AddedTokens,
-    /// These and the control tokens.
+    /// User-defined tokens and the control tokens.
     pub special: AddedTokens,
-    /// Put a space before the text, and before what follows a token found by name.
+    /// Whether to put a space before the text, and before what follows a token found by name.
     pub space_prefix: bool,
-    /// Take spaces off the ends and make runs of them one.
+    /// Whether to take spaces off the ends and replace runs of spaces by one.
     pub squeeze_spaces: bool,
 }
 
@@ -34,10 +34,10 @@ pub struct Piece {
 /// A piece of the text being merged. Those merged into their left neighbour are empty.
 #[derive(Clone, Copy)]
 struct Symbol {
-    /// In the escaped text.
+    /// Bytes of the piece in the escaped text.
     start: u32,
     len: u32,
-    /// Where it began in the text as given.
+    /// Where the piece began in the text as given, in bytes.
     origin: u32,
     before: u32,
     after: u32,
@@ -85,7 +85,7 @@ impl Spm {
         self.encode_range(text, 0..text.len(), parse_special)
     }
 
-    /// The tokens of a part of a text, as they stand in it.
+    /// The tokens of a part of a text, as they are within the whole.
     pub fn encode_range(
         &self,
         text: &str,

@@ -8,7 +8,7 @@ use crate::model::error::ModelError;
 /// How a step follows the gradients.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OptimizerKind {
-    /// Loshchilov and Hutter, arXiv 1711.05101.
+    /// Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101).
     AdamW {
         beta1: f32,
         beta2: f32,
@@ -33,7 +33,8 @@ impl OptimizerKind {
 pub struct Optimizer {
     pub kind: OptimizerKind,
     pub lr: f32,
-    /// Gradients are scaled down to this norm where theirs is larger.
+    /// Norm that gradients are scaled down to where theirs is larger; `None` leaves them as they
+    /// are.
     pub clip: Option<f32>,
 }
 
@@ -66,7 +67,7 @@ pub struct State {
     norm2: Tensor,
     hyper: Tensor,
     steps: u64,
-    /// Numbers and both moments as they were last kept, and the steps they had had.
+    /// The numbers and both moments as they were last kept, and the number of steps taken by then.
     kept: [Tensor; 3],
     kept_steps: u64,
     keep: Program,

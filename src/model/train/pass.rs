@@ -118,14 +118,14 @@ impl Trainer {
     }
 }
 
-/// Whether activations may all be kept: in half of what is free, because other programs and the next
-/// passes need some too.
+/// Whether activations may all be kept: in half of what is free, because other programs and the
+/// next passes need some too.
 fn leaves_room(needed: u64, available: Option<u64>) -> bool {
     available.is_none_or(|available| needed <= available / 2)
 }
 
-/// A pass of a trainer, planned before anything is loaded: a batch of `tokens` tokens that attend to
-/// `keys` frozen keys where there are some.
+/// A pass of a trainer, planned before anything is loaded: a batch of `tokens` tokens that attend
+/// to `keys` frozen keys where there are some.
 #[derive(Clone, Copy, Debug)]
 pub struct PlannedPass {
     pub tokens: usize,

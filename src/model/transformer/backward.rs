@@ -1,5 +1,5 @@
 //! Gradients of what is trained beside the frozen weights: an adapter's matrices, and embeddings
-//! that stand before the tokens.
+//! that come before the tokens.
 //!
 //! The pass walks the layers from the last to the first with one gradient of the residual stream,
 //! `dx`, which each block adds its share to. It stops below the lowest layer that has anything to
@@ -42,20 +42,20 @@ pub enum Recompute {
 /// What is minimised: the sum over rows of `weights[row] * -log P(targets[row])`.
 #[derive(Clone, Copy)]
 pub struct Loss<'a> {
-    /// The token each row predicts, `1 x rows`.
+    /// Id of the token that each row predicts, `1 x rows`.
     pub targets: &'a Tensor,
-    /// `1 x rows`; 0 for rows that are not scored.
+    /// Weight of each row's loss, `1 x rows`; 0 for rows that are not scored.
     pub weights: &'a Tensor,
-    /// Filled for [`crate::kernels::cross_entropy::finish`], `rows x STATE_COLS`.
+    /// Memory that is filled for [`crate::kernels::cross_entropy::finish`], `rows x STATE_COLS`.
     pub state: &'a Tensor,
-    /// Scores the rows in place of the model's own head.
+    /// Weights that score the rows in place of the model's own head, if any.
     pub head: Option<&'a Weight>,
 }
 
 /// A layer on the way to its backward pass.
 enum Kept {
     Tape(Box<LayerTape>),
-    /// What enters the layer.
+    /// The rows that enter the layer, from which it runs again.
     Entry(Tensor),
 }
 
@@ -284,7 +284,8 @@ impl Transformer {
         }
     }
 
-    /// The gradient of turned queries, and those of turned keys and of values where they are not frozen.
+    /// The gradient of turned queries, and those of turned keys and of values where they are not
+    /// frozen.
     fn attended_back(
         &self,
         rec: &mut Recording,

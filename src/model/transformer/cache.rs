@@ -55,8 +55,8 @@ impl Angles {
     }
 }
 
-/// The keys and values of some key heads of a layer. Heads do not look at each other, so that a layer
-/// whose keys are more than one binding can hold lies in several parts.
+/// The keys and values of some key heads of a layer. Heads do not look at each other, so that a
+/// layer whose keys are more than one binding can hold lies in several parts.
 #[derive(Clone)]
 pub struct HeadPart {
     pub heads: Range<usize>,

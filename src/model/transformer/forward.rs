@@ -30,14 +30,14 @@ pub(super) struct LayerTape {
 pub(super) struct AttentionTape {
     pub x: Tensor,
     pub normed: Tensor,
-    /// Before rotation.
+    /// Queries before rotation.
     pub q: Tensor,
-    /// Before rotation; absent where keys are constants.
+    /// Keys before rotation; absent where keys are constants.
     pub k: Option<Tensor>,
     pub rotated: Tensor,
     pub parts: Vec<HeadPart>,
     pub attended: Tensor,
-    /// What was projected, where a norm follows.
+    /// What the output projection gave, where a norm follows.
     pub out: Option<Tensor>,
     pub lora: LoraTape,
 }
@@ -45,7 +45,7 @@ pub(super) struct AttentionTape {
 pub(super) struct FfnTape {
     pub x: Tensor,
     pub normed: Tensor,
-    /// Before activation.
+    /// The gate's product before activation.
     pub gate: Tensor,
     pub up: Tensor,
     pub gated: Tensor,
@@ -195,8 +195,8 @@ impl Transformer {
         Some((k, v))
     }
 
-    /// Appends the attention of the rows, whose queries are turned into `rotated`; gives the keys and
-    /// values that they attended to, their own among them.
+    /// Appends the attention of the rows, whose queries are turned into `rotated`; gives the keys
+    /// and values that they attended to, their own among them.
     fn attend(
         &self,
         rec: &mut Recording,

@@ -7,11 +7,12 @@ use crate::model::adapter::Adapter;
 /// Where a pass finds keys and values.
 #[derive(Clone, Copy)]
 pub enum Attend<'a> {
-    /// In the cache, to which the rows' own are added first.
+    /// Those of the cache, to which the rows' own are added first.
     Cache(&'a Cache),
-    /// In the cache as it is, the rows' own positions included: constants. The pass makes none.
+    /// Those of the cache as it is, the rows' own positions included. They are constants: the pass
+    /// makes none.
     Frozen(&'a Cache),
-    /// In the rows themselves, which are the positions `0..rows`.
+    /// Those of the rows themselves, which are the positions `0..rows`.
     Rows(&'a Angles),
 }
 
@@ -30,7 +31,7 @@ impl<'a> Attend<'a> {
 pub struct Inputs<'a> {
     /// Token ids, `1 x tokens`.
     pub ids: &'a Tensor,
-    /// Embeddings that stand before the tokens, `prefix rows x hidden`.
+    /// Embeddings that come before the tokens, `prefix rows x hidden`.
     pub prefix: Option<&'a Tensor>,
     /// Position of each row, prefix and tokens: also its row in the cache.
     pub positions: &'a Tensor,

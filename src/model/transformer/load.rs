@@ -178,7 +178,8 @@ impl Loader<'_> {
         Ok(weight)
     }
 
-    /// A layer's tensor that plays no part would be left out silently, and every number be wrong.
+    /// Refuses tensors of a layer that nothing here uses: leaving them out would make every number
+    /// wrong without a word.
     fn refuse_unused(&self) -> Result<(), ModelError> {
         let unused = self.file.tensors().find(|tensor| {
             let name = tensor.name.as_str();

@@ -63,7 +63,7 @@ impl Row {
         }
     }
 
-    /// Whether it takes room that is left over.
+    /// Whether the row takes room that is left over.
     pub fn grows(self) -> bool {
         matches!(self, Row::Steps | Row::Losses)
     }
@@ -121,7 +121,7 @@ impl Row {
                     ui.new_child(UiBuilder::new().id_salt(id).max_rect(area).layout(layout));
                 let mut colours = self.colours(drawn);
                 if legend_width(&child, &colours) > area.width() {
-                    // What it is stands in the tooltip of each chunk as well.
+                    // The tooltip of each chunk says what it is as well.
                     colours.title = "";
                 }
                 legend(&mut child, &colours).rect.width()
@@ -297,7 +297,8 @@ fn steps(ui: &Ui, drawn: &Drawn<'_>) {
             hatch(painter, bar(0, taken.coverage), p.coverage);
         }
         if taken.utility > 0 {
-            // Utility steps stand on the place that coverage keeps, taken or not.
+            // Bars of utility steps begin above the room for coverage, whether its steps are taken
+            // or not.
             let base = planned.coverage.max(taken.coverage);
             painter.rect_filled(
                 bar(base, base + taken.utility),

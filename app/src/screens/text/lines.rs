@@ -132,7 +132,7 @@ fn is_ideograph(c: char) -> bool {
     matches!(u32::from(c), 0x2e80..=0x9fff | 0xac00..=0xd7af | 0xf900..=0xfaff | 0xff00..=0xffef | 0x20000..=0x3ffff)
 }
 
-/// The row that a byte stands in.
+/// The row that a byte is in.
 pub fn row_of(rows: &[Row], byte: usize) -> usize {
     rows.partition_point(|row| row.start <= byte)
         .saturating_sub(1)

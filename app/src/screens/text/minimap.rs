@@ -10,10 +10,10 @@ use super::lines::{Row, row_of};
 use super::shades::{Shades, ground};
 use crate::theme::Theme;
 
-/// What it shows.
+/// What the overview shows.
 pub struct Marks<'a> {
     pub rows: &'a [Row],
-    /// Bytes of each token.
+    /// Range of bytes of each token.
     pub tokens: &'a [Range<usize>],
     pub shades: &'a Shades,
     pub version: (u64, u64, usize),
@@ -33,9 +33,9 @@ pub struct Minimap {
 /// One or more rows of the text.
 #[derive(Clone, Copy)]
 struct Line {
-    /// How far text goes to the right, from 0 to 1.
+    /// How far the text goes to the right, from 0 to 1.
     width: f32,
-    /// Of the full shade.
+    /// Strength of the shade, as a part of the full one.
     part: f32,
 }
 
@@ -124,7 +124,7 @@ fn strong(colour: Color32) -> Color32 {
     Color32::from_rgba_unmultiplied(r, g, b, (f32::from(a) * 1.5).min(255.0) as u8)
 }
 
-/// The rows that a line stands for, taken together.
+/// The rows that a line shows, taken together.
 fn of_rows(marks: &Marks<'_>, line: usize, lines: usize) -> Line {
     let count = marks.rows.len();
     let (first, last) = (

@@ -24,16 +24,16 @@ use lines::{Row, Widths, row_of, wrap};
 pub use shades::Shades;
 use shades::ground;
 
-/// Between the baselines of two rows.
+/// Distance between the baselines of two rows, in points.
 const ROW: f32 = 23.0;
-/// Beside the text: the chunk's band.
+/// Width of the chunk's band next to the text, in points.
 const GUTTER: f32 = 22.0;
 const MINIMAP: f32 = 68.0;
-/// Rows kept laid out.
+/// Most rows that are kept laid out.
 const KEPT: usize = 600;
 /// What egui draws where no font has a character.
 const BOX: char = '◻';
-/// Texts longer than this are wrapped anew only once the width stays.
+/// Texts of more bytes than this are wrapped again only once the width no longer changes.
 const LONG: usize = 2 << 20;
 
 /// What is kept between frames.
@@ -47,9 +47,9 @@ pub struct TextView {
     minimap: minimap::Minimap,
     chunks: ChunkMap,
     offset: f32,
-    /// Of which scripts the document has characters that no font draws.
+    /// Scripts of which the document has characters that no font draws.
     boxes: BTreeSet<&'static str>,
-    /// Counts changes of the shades.
+    /// Number of changes of the shades so far.
     shaded: u64,
     last_width: f32,
 }
@@ -64,7 +64,7 @@ struct Wrapped {
 
 struct LaidOut {
     galley: Arc<Galley>,
-    /// Tokens of the row, from and to where they stand.
+    /// Tokens of the row, each with the left and right end of its place.
     tokens: Vec<(usize, f32, f32)>,
 }
 
@@ -180,7 +180,7 @@ impl TextView {
         self.wrapped = Some(wanted);
     }
 
-    /// Goes where something asked the text to be.
+    /// Scrolls to where something asked the text to be.
     fn follow(&mut self, state: &mut State, open: &OpenDocument, height: f32) {
         let Some(byte) = state.scroll_to.take() else {
             return;
@@ -352,7 +352,7 @@ fn lay_out(ui: &Ui, open: &OpenDocument, row: Row) -> LaidOut {
     LaidOut { galley, tokens }
 }
 
-/// Where a token's ground stands; a hair is left between two.
+/// The place of a token's ground; a hair is left between two.
 fn token_rect(at: Pos2, top: f32, from: f32, to: f32) -> Rect {
     let (left, right) = (at.x + from, at.x + to - 0.5);
     Rect::from_x_y_ranges(left..=right.max(left), top + 1.5..=top + ROW - 1.5)
@@ -381,7 +381,7 @@ fn selected_bytes(record: &RunRecord, selection: &Selection) -> Option<Range<usi
     (!chunk.text.is_empty()).then(|| chunk.text.clone())
 }
 
-/// Where chunks stand in the text, and the colours of their bands.
+/// Places of the chunks in the text, and the colours of their bands.
 #[derive(Default)]
 struct ChunkMap {
     chunks: Vec<Placed>,
@@ -390,9 +390,9 @@ struct ChunkMap {
 
 struct Placed {
     text: Range<usize>,
-    /// Segment and chunk.
+    /// Index of the segment, and of the chunk within it.
     place: (usize, usize),
-    /// From 0, the lowest utility of the document, to 1.
+    /// Utility on a scale from 0, the lowest of the document, to 1, the highest.
     part: Option<f64>,
 }
 

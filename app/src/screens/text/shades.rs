@@ -10,17 +10,17 @@ use crate::theme::Theme;
 /// Values of all tokens of the document, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shades {
-    /// NaN where one is not known.
+    /// Value of each token in nats; NaN where it is not known.
     pub values: Vec<f32>,
-    /// The size that is shaded in full: most are below it.
+    /// Absolute value that is shaded in full, in nats: most values are below it.
     pub full: f32,
-    /// Where each segment's tokens begin.
+    /// Index of each segment's first token.
     pub starts: Vec<usize>,
     made_of: Vec<(usize, usize, usize)>,
 }
 
 impl Shades {
-    /// Works them out again where the passes have told more. Returns whether they have.
+    /// Works the values out again where the passes have reported more. Returns whether they have.
     pub fn refresh(&mut self, record: &RunRecord) -> bool {
         let of: Vec<_> = record
             .segments

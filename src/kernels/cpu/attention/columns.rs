@@ -1,8 +1,8 @@
 //! Scores that lie transposed: a row for each key, a column for each query.
 //!
 //! So keys are multiplied where they lie, what a query knows (its largest score, the sum of its
-//! shares) is a vector's lane, and no sum crosses lanes. With `shares` what is summed is rescaled when a
-//! larger score appears.
+//! shares) is a vector's lane, and no sum crosses lanes. With `shares` what is summed is rescaled
+//! when a larger score appears.
 
 use std::ops::Range;
 
@@ -14,7 +14,8 @@ use crate::kernels::cpu::scratch::take;
 /// What stands for a score that is not seen.
 const LOWEST: f32 = -3.0e38;
 
-/// Shares of less than this to the power of e are zero: products of numbers below the normal ones are slow.
+/// Shares of less than this to the power of e are zero: products of numbers below the normal ones
+/// are slow.
 pub const SMALLEST: f32 = -87.0;
 
 /// Stacked queries of a task.
@@ -37,8 +38,8 @@ pub struct Stack<'a> {
 }
 
 impl<'a> Stack<'a> {
-    /// The queries of task `index` of those with `each` of the rows in `order`. The last rows see the
-    /// most keys: they go first.
+    /// The queries of task `index` of those with `each` of the rows in `order`. The last rows see
+    /// the most keys: they go first.
     pub fn of_task(job: &'a Attention<'a>, order: &'a [u32], each: usize, index: usize) -> Self {
         let (head, part) = (index % job.kv_heads, index / job.kv_heads);
         let end = order.len() - part * each;
@@ -95,7 +96,7 @@ pub struct Columns<'a> {
     ends: &'a mut [u32],
     pub largest: &'a mut [f32],
     pub total: &'a mut [f32],
-    /// By how much the last tile made earlier sums smaller.
+    /// Factor by which the last tile made earlier sums smaller.
     pub shrink: &'a mut [f32],
 }
 
@@ -105,7 +106,8 @@ impl<'a> Columns<'a> {
         5 * columns
     }
 
-    /// The state before the first key of `columns` columns, those of `stack` and some that pad them.
+    /// The state before the first key of `columns` columns, those of `stack` and some that pad
+    /// them.
     pub fn new(stack: &Stack<'_>, columns: usize, mut scratch: &'a mut [f32]) -> Self {
         let mut piece = || take(&mut scratch, columns);
         let state = Columns {

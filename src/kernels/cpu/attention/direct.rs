@@ -1,5 +1,5 @@
-//! A few query rows against keys and values where they lie (AVX-512): laying a tile out anew repays
-//! itself only where many rows use it.
+//! A few query rows against keys and values where they lie (AVX-512): copying a tile into another
+//! layout pays only where many rows use it.
 
 use std::arch::x86_64::*;
 
@@ -14,8 +14,8 @@ pub struct Rows {
     pub dim: usize,
 }
 
-/// Fetches into the cache rows of a tile some way after row `j`, and as many of the tile of `values`
-/// that is read next: rows lie apart, which the hardware does not foresee.
+/// Fetches into the cache rows of a tile some way after row `j`, and as many of the tile of
+/// `values` that is read next: rows lie apart, which the hardware does not foresee.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn fetch(keys: Rows, values: Rows, j: usize, rows: usize) {

@@ -35,7 +35,7 @@ pub(super) struct Query<'a> {
     query: &'a [f32],
     keys: &'a Mat<'a, f32>,
     values: &'a Mat<'a, f32>,
-    /// Of its head in keys and values.
+    /// Columns of the head in keys and values.
     columns: Range<usize>,
     /// Rows of these.
     visible: Range<usize>,
@@ -43,7 +43,8 @@ pub(super) struct Query<'a> {
 }
 
 for_each_level! {
-    /// Softmax attention of one query, rescaling what it has summed whenever a larger score appears.
+    /// Softmax attention of one query, rescaling what it has summed whenever a larger score
+    /// appears.
     attend = attend_body(query: &Query<'_>, out: &mut [f32])
 }
 

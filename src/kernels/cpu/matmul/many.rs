@@ -32,8 +32,9 @@ pub unsafe fn run<L: Level>(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>)
     });
 }
 
-/// Rows (a multiple of `side`) and columns (one of `widths`) of a task, so that the slowest thread finishes soonest,
-/// where a task's weights cost as much to expand as to multiply with `expansion` rows.
+/// Rows (a multiple of `side`) and columns (one of `widths`) of a task, so that the slowest thread
+/// finishes soonest, where a task's weights cost as much to expand as to multiply with `expansion`
+/// rows.
 pub fn grains(
     rows: usize,
     cols: usize,

@@ -1,9 +1,9 @@
 //! `out = x * weight^T` on the processor.
 //!
-//! Few rows (decoding) are bound by reading the weight: with 8-bit dot products from a copy laid out
-//! for them (`packed`), or each of its rows is expanded in registers and multiplied with every row of
-//! `x` on the way. Many rows are bound by arithmetic: a panel of
-//! the weight is expanded into a buffer that stays in the cache and multiplied in tiles.
+//! Few rows (decoding) are bound by reading the weight: with 8-bit dot products from a copy laid
+//! out for them (`packed`), or each of its rows is expanded in registers and multiplied with every
+//! row of `x` on the way. Many rows are bound by arithmetic: a panel of the weight is expanded into
+//! a buffer that stays in the cache and multiplied in tiles.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -39,8 +39,8 @@ pub(super) use many::{depth, grains};
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::expand as expand_neon;
 
-/// Evaluates `$call` with the constant `$known` in place of a type of quantised weights, so that each
-/// has its own code.
+/// Evaluates `$call` with the constant `$known` in place of a type of quantised weights, so that
+/// each has its own code.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! by_quantised {
     ($dtype:expr, $known:ident => $call:expr) => {
@@ -69,7 +69,7 @@ const FEW_ROWS: usize = 8;
 pub struct Matmul<'a> {
     pub x: Mat<'a, f32>,
     pub weight: Rows<'a>,
-    /// One value for each row of the weight.
+    /// Bias: one value for each row of the weight.
     pub bias: Option<&'a [f32]>,
     /// Add to what `out` holds.
     pub accumulate: bool,
@@ -115,8 +115,8 @@ impl Matmul<'_> {
         }
     }
 
-    /// Multiplies all as one with dot products of bytes, if every one is of few rows, the processor has
-    /// such instructions and there is room for the copies. The extents must have been checked.
+    /// Multiplies all as one with dot products of bytes, if every one is of few rows, the processor
+    /// has such instructions and there is room for the copies. The extents must have been checked.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     fn run_packed(jobs: &[Matmul<'_>], team: &Team, simd: Simd, outs: &mut [MatMut<'_>]) -> bool {
         let few = |(job, out): (&Matmul<'_>, &MatMut<'_>)| {

@@ -134,7 +134,8 @@ pub fn many(job: &Matmul<'_>, team: &Team, out: &mut MatMut<'_>) {
                         *out = before + job.bias_at(n);
                     }
                 }
-                // SAFETY: `Matmul::run` checked every extent; this task's own columns of the output.
+                // SAFETY: `Matmul::run` checked every extent; this task's own columns of the
+                // output.
                 unsafe {
                     general::add(
                         (rows, x.cols, range.len()),

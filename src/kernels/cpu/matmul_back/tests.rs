@@ -10,7 +10,7 @@ use crate::kernels::quant::dequantize_row;
 struct Case {
     dtype: DType,
     rows: usize,
-    /// Of the weight.
+    /// Rows and columns of the weight.
     shape: (usize, usize),
     gap: usize,
     accumulate: bool,

@@ -8,7 +8,7 @@ use crate::kernels::cpu::matmul::tests::Random;
 #[derive(Clone, Copy)]
 struct Case {
     rows: usize,
-    /// Of the output.
+    /// Rows and columns of the output.
     shape: (usize, usize),
     gap: usize,
     accumulate: bool,

@@ -55,8 +55,8 @@ unsafe fn fixed<const M: usize>(operands: Operands, target: Target) {
     unsafe { store(&sums, target) }
 }
 
-/// The products of `M` rows of `a` with two vectors of each row of `b`. The elements of `a` lie by row,
-/// or by depth: see [`Order`](crate::kernels::cpu::product::Order).
+/// The products of `M` rows of `a` with two vectors of each row of `b`. The elements of `a` lie by
+/// row, or by depth: see [`Order`](crate::kernels::cpu::product::Order).
 ///
 /// # Safety
 /// All of that must be there, and the processor have AVX2 and FMA.

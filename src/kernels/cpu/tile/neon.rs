@@ -45,8 +45,8 @@ impl Level for Neon {
     }
 }
 
-/// The products of `M` rows of `a` with four vectors of each row of `b`. The elements of `a` lie by row,
-/// or by depth: see [`Order`](crate::kernels::cpu::product::Order).
+/// The products of `M` rows of `a` with four vectors of each row of `b`. The elements of `a` lie by
+/// row, or by depth: see [`Order`](crate::kernels::cpu::product::Order).
 ///
 /// # Safety
 /// All of that must be there.

@@ -1,4 +1,5 @@
-//! How the rows are divided into parts whose sums for keys and values are made apart and then added.
+//! How the rows are divided into parts whose sums for keys and values are made apart and then
+//! added.
 
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
-//! Gradients of attention on the processor, by tiles of rows and keys. Whoever sums a gradient does so
-//! alone. Those with respect to queries, or to keys and values, keep no more than a tile of scores; all
-//! together (`together`) keep those of some rows and multiply less.
+//! Gradients of attention on the processor, by tiles of rows and keys. Whoever sums a gradient does
+//! so alone. Those with respect to queries, or to keys and values, keep no more than a tile of
+//! scores; all together (`together`) keep those of some rows and multiply less.
 
 mod division;
 mod keys;
@@ -31,7 +31,7 @@ pub struct BackQ<'a> {
 /// The gradients with respect to keys and values.
 #[derive(Clone, Copy)]
 pub struct BackKv<'a> {
-    /// Its positions rise.
+    /// The forward pass; its positions rise.
     pub forward: Attention<'a>,
     pub d_out: Mat<'a, f32>,
     pub stats: Mat<'a, f32>,

@@ -40,7 +40,7 @@ struct Block<'a> {
 
 /// What a task has of all its columns, and of one tile.
 struct Scratch<'a> {
-    /// By dimension: scaled queries and the output's gradients.
+    /// Scaled queries and the output's gradients, by dimension.
     queries: &'a mut [f32],
     slopes: &'a mut [f32],
     /// The output's gradient times the output.

@@ -1,9 +1,9 @@
-//! All gradients at once, with the scores made once: a task has a part of the rows for one key head and
-//! takes some of them at a time, stacked, through all keys that they see.
+//! All gradients at once, with the scores made once: a task has a part of the rows for one key head
+//! and takes some of them at a time, stacked, through all keys that they see.
 //!
-//! Scores lie a row for each key and a column for each query, as in `columns`, and are kept for all keys,
-//! because a share is known only when all have been seen. Parts sum the gradients of keys and values
-//! apart; their sums are added in a fixed order.
+//! Scores lie a row for each key and a column for each query, as in `columns`, and are kept for all
+//! keys, because a share is known only when all have been seen. Parts sum the gradients of keys and
+//! values apart; their sums are added in a fixed order.
 
 use std::ops::Range;
 
@@ -56,17 +56,17 @@ struct Block<'a> {
 
 /// What a task has of the rows it takes at a time, and of one tile.
 struct Scratch<'a> {
-    /// Scaled queries and the output's gradients, by dimension and by row. Those by row are then divided
-    /// by the sum of their exponentials.
+    /// Scaled queries and the output's gradients, by dimension and by row. Those by row are then
+    /// divided by the sum of their exponentials.
     queries: [&'a mut [f32]; 2],
     slopes: [&'a mut [f32]; 2],
     /// The output's gradient times the output.
     delta: &'a mut [f32],
-    /// Of queries, a row for each column of the scores.
+    /// Gradients of queries, a row for each column of the scores.
     dq: &'a mut [f32],
-    /// Then exponentials.
+    /// Scores, and then their exponentials.
     scores: &'a mut [f32],
-    /// Of one tile, then gradients of its scores.
+    /// Gradients of the shares of one tile, and then of its scores.
     d_shares: &'a mut [f32],
     keys: &'a mut [f32],
 }
@@ -367,8 +367,8 @@ fn largest_body(part: &Part, scores: &mut [f32], state: &mut Columns<'_>) {
 }
 
 for_each_level! {
-    /// Turns the scores of some columns into exponentials of what they are below the largest, and adds
-    /// them up.
+    /// Turns the scores of some columns into exponentials of what they are below the largest, and
+    /// adds them up.
     exponentials = exponentials_body(scores: &mut [f32], at: Range<usize>, state: &mut Columns<'_>)
 }
 

@@ -17,7 +17,7 @@ pub struct Block {
     pub parts: [[i32; LEN / 4]; PARTS],
     /// What one in the numbers stands for. Not a number where a value is not finite.
     pub scale: f32,
-    /// Of all values.
+    /// Sum of all values.
     pub sum: f32,
     /// Minus the sum of each part.
     pub minus: [i32; PARTS],
@@ -32,8 +32,8 @@ impl Block {
 /// The numbers have this many bits besides the sign: what the three parts can hold.
 const BITS: u32 = 22;
 
-/// What values are multiplied by to become whole numbers, of which the largest has [`BITS`] bits, and its
-/// inverse. `largest` is that of the values' sizes, as the bits of a float.
+/// What values are multiplied by to become whole numbers, of which the largest has [`BITS`] bits,
+/// and its inverse. `largest` is that of the values' sizes, as the bits of a float.
 #[inline(always)]
 fn factor_and_scale(largest: u32) -> (f32, f32) {
     // Below this exponent (biased) values become zeros: they are under 2^-100 and their scale would
@@ -68,7 +68,8 @@ pub unsafe fn split_row(row: &[f32], to: *mut Block) {
 
 #[inline(always)]
 fn split(values: &[f32; LEN]) -> Block {
-    // Adding this rounds to a whole number of up to 22 bits and a sign, which is then in the low bits.
+    // Adding this rounds to a whole number of up to 22 bits and a sign, which is then in the low
+    // bits.
     const ROUND: f32 = 12_582_912.0;
     let mut largest = 0;
     for value in values {

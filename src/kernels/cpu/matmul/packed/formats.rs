@@ -103,8 +103,9 @@ pub struct Shifted<Q, const DTYPE: u8>(PhantomData<Q>);
 /// 256 weights of each row: scales and minima as `f16`, then for each 32 weights a byte each by
 /// which those are multiplied, and the levels: `scale * byte * level - min * byte`.
 pub struct Nested<Q, const DTYPE: u8>(PhantomData<Q>);
-/// 256 weights of each row: scales as `f16` (in 64 bytes), then for each 32 weights two signed bytes
-/// by which those are multiplied, one for each half, and the levels: `scale * byte * (level - 32)`.
+/// 256 weights of each row: scales as `f16` (in 64 bytes), then for each 32 weights two signed
+/// bytes by which those are multiplied, one for each half, and the levels:
+/// `scale * byte * (level - 32)`.
 pub struct Q6K;
 
 /// Bytes of an `f16` for each row.

@@ -1,11 +1,11 @@
-//! One to eight rows with 8-bit dot products (VNNI of 512 or 256 bits, `sdot` or `smmla` on ARM), from
-//! a copy of the weight laid out for them.
+//! One to eight rows with 8-bit dot products (VNNI of 512 or 256 bits, `sdot` or `smmla` on ARM),
+//! from a copy of the weight laid out for them.
 //!
-//! In the copy 16 rows of the weight are interleaved: 64 bytes hold four neighbours along the
-//! depth of each, so a dot product of bytes adds them up in the row's own lane and nothing is
-//! summed across lanes. Every 32 values of `x` are a fixed-point number of 23 bits in three parts of
-//! 8 (see [`activations`]), so the integer sums of a block are exact and no accuracy is given up
-//! for the speed: what is rounded is what `f32` sums round.
+//! In the copy 16 rows of the weight are interleaved: 64 bytes hold four neighbours along the depth
+//! of each, so a dot product of bytes adds them up in the row's own lane and nothing is summed
+//! across lanes. Every 32 values of `x` are a fixed-point number of 23 bits in three parts of 8
+//! (see [`activations`]), so the integer sums of a block are exact and no accuracy is given up for
+//! the speed: what is rounded is what `f32` sums round.
 
 mod activations;
 mod formats;
@@ -33,9 +33,9 @@ const GROUP: usize = 16;
 /// Rows of `x` multiplied at once: their sums stay in registers.
 const AT_ONCE: usize = 4;
 
-/// Multiplies all `jobs` as one, if the processor has dot products of bytes and there are copies of the
-/// weights or room to make them. What was done before never changes the result: a copy is made at the
-/// first call.
+/// Multiplies all `jobs` as one, if the processor has dot products of bytes and there are copies of
+/// the weights or room to make them. What was done before never changes the result: a copy is made
+/// at the first call.
 pub fn run(jobs: &[Matmul<'_>], team: &Team, simd: Simd, outs: &mut [MatMut<'_>]) -> bool {
     match simd {
         #[cfg(target_arch = "x86_64")]

@@ -1,7 +1,7 @@
 //! How the levels of 32 x 16 weights lie in a copy, and how they become vectors of bytes.
 //!
-//! Vector `i` of a block has 64 bytes: the levels `4 i` to `4 i + 3` of each of the 16 rows. Processors with
-//! shorter vectors take it in slices, each of some rows.
+//! Vector `i` of a block has 64 bytes: the levels `4 i` to `4 i + 3` of each of the 16 rows.
+//! Processors with shorter vectors take it in slices, each of some rows.
 
 use super::GROUP;
 use super::activations::LEN;

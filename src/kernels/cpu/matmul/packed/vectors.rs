@@ -90,10 +90,11 @@ pub trait Vectors: Copy {
     /// `a + 256 b + 65536 c`
     unsafe fn join(sums: [Self::Ints; PARTS]) -> Self::Floats;
 
-    /// The dot products of a slice's levels with numbers of a block of each row of `x`, over the pairs
-    /// of vectors `FROM..TO`, from `start` on. Exact up to the last conversion.
+    /// The dot products of a slice's levels with numbers of a block of each row of `x`, over the
+    /// pairs of vectors `FROM..TO`, from `start` on. Exact up to the last conversion.
     ///
-    /// Loops rather than `map`: closures that the compiler does not inline pass vectors through memory.
+    /// Loops rather than `map`: closures that the compiler does not inline pass vectors through
+    /// memory.
     #[allow(
         clippy::needless_range_loop,
         reason = "the loops over parts are unrolled as they stand"

@@ -188,7 +188,8 @@ macro_rules! common {
         unsafe fn join([a, b, c]: [int32x4_t; PARTS]) -> float32x4_t {
             // SAFETY: the caller's.
             unsafe {
-                // Below 2^29: parts 2^7, levels 2^8, 32 of them, and the second part 2^8 times as much.
+                // Below 2^29: parts 2^7, levels 2^8, 32 of them, and the second part 2^8 times as
+                // much.
                 let low = vcvtq_f32_s32(vaddq_s32(a, vshlq_n_s32::<8>(b)));
                 vfmaq_f32(low, vcvtq_f32_s32(c), vdupq_n_f32(65536.0))
             }
@@ -203,8 +204,8 @@ impl Vectors for Dotprod {
 impl Vectors for I8mm {
     common!("neon,dotprod,i8mm");
 
-    /// Two rows of the slice are multiplied with two columns, which are parts of rows of `x`, over a
-    /// depth of 8 at a time. An odd column is multiplied twice.
+    /// Two rows of the slice are multiplied with two columns, which are parts of rows of `x`, over
+    /// a depth of 8 at a time. An odd column is multiplied twice.
     #[inline(always)]
     unsafe fn dot<Q: Quants, const M: usize, const FROM: usize, const TO: usize>(
         src: *const u8,
