@@ -13,7 +13,7 @@ mod plan;
 mod profile;
 mod recording;
 pub mod select;
-pub mod system;
+pub(crate) mod system;
 mod team;
 mod tensor;
 pub mod view;

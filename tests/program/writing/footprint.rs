@@ -35,7 +35,8 @@ fn a_write_holds_what_was_planned() {
             let held = told.last().expect("an end")["peak_bytes"].as_u64();
             let held = held.expect("bytes") as f64;
             let part = (planned.peak_bytes + file.total_bytes()) as f64 / held;
-            // In short parts, tokens that open a text and chunks that are cut short weigh something.
+            // In short parts, tokens that open a text and chunks that are cut short weigh
+            // something.
             assert!((0.95..1.15).contains(&part), "{model} {method}: {part}");
         }
     }
