@@ -23,13 +23,14 @@ pub fn run(inbox: &Receiver<Command>, out: &Outbox, control: &Control, hub: &Set
                 let_go(&mut desk, out);
                 guarded(|| take(&mut desk, &request, out, control, hub))
             }
-            _ if control.token().is_cancelled() => Err(Failure::Cancelled),
             Work::Unload => {
                 let_go(&mut desk, out);
                 Ok(End::Done)
             }
             work => match &mut desk {
+                // Also where it was cancelled with the load: that says what there is to say.
                 None => Ok(End::NoModel),
+                Some(_) if control.token().is_cancelled() => Err(Failure::Cancelled),
                 Some(desk) => guarded(|| one(work, desk, out, control)),
             },
         };
