@@ -8,7 +8,7 @@ use eframe::egui::{
     Stroke, TextEdit, Ui, WidgetInfo, vec2,
 };
 use inscribe::memory::store::Asked;
-use inscribe::words::{count, counted};
+use inscribe::words::{self, count, counted};
 use inscribe::write::reader::View;
 
 use crate::action::Action;
@@ -127,7 +127,7 @@ fn earlier(ui: &mut Ui, asked: &Asked) {
     ui.label(text::strong(&asked.question));
     card(ui, |ui| {
         ui.label(&asked.answer);
-        let likely = asked.log_prob.map(|l| format!("log P {l:.3} a token  ·  "));
+        let likely = asked.log_prob.map(likely_words);
         let likely = likely.unwrap_or_default();
         ui.label(text::caption(format!(
             "{likely}{:.1} s  ·  asked before",
@@ -237,13 +237,18 @@ fn given(
         }
     }
     let mean = inscribe::write::statistics::mean(&answer.logprobs);
-    let likely = mean.map_or(String::new(), |m| format!("log P {m:.3} a token  ·  "));
+    let likely = mean.map(likely_words).unwrap_or_default();
     let facts = format!(
         "{likely}{}  ·  {:.1} s",
         counted(answer.ids.len(), "token"),
         answer.seconds
     );
     ui.label(text::caption(facts));
+}
+
+/// The mean `log P` of an answer's tokens, before other facts about it.
+fn likely_words(mean: f64) -> String {
+    format!("log P {} a token  ·  ", words::number(mean))
 }
 
 /// A token's surprisal in every view.

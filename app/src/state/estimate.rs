@@ -142,7 +142,7 @@ pub fn estimate(
             .find(|m| &m.name == name)
     });
     let device = device.or_else(|| chosen_device(state));
-    let exact = open.tokens.as_ref().filter(|_| model.is_none());
+    let exact = open.tokens.as_ref().filter(|_| open.tokens_of == *name);
     let tokens = match exact {
         Some(tokens) => tokens.len(),
         None => (open.document.text.len() as f64 / BYTES_PER_TOKEN).ceil() as usize,
