@@ -11,7 +11,7 @@ pub enum EngineError {
     /// No GPU was found that can be used.
     #[error("no usable GPU adapter found ({detail}); install a Vulkan, Metal or DX12 driver")]
     NoAdapter {
-        /// What the graphics backends reported.
+        /// Why none was taken: what was found, if anything.
         detail: String,
     },
     /// The name or number that the user gave fits no device.

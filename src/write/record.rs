@@ -70,7 +70,8 @@ pub struct RunRecord {
     pub checkpointed: Option<usize>,
     /// Seconds by phase as the writer measured them; `None` before the run's end.
     pub measured: Option<PhaseSeconds>,
-    /// Bytes of memory at the most, as in [`Done`](super::event::Done); `None` before the run's end.
+    /// Bytes of memory at the most, as in [`Done`](super::event::Done); `None` before the run's
+    /// end.
     pub peak_bytes: Option<u64>,
 }
 
