@@ -63,7 +63,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let memory = writing.run(|event| {
         live.event(event);
         if let Event::Done(done) = event {
-            seconds = (done.seconds.clone(), done.steps);
+            seconds = (done.seconds, done.steps);
         }
     })?;
     drop(live);

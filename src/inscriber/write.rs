@@ -153,7 +153,7 @@ impl<'a> Writing<'a> {
                 let memory = Remembered::open(self.inscriber, &folder)?;
                 return Ok(Outcome { memory, done: None });
             }
-            Begun::At(store, resume) => (store, resume),
+            Begun::At(store, resume) => (*store, resume),
         };
         watcher.begins()?;
         if resume.is_some() {
@@ -240,20 +240,20 @@ impl<'a> Writing<'a> {
             Resumed::GoesOn(store, Some(stored)) => {
                 let going_on = persist::going_on(&store, stored)?;
                 let resume = Resume { finish, ..going_on };
-                Ok(Begun::At(*store, Some(resume)))
+                Ok(Begun::At(store, Some(resume)))
             }
         }
     }
 }
 
 enum Begun {
-    At(MemoryWriter, Option<Resume>),
+    At(Box<MemoryWriter>, Option<Resume>),
     Finished,
 }
 
 impl Begun {
     fn at(store: MemoryWriter) -> Begun {
-        Begun::At(store, None)
+        Begun::At(Box::new(store), None)
     }
 }
 
