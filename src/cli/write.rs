@@ -76,7 +76,8 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 8)]
     checkpoint: usize,
     /// How a gdwm memory keeps its document's keys and values, which spares the reading before the
-    /// first question [default: auto, in 8 bits where they take at most 1 GiB]
+    /// first question [default: auto, values in 8 bits and keys in 16 where they take at most
+    /// 1 GiB]
     #[arg(long, value_enum, value_name = "HOW")]
     keep_rows: Option<KeepName>,
     #[command(flatten)]

@@ -265,11 +265,11 @@ macro_rules! names {
 }
 
 names!(KeepName for KeepRows {
-    /// In 8 bits where they take at most 1 GiB, else not at all
+    /// As q8 where that takes at most 1 GiB, else not at all
     Auto,
-    /// In 8 bits
+    /// Values in 8 bits, keys in 16
     Q8,
-    /// In 16 bits
+    /// Both in 16 bits
     F16,
     /// Not at all: the document is read again before the first question
     No,

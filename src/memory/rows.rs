@@ -59,8 +59,8 @@ impl Rows {
     /// Bytes that so many tokens take as this type.
     pub fn bytes(model: &ModelConfig, tokens: usize, dtype: DType) -> u64 {
         let width = model.kv_heads * model.head_dim;
-        let row = fitting(dtype, width).row_bytes(width).unwrap_or(0);
-        (2 * model.layers * tokens * row) as u64
+        let rows = types(dtype, width).map(|dtype| dtype.row_bytes(width).unwrap_or(0));
+        (model.layers * tokens * rows.iter().sum::<usize>()) as u64
     }
 
     fn load(folder: &Path, model: &ModelConfig) -> Result<Rows, MemoryError> {
@@ -138,15 +138,17 @@ impl Kind for Rows {
             } => (device, cache, *dtype),
         };
         let width = model.kv_heads * model.head_dim;
-        let dtype = fitting(dtype, width);
+        let types = types(dtype, width);
         let failed = |e: WriteError| MemoryError::file(&path, format!("not written: {e}"));
         let mut writer = GgufWriter::new();
         let mut header = || -> Result<(), WriteError> {
             writer.set("general.architecture", model.arch.name().into())?;
             writer.set("general.type", TYPE.into())?;
             writer.set(TOKENS, Meta::U64(self.tokens as u64))?;
-            for name in (0..model.layers).flat_map(names) {
-                writer.announce(&name, dtype, &[self.tokens, width])?;
+            for layer in 0..model.layers {
+                for (name, dtype) in names(layer).iter().zip(types) {
+                    writer.announce(name, dtype, &[self.tokens, width])?;
+                }
             }
             Ok(())
         };
@@ -164,7 +166,7 @@ impl Kind for Rows {
                             return Err(io::Error::other("the device"));
                         }
                     };
-                    for values in &both {
+                    for (values, dtype) in both.iter().zip(types) {
                         let bytes = packed(dtype, values, width);
                         data.tensor(&bytes).map_err(io::Error::other)?;
                     }
@@ -210,13 +212,11 @@ fn names(layer: usize) -> [String; 2] {
     ["keys", "values"].map(|what| format!("blk.{layer}.{what}"))
 }
 
-/// The type itself where rows are whole blocks of it, else one that any row fits.
-fn fitting(dtype: DType, width: usize) -> DType {
-    if width.is_multiple_of(dtype.block_len()) {
-        dtype
-    } else {
-        DType::F16
-    }
+/// The types of keys and values. Keys have 16 bits at least: 8 move the likelihood of an answer by up
+/// to 0.05 nats a token, where the values' 8 move it by 0.007 (SmolLM2-135M, 5,060 tokens).
+fn types(dtype: DType, width: usize) -> [DType; 2] {
+    let whole = width.is_multiple_of(dtype.block_len());
+    [DType::F16, if whole { dtype } else { DType::F16 }]
 }
 
 fn packed(dtype: DType, values: &[f32], width: usize) -> Vec<u8> {

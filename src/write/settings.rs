@@ -173,10 +173,10 @@ impl RecomputeWhen {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeepRows {
-    /// In 8 bits, where the whole document's take at most [`KeepRows::AUTO_BYTES`].
+    /// As [`KeepRows::Q8`], where the whole document's take at most [`KeepRows::AUTO_BYTES`].
     #[default]
     Auto,
-    /// In 8 bits, with a scale for each 32 numbers.
+    /// Values in 8 bits, with a scale for each 32 numbers, and keys in 16.
     Q8,
     /// In 16-bit floats.
     F16,

@@ -369,7 +369,7 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
             &mut s.keep_rows,
             &[
                 (KeepRows::Auto, "Kept up to 1 GiB", ""),
-                (KeepRows::Q8, "Kept in 8 bits", ""),
+                (KeepRows::Q8, "Kept, values in 8 bits", ""),
                 (KeepRows::F16, "Kept in 16 bits", ""),
                 (KeepRows::No, "Not kept", ""),
             ],
