@@ -15,6 +15,8 @@ use crate::engine::{DeviceInfo, ModelEntry};
 
 /// Bytes of English prose for each token, about.
 const BYTES_PER_TOKEN: f64 = 4.4;
+/// Tokens that a chat template puts before a document, about.
+const LEAD: usize = 24;
 /// Operations a second of one thread of a processor, on the matrices of small models.
 const FLOPS_PER_THREAD: f64 = 60e9;
 const FLOPS_INTEGRATED: f64 = 600e9;
@@ -86,7 +88,7 @@ impl Footprints {
         if let Some((_, footprint)) = known.iter().find(|(other, _)| *other == case) {
             return *footprint;
         }
-        let planned = footprint(config, settings, tokens, free);
+        let planned = footprint(config, settings, (LEAD, tokens), free);
         if known.len() == Self::KEPT {
             known.remove(0);
         }

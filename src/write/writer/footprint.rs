@@ -10,9 +10,6 @@ use crate::write::method::EVALUATION_ROWS;
 use crate::write::reader::kept_cache_bytes;
 use crate::write::settings::WriteSettings;
 
-/// Tokens that open a text, of most models.
-const LEAD: usize = 1;
-
 /// Rows of a step beyond which no device has room, and planning takes long.
 const MOST_ROWS: usize = 1 << 16;
 
@@ -25,23 +22,23 @@ pub struct Footprint {
     pub peak_bytes: u64,
 }
 
-/// Plans a write of `tokens` tokens on a device with `free` bytes beside the weights, where that is
-/// known. Steps are taken to be as large as the settings allow, and a model that was trained to be
-/// written to as any other.
+/// Plans a write of `tokens` tokens, which `lead` tokens of the prompt stand before, on a device with
+/// `free` bytes beside the weights, where that is known. Steps are taken to be as large as the
+/// settings allow, and a model that was trained to be written to as any other.
 pub fn footprint(
     config: &ModelConfig,
     settings: &WriteSettings,
-    tokens: usize,
+    (lead, tokens): (usize, usize),
     free: Option<u64>,
 ) -> Footprint {
-    let room = room(config.context, LEAD, settings).max(1);
+    let room = room(config.context, lead, settings).max(1);
     let segments = segments(tokens, room);
     let longest = segments.iter().map(|s| s.len()).max().unwrap_or(0).max(1);
-    let cache = Cache::bytes(config, LEAD + longest);
-    let reading = reading_bytes(config, LEAD + longest);
+    let cache = Cache::bytes(config, lead + longest);
+    let reading = reading_bytes(config, lead + longest);
     let utility = settings.allocate.needs_utility();
     let local = if utility {
-        let near = (LEAD + 2 * settings.window).min(LEAD + longest);
+        let near = (lead + 2 * settings.window).min(lead + longest);
         cache + reading_bytes(config, near.min(config.context))
     } else {
         0
@@ -56,7 +53,7 @@ pub fn footprint(
     };
     let held = waiting + if frozen { cache } else { 0 };
     let left = free.map(|free| free.saturating_sub(held));
-    let learning = learning_bytes(config, settings, longest, left);
+    let learning = learning_bytes(config, settings, (lead, longest), left);
     Footprint {
         segments: segments.len(),
         peak_bytes: (waiting + reading.max(local)).max(held + learning),
@@ -68,7 +65,7 @@ pub fn footprint(
 fn learning_bytes(
     config: &ModelConfig,
     settings: &WriteSettings,
-    segment: usize,
+    (lead, segment): (usize, usize),
     free: Option<u64>,
 ) -> u64 {
     let trained = settings.method.trained(config, settings);
@@ -77,7 +74,7 @@ fn learning_bytes(
         let pass = |tokens, learn| PlannedPass {
             tokens,
             kind: BatchKind::Frozen,
-            keys: LEAD + segment,
+            keys: lead + segment,
             learn,
         };
         let spans = settings.batch.saturating_mul(settings.span.min(chunk));
@@ -87,7 +84,7 @@ fn learning_bytes(
         ]
     } else {
         let pass = |tokens, learn| PlannedPass {
-            tokens: LEAD + tokens,
+            tokens: lead + tokens,
             kind: BatchKind::Sequence,
             keys: 0,
             learn,
@@ -116,7 +113,7 @@ mod tests {
     fn peak(change: impl FnOnce(&mut WriteSettings), tokens: usize, free: Option<u64>) -> u64 {
         let mut settings = WriteSettings::default();
         change(&mut settings);
-        footprint(&shapes::smollm2_135m(), &settings, tokens, free).peak_bytes
+        footprint(&shapes::smollm2_135m(), &settings, (1, tokens), free).peak_bytes
     }
 
     #[test]
@@ -149,7 +146,7 @@ mod tests {
                 allocate,
                 ..WriteSettings::default()
             };
-            footprint(&config, &settings, 20_000, None)
+            footprint(&config, &settings, (1, 20_000), None)
         };
         let (utility, evenly) = (of(Allocate::Utility), of(Allocate::Uniform));
         assert_eq!((utility.segments, evenly.segments), (3, 3));
