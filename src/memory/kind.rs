@@ -71,7 +71,8 @@ pub const OWN: [Loader; 3] = [lora::LOADER, prefix::LOADER, rows::LOADER];
 
 static ADDED: RwLock<Vec<Loader>> = RwLock::new(Vec::new());
 
-/// Adds a kind, in place of an earlier one of its name.
+/// Adds a kind, in place of one of its name that was added before. The names of this crate's own kinds
+/// stay theirs.
 pub fn add(loader: Loader) {
     let mut added = ADDED.write().unwrap_or_else(|e| e.into_inner());
     added.retain(|known| known.kind != loader.kind);

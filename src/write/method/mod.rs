@@ -126,7 +126,8 @@ pub const OWN: [Method; 3] = [Method::GDWM, Method::LORA, Method::GRADMEM];
 
 static ADDED: RwLock<Vec<Method>> = RwLock::new(Vec::new());
 
-/// Adds a method, in place of an earlier one of its name.
+/// Adds a method, in place of one of its name that was added before. The names of this crate's own
+/// methods stay theirs.
 pub fn add(method: &'static dyn WriteMethod) -> Method {
     let method = Method(method);
     let mut added = ADDED.write().unwrap_or_else(|e| e.into_inner());
