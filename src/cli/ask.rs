@@ -27,8 +27,8 @@ Examples:
 
 /// Ask a question that a memory answers
 ///
-/// A gdwm memory is read after its document's own keys and values, which are made anew when the
-/// first question is asked; lora and gradmem memories are read without the document. Without a
+/// A gdwm memory is read after its document's own keys and values, which lie beside it or, where they
+/// were not kept, are made again when the first question is asked; lora and gradmem memories are read without the document. Without a
 /// question it asks for one after another; the answers are kept in the memory's folder.
 ///
 /// Of a document written in several parts, one answers: the one whose words fit the question best.

@@ -137,7 +137,18 @@ fn write_memory(
             outln!("{}: the memory is finished", args.out.display());
             Ok(None)
         }
-        Ok(Outcome { done, memory }) => Ok(done.map(|done| (done, memory))),
+        Ok(Outcome {
+            done,
+            memory,
+            left_out,
+        }) => {
+            if let Some(why) = left_out {
+                app.note(&format!(
+                    "note: the document's keys and values are not kept: {why}"
+                ));
+            }
+            Ok(done.map(|done| (done, memory)))
+        }
         Err(Error::Write(WriteError::NothingLearned(folder))) => bail!(
             "{}: nothing was learned yet; leave --finish out to go on",
             folder.display()

@@ -29,7 +29,7 @@ pub enum Idle {
 pub struct WritingArgs {
     /// What is written: fast weights beside the document's keys and values (gdwm), fast weights
     /// alone (lora), or memory tokens (gradmem)
-    #[arg(long, value_parser = methods(), default_value = "gdwm")]
+    #[arg(long, value_parser = methods(), default_value = Method::default().name())]
     pub method: Method,
     /// Gradient steps in all [default: 32]
     #[arg(long, value_name = "K")]

@@ -74,6 +74,8 @@ pub struct Outcome {
     /// Steps and times of the run, including those before a stop; `None` if the run had ended
     /// before.
     pub done: Option<Done>,
+    /// Why the document's keys and values are not kept beside the memory, where they should have been.
+    pub left_out: Option<String>,
 }
 
 impl<'a> Writing<'a> {
@@ -151,7 +153,11 @@ impl<'a> Writing<'a> {
         let (store, resume) = match self.open(&folder, &tokens)? {
             Begun::Finished => {
                 let memory = Remembered::open(self.inscriber, &folder)?;
-                return Ok(Outcome { memory, done: None });
+                return Ok(Outcome {
+                    memory,
+                    done: None,
+                    left_out: None,
+                });
             }
             Begun::At(store, resume) => (*store, resume),
         };
@@ -174,10 +180,12 @@ impl<'a> Writing<'a> {
             save: done.seconds.save,
             ..told
         };
+        let left_out = store.left_out().map(ToString::to_string);
         store.finish()?;
         Ok(Outcome {
             memory: Remembered::of_run(inscriber, &folder, passing)?,
             done: Some(done),
+            left_out,
         })
     }
 

@@ -36,8 +36,8 @@ pub trait Kind: Any + fmt::Debug + Send + Sync {
     /// Writes them into a segment's folder.
     fn save(&self, folder: &mut Folder<'_>, model: &ModelConfig) -> Result<()>;
 
-    /// Gives them to a session: as what comes before the text that it reads next, or as additions
-    /// to its weights.
+    /// Adds them to what `session` has read, or puts them beside its weights. What stands for a
+    /// document is entered first, into a session that has read nothing.
     fn enter(&self, session: &mut Session) -> Result<(), ModelError>;
 
     /// Positions of the context that they take.
@@ -83,6 +83,13 @@ pub fn add(loader: Loader) {
 pub fn all() -> Vec<Loader> {
     let added = ADDED.read().unwrap_or_else(|e| e.into_inner());
     OWN.iter().chain(added.iter()).copied().collect()
+}
+
+/// Whether a memory is whole without what is of this kind.
+pub fn is_derived(kind: &str) -> bool {
+    all()
+        .iter()
+        .any(|loader| loader.kind == kind && loader.derived)
 }
 
 /// Something of a memory, of whichever kind. Clones share it.
@@ -242,7 +249,7 @@ impl StoredPart {
 
     /// Whether the memory is whole without it.
     pub fn is_derived(&self) -> bool {
-        self.loader().is_some_and(|loader| loader.derived)
+        is_derived(&self.kind)
     }
 
     /// Bytes of its files.
@@ -265,16 +272,29 @@ impl StoredPart {
 }
 
 impl StoredFile {
+    /// Refuses a file that is missing or of another length.
+    pub fn check_length(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(&self.name);
+        match std::fs::metadata(&path) {
+            Ok(meta) if meta.is_file() && meta.len() == self.bytes => Ok(()),
+            Ok(_) => Err(changed(&path)),
+            Err(error) => Err(MemoryError::file(&path, format!("is missing: {error}"))),
+        }
+    }
+
     /// Refuses a file that is missing or was changed.
     pub fn check(&self, folder: &Path) -> Result<()> {
+        self.check_length(folder)?;
         let path = folder.join(&self.name);
         let map = map_file(&path)?;
-        if map.len() as u64 == self.bytes && hex(&Sha256::digest(&map[..])) == self.sha256 {
-            return Ok(());
+        if hex(&Sha256::digest(&map[..])) == self.sha256 {
+            Ok(())
+        } else {
+            Err(changed(&path))
         }
-        Err(MemoryError::file(
-            &path,
-            "is damaged, or was changed since it was written",
-        ))
     }
+}
+
+fn changed(path: &Path) -> MemoryError {
+    MemoryError::file(path, "is damaged, or was changed since it was written")
 }

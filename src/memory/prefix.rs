@@ -41,8 +41,6 @@ impl Kind for Prefix {
     }
 
     fn enter(&self, session: &mut Session) -> Result<(), ModelError> {
-        // In place of whatever was there.
-        session.truncate(0);
         session.prefill_embeddings(&self.values)
     }
 

@@ -22,6 +22,7 @@ use crate::model::weights::TensorBytes;
 const FILE: &str = "rows.gguf";
 /// `general.type` of the file.
 const TYPE: &str = "keys-and-values";
+const LARGEST_F16: f32 = 65504.0;
 const TOKENS: &str = "inscribe.rows.tokens";
 
 /// Keys and values of every layer, after rotation, of the first tokens of a context.
@@ -157,7 +158,7 @@ impl Kind for Rows {
         let mut unread = None;
         folder
             .write_with(FILE, |out| {
-                let mut data = writer.begin(out).map_err(io::Error::other)?;
+                let mut data = writer.begin(out).map_err(as_io)?;
                 for layer in 0..model.layers {
                     let both = match cache.read_rows(device, layer, self.tokens) {
                         Ok(both) => both,
@@ -168,10 +169,14 @@ impl Kind for Rows {
                     };
                     for (values, dtype) in both.iter().zip(types) {
                         let bytes = packed(dtype, values, width);
-                        data.tensor(&bytes).map_err(io::Error::other)?;
+                        if dtype == DType::F16 && !values.iter().all(|v| v.abs() <= LARGEST_F16) {
+                            let what = "some of them are beyond what 16 bits hold";
+                            return Err(io::Error::other(what));
+                        }
+                        data.tensor(&bytes).map_err(as_io)?;
                     }
                 }
-                data.finish().map_err(io::Error::other)?.flush()
+                data.finish().map_err(as_io)?.flush()
             })
             .map_err(|error| unread.map_or(error, MemoryError::Model))
     }
@@ -207,6 +212,14 @@ pub const LOADER: Loader = Loader {
     derived: true,
     load: |folder, model| Rows::load(folder, model).map(Content::new),
 };
+
+/// The system's own errors as they are, so that a full disk is known for one.
+fn as_io(error: WriteError) -> io::Error {
+    match error {
+        WriteError::Io(error) => error,
+        other => io::Error::other(other),
+    }
+}
 
 fn names(layer: usize) -> [String; 2] {
     ["keys", "values"].map(|what| format!("blk.{layer}.{what}"))

@@ -3,7 +3,7 @@
 //! ```text
 //! memory.json      what was written, from which document, for which model, with which settings
 //! document.txt     the document's text
-//! tokens.bin       its tokens, little-endian u32: GDWM reads them again when it answers
+//! tokens.bin       its tokens, little-endian u32: a method reads them again where nothing else spares it
 //! events.jsonl     everything that happened while it was written
 //! history.jsonl    the questions asked of it
 //! segments/0000/   what was written of each part of the document: PEFT's files, and others
@@ -149,27 +149,14 @@ impl StoredSegment {
         }
     }
 
-    /// Reads what the part's folder holds, within the folder of a memory. What can be made again
-    /// may be missing; `note` is then called.
-    fn load(
-        &self,
-        memory: &Path,
-        model: &ModelConfig,
-        note: &mut dyn FnMut(MemoryError),
-    ) -> Result<Vec<Content>> {
+    /// What its writing left, without what can be made again.
+    fn load_own(&self, memory: &Path, model: &ModelConfig) -> Result<Vec<Content>> {
         let folder = memory.join(&self.folder);
         if self.parts.is_empty() {
             return Ok(vec![peft::load(&folder, model)?]);
         }
-        let mut contents = Vec::with_capacity(self.parts.len());
-        for part in &self.parts {
-            match part.load(&folder, model) {
-                Ok(content) => contents.push(content),
-                Err(error) if part.is_derived() => note(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(contents)
+        let own = self.parts.iter().filter(|part| !part.is_derived());
+        own.map(|part| part.load(&folder, model)).collect()
     }
 }
 
@@ -212,7 +199,7 @@ pub struct Asked {
 }
 
 /// A memory that is finished.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Memory {
     folder: PathBuf,
     pub file: MemoryFile,
@@ -277,24 +264,55 @@ impl Memory {
         })
     }
 
-    /// What was written of a segment.
+    /// All that a segment's writing left; what can be made again may be missing.
     pub fn load(&self, segment: usize, model: &ModelConfig) -> Result<Vec<Content>> {
-        self.load_noting(segment, model, &mut |_| {})
+        let mut contents = self.load_own(segment, model)?;
+        contents.extend(self.load_derived(segment, model).0);
+        Ok(contents)
     }
 
-    /// As [`Memory::load`]; `note` is called with what is missing or damaged and can be made again.
-    pub fn load_noting(
-        &self,
-        segment: usize,
-        model: &ModelConfig,
-        note: &mut dyn FnMut(MemoryError),
-    ) -> Result<Vec<Content>> {
+    /// What a segment's writing left, without what can be made again.
+    pub fn load_own(&self, segment: usize, model: &ModelConfig) -> Result<Vec<Content>> {
         let Some(found) = self.file.segments.get(segment) else {
             let detail = format!("has no segment {segment}");
             return Err(MemoryError::file(&self.folder, detail));
         };
-        let loaded = found.load(&self.folder, model, note);
+        let loaded = found.load_own(&self.folder, model);
         loaded.map_err(MemoryError::of_a_memory)
+    }
+
+    /// What is kept of a segment though it can be made again, and what is wrong with the rest of it.
+    pub fn load_derived(
+        &self,
+        segment: usize,
+        model: &ModelConfig,
+    ) -> (Vec<Content>, Vec<MemoryError>) {
+        let (mut contents, mut damaged) = (Vec::new(), Vec::new());
+        if let Some(found) = self.file.segments.get(segment) {
+            let folder = self.folder.join(&found.folder);
+            for part in found.parts.iter().filter(|part| part.is_derived()) {
+                match part.load(&folder, model) {
+                    Ok(content) => contents.push(content),
+                    Err(error) => damaged.push(error),
+                }
+            }
+        }
+        (contents, damaged)
+    }
+
+    /// Files of what can be made again that are missing or of another length: a sentence each.
+    pub fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for segment in &self.file.segments {
+            let folder = self.folder.join(&segment.folder);
+            let derived = segment.parts.iter().filter(|part| part.is_derived());
+            for file in derived.flat_map(|part| &part.files) {
+                if let Err(error) = file.check_length(&folder) {
+                    missing.push(error.to_string());
+                }
+            }
+        }
+        missing
     }
 
     /// The document's text.

@@ -3,9 +3,19 @@
 use super::kind::Content;
 use super::lora::{Lora, LoraConfig};
 use super::prefix::Prefix;
+use super::rows::Rows;
+use crate::engine::{DType, Device};
 use crate::model::adapter::Projection;
 use crate::model::config::{Architecture, ModelConfig};
 use crate::model::shapes;
+use crate::model::transformer::Cache;
+
+/// Keys and values of so many tokens, zeros all of them.
+pub fn rows(model: &ModelConfig, tokens: usize) -> Content {
+    let device = Device::cpu(1);
+    let cache = Cache::new(&device, model, tokens).expect("memory");
+    Content::new(Rows::of(&device, &cache, tokens, DType::Q8_0))
+}
 
 /// A model of two small layers; its head sizes are such that a wrong order of rows shows.
 pub fn tiny_model(arch: Architecture, rope_interleaved: bool) -> ModelConfig {

@@ -56,6 +56,7 @@ struct Part {
 pub struct Asker {
     loaded: Loaded,
     options: SessionOptions,
+    memory: Memory,
     /// What was missing or damaged in the memory's folder and can be made again, one sentence each.
     notes: Vec<String>,
     /// Positions that readers have for a question and its answer.
@@ -84,13 +85,11 @@ impl Asker {
         let settings: WriteSettings = memory.settings().map_err(kept)?;
         let tokens = memory.tokens().map_err(kept)?;
         let lead = Prompt::new(&loaded.model)?.lead;
-        let mut notes = Vec::new();
+        let notes = memory.missing();
         let segments = memory.file.segments.iter().enumerate();
         let parts = segments.map(|(index, segment)| {
             Ok(Part {
-                contents: memory
-                    .load_noting(index, loaded.config(), &mut |e| notes.push(e.to_string()))
-                    .map_err(kept)?,
+                contents: memory.load_own(index, loaded.config()).map_err(kept)?,
                 ids: [&lead[..], &tokens[segment.tokens.clone()]].concat(),
             })
         });
@@ -106,6 +105,7 @@ impl Asker {
         Ok(Asker {
             loaded: loaded.clone(),
             options,
+            memory: memory.clone(),
             notes,
             room: 0,
             with_document: settings.method.reads_document(),
@@ -259,6 +259,8 @@ impl Asker {
                 self.after.push(used);
             }
             None => {
+                let taken: usize = own.contents.iter().map(|c| c.positions()).sum();
+                let room = room.saturating_add(taken);
                 let capacity = own.ids.len().saturating_add(room);
                 let config = loaded.config();
                 let bytes = Cache::bytes(config, capacity.min(config.context));
@@ -267,8 +269,11 @@ impl Asker {
                 let stay = staying(self.after.len(), bytes, kept);
                 self.after.drain(..self.after.len() - stay);
                 let ids = &own.ids;
+                // Mapped until they are in the reader, and no longer.
+                let (rows, damaged) = self.memory.load_derived(part, config);
+                self.notes.extend(damaged.iter().map(ToString::to_string));
                 let is_whole = |c: &&Content| c.document_tokens() == Some(ids.len());
-                let kept = own.contents.iter().find(is_whole);
+                let kept = rows.iter().find(is_whole);
                 let reader = Reader::new(loaded, Some(ids), kept, room, options(), progress)?;
                 self.after.push((part, reader));
             }

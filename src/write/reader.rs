@@ -38,6 +38,8 @@ pub enum View {
 pub struct Reader {
     frame: Prompt,
     session: Session,
+    /// Positions of the document.
+    document: usize,
     /// Positions of the context that come before every question.
     before: usize,
     /// Whether questions follow the document, in its words.
@@ -67,6 +69,7 @@ impl Reader {
         }
         Ok(Reader {
             frame: Prompt::new(&loaded.model)?,
+            document: session.len(),
             before: session.len(),
             after_document: !document.is_empty(),
             session,
@@ -89,7 +92,7 @@ impl Reader {
     /// Answers with this memory from now on, or with none.
     pub fn hold(&mut self, memory: &[Content]) -> Result<(), WriteError> {
         self.session.set_adapter(None);
-        self.session.truncate(self.before);
+        self.session.truncate(self.document);
         let beside = memory.iter().filter(|c| c.document_tokens().is_none());
         for content in beside {
             content.enter(&mut self.session)?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::method::Method;
+use super::method::{self, Method};
 use super::setting::Setting;
 use super::setting_error::{SettingError, SettingProblem};
 use crate::engine::DType;
@@ -205,7 +205,7 @@ impl KeepRows {
 impl Default for WriteSettings {
     fn default() -> Self {
         WriteSettings {
-            method: Method::GDWM,
+            method: Method::default(),
             budget: 32,
             k_min: 1,
             coverage: true,
@@ -300,10 +300,11 @@ impl WriteSettings {
             return Err(Setting::Targets.wrong(SettingProblem::NoProjection));
         }
         if !self.method.reads_document() && self.allocate == Allocate::Whole {
+            let reading = method::all().into_iter().find(|m| m.reads_document());
             return Err(Setting::Allocate.wrong(SettingProblem::Needs {
                 value: "whole",
                 other: Setting::Method,
-                wanted: "gdwm",
+                wanted: reading.map_or("", |method| method.name()),
             }));
         }
         Ok(())

@@ -64,7 +64,10 @@ fn no_floor_uses_one_above_it() {
         }
         assert!(!files.is_empty(), "no sources of {floor}");
         // What tests take from above is their own affair.
-        let is_test = |path: &Path| path.to_string_lossy().contains("tests");
+        let is_test = |path: &Path| {
+            let path = path.strip_prefix(root()).expect("below the root");
+            path.to_string_lossy().contains("tests")
+        };
         for (path, text) in files.iter().filter(|(path, _)| !is_test(path)) {
             // The command line is a program of its own: it calls the library by its name.
             let calls = [used(text, "crate::"), used(text, "inscribe::")].concat();
@@ -99,10 +102,13 @@ fn no_method_is_named_outside_its_module() {
                 .strip_prefix(root())
                 .expect("below the root")
                 .to_owned();
-            if path.starts_with("src/write/method") {
+            if path.starts_with("src/write/method") || path.to_string_lossy().contains("tests") {
                 continue;
             }
-            let own = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let own = text
+                .split("#[cfg(test)]\nmod tests {")
+                .next()
+                .unwrap_or_default();
             let lines = own.lines().filter(|line| {
                 [
                     "Method::GDWM",
@@ -116,5 +122,5 @@ fn no_method_is_named_outside_its_module() {
             named.extend(lines.map(|line| format!("{}: {}", path.display(), line.trim())));
         }
     }
-    assert_eq!(named, ["src/write/settings.rs: method: Method::GDWM,"]);
+    assert!(named.is_empty(), "{}", named.join("\n"));
 }

@@ -37,7 +37,6 @@ mod opening {
         }
 
         fn enter(&self, session: &mut Session) -> Result<(), ModelError> {
-            session.truncate(0);
             session.prefill(&self.0, &mut |_, _| {}).map(drop)
         }
 

@@ -44,10 +44,11 @@ impl ColourScale<'_> {
         match self.map {
             Map::Sequential => {
                 let width = self.high - self.low;
-                let part = match width > 0.0 {
-                    true => (value - self.low) / width,
-                    // One value alone is neither low nor high.
-                    false => 0.5,
+                // One value alone is neither low nor high.
+                let part = if width > 0.0 {
+                    (value - self.low) / width
+                } else {
+                    0.5
                 };
                 theme.sequential(part)
             }

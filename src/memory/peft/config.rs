@@ -83,11 +83,13 @@ fn lora(path: &Path, fields: &Map<String, Value>) -> Result<LoraSettings> {
             .as_bool()
             .ok_or_else(|| MemoryError::file(path, "'use_rslora' must be true or false"))?,
     };
-    let alpha = alpha.map(|alpha| match stabilised {
-        // Scales by alpha / sqrt(rank).
-        true => alpha * (rank as f64).sqrt(),
-        false => alpha,
-    });
+    // A stabilised adapter scales by alpha / sqrt(rank).
+    let times = if stabilised {
+        (rank as f64).sqrt()
+    } else {
+        1.0
+    };
+    let alpha = alpha.map(|alpha| alpha * times);
     match alpha.map(|a| a as f32).filter(|a| a.is_finite()) {
         Some(alpha) => Ok(LoraSettings { rank, alpha }),
         None => Err(MemoryError::file(path, "'lora_alpha' must be a number")),

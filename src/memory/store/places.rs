@@ -48,10 +48,11 @@ pub struct Places {
 impl Places {
     pub fn of(folder: &Path) -> Result<Places> {
         // What lies beside a link would lie in the wrong place, and '.' has no name.
-        let folder = match folder.is_symlink() || folder.file_name().is_none() {
-            true => fs::canonicalize(folder).map_err(|e| MemoryError::io(folder, "opened", e))?,
+        let folder = if folder.is_symlink() || folder.file_name().is_none() {
+            fs::canonicalize(folder).map_err(|e| MemoryError::io(folder, "opened", e))?
+        } else {
             // Without a slash at its end.
-            false => folder.components().collect(),
+            folder.components().collect()
         };
         let Some(name) = folder.file_name() else {
             let detail = "a memory needs a folder with a name of its own, such as 'notes.memory'";

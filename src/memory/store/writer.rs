@@ -13,9 +13,9 @@ use super::places::{CHECKPOINT, DOCUMENT, EVENTS, Lock, MEMORY, Places, RUN, TOK
 use super::{
     DocumentInfo, MEMORY_VERSION, Memory, MemoryFile, Result, StoredModel, StoredSegment, json,
 };
-use crate::memory::disk::Disk;
+use crate::memory::disk::{Disk, partial};
 use crate::memory::error::{MemoryError, shown};
-use crate::memory::kind::{Content, StoredPart};
+use crate::memory::kind::{self, Content, StoredPart};
 use crate::model::config::ModelConfig;
 
 /// What a run is going to write.
@@ -38,6 +38,8 @@ pub struct MemoryWriter {
     file: MemoryFile,
     events: File,
     events_path: PathBuf,
+    /// Why something that can be made again was not kept, if it was not.
+    left_out: Option<MemoryError>,
     /// Declared last, so that the lock is released last.
     _lock: Lock,
 }
@@ -105,6 +107,7 @@ impl MemoryWriter {
             file,
             events,
             events_path,
+            left_out: None,
             places,
             _lock: lock,
         })
@@ -155,6 +158,7 @@ impl MemoryWriter {
             file,
             events,
             events_path,
+            left_out: None,
             places,
             _lock: lock,
         };
@@ -204,8 +208,18 @@ impl MemoryWriter {
         let mut segment = StoredSegment::new(index, tokens);
         let folder = self.places.writing.join(&segment.folder);
         let model_name = &self.file.model.info.name;
+        self.clear(&folder)?;
         for content in contents {
-            let files = content.save(&self.disk, &folder, &self.config, model_name)?;
+            let saved = content.save(&self.disk, &folder, &self.config, model_name);
+            let files = match saved {
+                Ok(files) => files,
+                // The memory is whole without it.
+                Err(error) if kind::is_derived(content.kind()) => {
+                    self.left_out.get_or_insert(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             segment.parts.push(StoredPart {
                 kind: content.kind().to_owned(),
                 files,
@@ -213,6 +227,21 @@ impl MemoryWriter {
         }
         self.disk.sync_folder(folder.parent())?;
         self.file.segments.push(segment);
+        Ok(())
+    }
+
+    /// Why something that can be made again was not kept, if it was not.
+    pub fn left_out(&self) -> Option<&MemoryError> {
+        self.left_out.as_ref()
+    }
+
+    /// Removes what a run that was stopped left in a segment's folder.
+    fn clear(&self, folder: &Path) -> Result<()> {
+        for name in kind::all().iter().flat_map(|loader| loader.files) {
+            let path = folder.join(name);
+            self.disk.remove_file(&partial(&path))?;
+            self.disk.remove_file(&path)?;
+        }
         Ok(())
     }
 
@@ -224,7 +253,7 @@ impl MemoryWriter {
         }
         // Segments may have been written by a run that was stopped long ago.
         for segment in &self.file.segments {
-            segment.load(&self.places.writing, &self.config, &mut |_| {})?;
+            segment.load_own(&self.places.writing, &self.config)?;
         }
         self.disk.sync(&self.events, &self.events_path)?;
         self.disk.write(&path, &json::pretty(&path, &self.file)?)?;

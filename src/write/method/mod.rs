@@ -150,6 +150,12 @@ impl Deref for Method {
     }
 }
 
+impl Default for Method {
+    fn default() -> Method {
+        Method::GDWM
+    }
+}
+
 impl PartialEq for Method {
     fn eq(&self, other: &Method) -> bool {
         self.name() == other.name()

@@ -68,7 +68,8 @@ impl Writer<'_, '_> {
                 segment: index,
                 steps: steps.clone(),
             })?;
-            if steps.iter().all(|s| s.total() == 0) && reading.cache.take().is_some() {
+            let idle = steps.iter().all(|s| s.total() == 0) && self.kept_type().is_none();
+            if idle && reading.cache.take().is_some() {
                 self.waiting_bytes -=
                     Cache::bytes(job.loaded.config(), self.lead.len() + segments[index].len());
             }
