@@ -68,6 +68,8 @@ struct Conversation<'a> {
     args: &'a Args,
     app: &'a Context,
     memory: Remembered,
+    /// Notes on the memory's files that were said already.
+    said: usize,
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
@@ -84,10 +86,9 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         args,
         app,
         memory: loaded.inscriber.remembered(&args.memory)?,
+        said: 0,
     };
-    for told in conversation.memory.notes() {
-        app.note(&format!("note: {told}; the document is read again"));
-    }
+    conversation.say_notes();
     match &args.question {
         Some(question) => conversation.answer(question),
         None => conversation.converse(app),
@@ -133,6 +134,7 @@ impl Conversation<'_> {
             answers.push(asking.run()?);
         }
         self.print(question, &answers)?;
+        self.say_notes();
         // The answer is what was asked for; that it cannot be kept is worth a word.
         if let Err(error) = self.remember(question, &answers) {
             self.app
@@ -187,6 +189,16 @@ impl Conversation<'_> {
             .iter()
             .for_each(|line| outln!("{line}"));
         Ok(())
+    }
+
+    /// Says what was found wrong with the memory's files and is made again.
+    fn say_notes(&mut self) {
+        let notes = self.memory.notes();
+        for note in &notes[self.said..] {
+            self.app
+                .note(&format!("note: {note}; the document is read again"));
+        }
+        self.said = notes.len();
     }
 
     fn remember(&self, question: &str, answers: &[Answer]) -> Result<()> {

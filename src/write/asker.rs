@@ -271,7 +271,11 @@ impl Asker {
                 let ids = &own.ids;
                 // Mapped until they are in the reader, and no longer.
                 let (rows, damaged) = self.memory.load_derived(part, config);
-                self.notes.extend(damaged.iter().map(ToString::to_string));
+                for note in damaged.iter().map(ToString::to_string) {
+                    if !self.notes.contains(&note) {
+                        self.notes.push(note);
+                    }
+                }
                 let is_whole = |c: &&Content| c.document_tokens() == Some(ids.len());
                 let kept = rows.iter().find(is_whole);
                 let reader = Reader::new(loaded, Some(ids), kept, room, options(), progress)?;

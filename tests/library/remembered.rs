@@ -70,10 +70,7 @@ fn kept_rows_answer_as_the_document_read_again() {
 /// They are made again where they are gone or damaged, and that is said.
 #[test]
 fn a_memory_is_whole_without_its_rows() {
-    let (model, text) = (
-        tiny("llama.gguf"),
-        Document::open(document()).expect("text"),
-    );
+    let (model, text) = (tiny("llama.gguf"), beginning());
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path().join("a.memory");
     let writing = model.write(&text, written_with(KeepRows::F16));
@@ -90,17 +87,19 @@ fn a_memory_is_whole_without_its_rows() {
     bytes[last] ^= 1;
     fs::write(&rows, bytes).expect("room");
     let damaged = model.remembered(&folder).expect("a memory");
+    assert!(damaged.notes().is_empty(), "nobody has read them yet");
+    assert_eq!(damaged.ask(QUESTION).expect("an answer").ids, answer.ids);
     let notes = damaged.notes();
     assert!(
         notes.len() == 1 && notes[0].contains("rows.gguf"),
         "{notes:?}"
     );
-    assert_eq!(damaged.ask(QUESTION).expect("an answer").ids, answer.ids);
 
     fs::remove_file(&rows).expect("rows");
     let bare = model.remembered(&folder).expect("a memory");
     assert_eq!(bare.notes().len(), 1);
     assert_eq!(bare.ask(QUESTION).expect("an answer").ids, answer.ids);
+    assert_eq!(bare.notes().len(), 1);
     // And replaced as a whole one is.
     let writing = model.write(&text, written_with(KeepRows::F16)).replace();
     writing.keep_at(&folder).run(|_| {}).expect("a memory");
