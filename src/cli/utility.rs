@@ -71,13 +71,13 @@ struct Found {
 }
 
 /// Collects what is found and moves the bar.
-struct Collector<'a> {
+struct Measuring<'a> {
     found: Found,
     bar: indicatif::ProgressBar,
     app: &'a Context,
 }
 
-impl Collector<'_> {
+impl Measuring<'_> {
     fn event(&mut self, event: &Event) {
         self.found.record.fold(event);
         match event {
@@ -142,7 +142,7 @@ fn measure(
 ) -> Result<Found> {
     // The steps are shared out as asked, and none is taken.
     let bar = app.counter("reading", 1, "");
-    let mut collector = Collector {
+    let mut collector = Measuring {
         found: Found::default(),
         bar,
         app,

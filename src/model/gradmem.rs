@@ -82,7 +82,7 @@ impl GradMem {
         let value: Value = serde_json::from_str(&read_json_text(&path)?)
             .map_err(|e| ModelError::file(&path, format!("not valid JSON: {e}; fetch it again")))?;
         let none = Map::new();
-        let fields = Fields {
+        let fields = TrainedFields {
             path: &path,
             map: value.as_object().unwrap_or(&none),
         };
@@ -292,12 +292,12 @@ impl Tensors<'_> {
 }
 
 /// `config.json` where it is about memory.
-struct Fields<'a> {
+struct TrainedFields<'a> {
     path: &'a Path,
     map: &'a Map<String, Value>,
 }
 
-impl Fields<'_> {
+impl TrainedFields<'_> {
     fn is(&self, name: &str) -> bool {
         self.map.get(name).and_then(Value::as_bool) == Some(true)
     }

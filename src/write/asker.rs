@@ -43,7 +43,7 @@ impl Answer {
 }
 
 /// What is kept of one part of the document.
-struct Part {
+struct OpenPart {
     contents: Vec<Content>,
     /// Token ids of the part, after those that open it.
     ids: Vec<u32>,
@@ -62,7 +62,7 @@ pub struct Asker {
     /// Positions that readers have for a question and its answer.
     room: usize,
     with_document: bool,
-    parts: Vec<Part>,
+    parts: Vec<OpenPart>,
     words: PartWords,
     nothing: Option<Reader>,
     /// The reader of memories that are read without their document; it holds one memory after the
@@ -88,12 +88,12 @@ impl Asker {
         let notes = memory.missing();
         let segments = memory.file.segments.iter().enumerate();
         let parts = segments.map(|(index, segment)| {
-            Ok(Part {
+            Ok(OpenPart {
                 contents: memory.load_own(index, loaded.config()).map_err(kept)?,
                 ids: [&lead[..], &tokens[segment.tokens.clone()]].concat(),
             })
         });
-        let parts = parts.collect::<Result<Vec<Part>, WriteError>>()?;
+        let parts = parts.collect::<Result<Vec<OpenPart>, WriteError>>()?;
         let tokenizer = &loaded.model.tokenizer;
         let texts: Vec<String> = match parts.len() {
             ..=1 => Vec::new(),

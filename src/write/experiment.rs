@@ -94,7 +94,7 @@ pub fn high_chunks(chunks: &[ChunkUtility]) -> Vec<usize> {
 
 /// Collects what a run reports.
 #[derive(Default)]
-struct Collector {
+struct RunLosses {
     chunks: Vec<ChunkUtility>,
     full: Vec<Option<f32>>,
     before: Option<Evaluated>,
@@ -103,7 +103,7 @@ struct Collector {
     memory: Option<(Segment, Vec<Content>)>,
 }
 
-impl Keeper for Collector {
+impl Keeper for RunLosses {
     fn event(&mut self, event: &Event) -> Result<(), WriteError> {
         match event {
             Event::Prefilled { surprisal, .. } => self.full = surprisal.clone(),
@@ -169,7 +169,7 @@ impl<'a> Study<'a> {
                 settings: &settings,
                 ..self.job
             };
-            let mut collector = Collector::default();
+            let mut collector = RunLosses::default();
             write_again(&job, &mut collector, self.cancel, &mut self.known)?;
             self.utilities = collector.chunks;
         }
@@ -188,7 +188,7 @@ impl<'a> Study<'a> {
             settings: &settings,
             ..self.job
         };
-        let mut run = Collector::default();
+        let mut run = RunLosses::default();
         let done = write_again(&job, &mut run, self.cancel, &mut self.known)?;
         let started = Instant::now();
         let answers = self.answers(&settings, &run)?;
@@ -220,14 +220,14 @@ impl<'a> Study<'a> {
             settings: &settings,
             ..self.job
         };
-        let mut collector = Collector::default();
+        let mut collector = RunLosses::default();
         variance(&job, &mut collector, self.cancel, &mut self.known, draws)
     }
 
     fn answers(
         &mut self,
         settings: &WriteSettings,
-        run: &Collector,
+        run: &RunLosses,
     ) -> Result<Option<Answers>, WriteError> {
         let Some((segment, memory)) = &run.memory else {
             return Ok(None);
@@ -345,7 +345,7 @@ struct Losses {
 }
 
 impl Losses {
-    fn of(run: &Collector, utilities: &[ChunkUtility], high: &[usize]) -> Losses {
+    fn of(run: &RunLosses, utilities: &[ChunkUtility], high: &[usize]) -> Losses {
         let held_out = |token: usize| match &run.memory {
             Some((segment, _)) => segment.holds_out(token),
             None => false,

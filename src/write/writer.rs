@@ -179,7 +179,7 @@ pub fn variance(
 }
 
 /// A segment on its way to a memory.
-struct Part {
+struct SegmentRun {
     segment: Segment,
     /// Number of steps of the segments before it.
     before: usize,
@@ -257,7 +257,7 @@ impl<'a, 'k> Writer<'a, 'k> {
             let total = share.total();
             if index >= skipped {
                 let segment = self.segment(index, segments[index].clone());
-                let part = Part {
+                let part = SegmentRun {
                     segment,
                     before,
                     of_several: segments.len() > 1,
@@ -379,7 +379,7 @@ impl<'a, 'k> Writer<'a, 'k> {
     /// Writes one segment, from a checkpoint within it where there is one.
     fn write_segment(
         &mut self,
-        part: Part,
+        part: SegmentRun,
         share: Share,
         checkpoint: Option<RunState>,
     ) -> Result<(), WriteError> {

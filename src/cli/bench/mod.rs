@@ -42,8 +42,8 @@ pub struct Args {
     #[arg(long, default_value = "q4_0", requires = "shape", value_parser = weight_type)]
     weights: DType,
     /// What to measure
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Kernels, Part::Prefill, Part::Decode, Part::Step])]
-    only: Vec<Part>,
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Timed::Kernels, Timed::Prefill, Timed::Decode, Timed::Step])]
+    only: Vec<Timed>,
     /// Tokens to read
     #[arg(long, default_value_t = 512, value_name = "N")]
     prefill: usize,
@@ -68,7 +68,7 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Part {
+enum Timed {
     Kernels,
     Prefill,
     Decode,
@@ -155,11 +155,11 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         bail!("--edge must lie between 64 and 16384");
     }
     let mut report = Report::default();
-    let whole = args.only.iter().any(|part| *part != Part::Kernels);
+    let whole = args.only.iter().any(|part| *part != Timed::Kernels);
     if whole {
         bench_model(args, app, &mut report)?;
     }
-    if args.only.contains(&Part::Kernels) {
+    if args.only.contains(&Timed::Kernels) {
         let device = setup::open_device(app)?;
         bench_kernels(args, app, &device, &mut report)?;
     }
@@ -268,10 +268,10 @@ fn time_model(
 ) -> Result<()> {
     report.device = device.name().to_owned();
     report.weight_bytes = model.weight_bytes();
-    if args.only.contains(&Part::Prefill) || args.only.contains(&Part::Decode) {
+    if args.only.contains(&Timed::Prefill) || args.only.contains(&Timed::Decode) {
         time_reading(args, app, device, model, report)?;
     }
-    if args.only.contains(&Part::Step) {
+    if args.only.contains(&Timed::Step) {
         time_steps(args, app, device, model, report)?;
     }
     if let Device::Gpu(gpu) = device {
@@ -347,7 +347,7 @@ fn time_reading(
         if round > 0 {
             prefill.push(secs);
         }
-        if args.only.contains(&Part::Decode) {
+        if args.only.contains(&Timed::Decode) {
             // One token before the clock starts, as the first token comes from the prefill.
             session.prefill(&tokens[..1], &mut |_, _| {})?;
             let secs = time(&app.cancel, || {
@@ -364,8 +364,8 @@ fn time_reading(
     }
     bar.finish_and_clear();
     let asked = |part| args.only.contains(&part);
-    report.prefill = asked(Part::Prefill).then(|| Speed::new(args.prefill, prefill));
-    report.decode = asked(Part::Decode).then(|| Speed::new(args.decode, decode));
+    report.prefill = asked(Timed::Prefill).then(|| Speed::new(args.prefill, prefill));
+    report.decode = asked(Timed::Decode).then(|| Speed::new(args.decode, decode));
     report.cache_bytes =
         inscribe::model::transformer::Cache::bytes(&model.config, session.capacity());
     report.activation_bytes = session.activation_bytes();

@@ -31,7 +31,7 @@ impl ModelConfig {
                 return Err(gguf.field_error(key, detail));
             }
         };
-        let fields = Fields {
+        let fields = GgufFields {
             gguf,
             arch: name,
             kind,
@@ -58,13 +58,13 @@ fn refuse_what_is_no_model(gguf: &Gguf) -> Result<(), ModelError> {
     }
 }
 
-struct Fields<'a> {
+struct GgufFields<'a> {
     gguf: &'a Gguf,
     arch: &'a str,
     kind: Architecture,
 }
 
-impl Fields<'_> {
+impl GgufFields<'_> {
     fn config(&self) -> Result<ModelConfig, ModelError> {
         let gemma = self.kind == Architecture::Gemma3;
         let hidden = self.size("embedding_length")?;

@@ -17,16 +17,16 @@ impl ModelConfig {
             .map_err(|e| ModelError::file(path, format!("not valid JSON: {e}; fetch it again")))?;
         let map = value.as_object();
         let map = map.ok_or_else(|| ModelError::file(path, "not a JSON object"))?;
-        Fields { path, map }.config()
+        JsonFields { path, map }.config()
     }
 }
 
-struct Fields<'a> {
+struct JsonFields<'a> {
     path: &'a Path,
     map: &'a Map<String, Value>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> JsonFields<'a> {
     fn config(&self) -> Result<ModelConfig, ModelError> {
         if self.get_text("model_type")? == Some(MODEL_TYPE) {
             return self.base_config();
@@ -38,7 +38,7 @@ impl<'a> Fields<'a> {
         }
         // A model with a vision tower keeps its text part in a config of its own.
         match self.object("text_config")? {
-            Some(map) => Fields {
+            Some(map) => JsonFields {
                 path: self.path,
                 map,
             }
@@ -54,7 +54,7 @@ impl<'a> Fields<'a> {
             let detail = "is missing; put the base model's config.json there, in place of its name";
             return Err(self.err(field, detail));
         };
-        let base = Fields {
+        let base = JsonFields {
             path: self.path,
             map,
         };
@@ -280,7 +280,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads rope parameters; `model` is the config they are part of.
-    fn rope_of(&self, default_theta: f32, model: &Fields) -> Result<Rope, ModelError> {
+    fn rope_of(&self, default_theta: f32, model: &JsonFields) -> Result<Rope, ModelError> {
         self.refuse_partial_rotation()?;
         Ok(Rope {
             theta: self.get_number("rope_theta")?.unwrap_or(default_theta),
@@ -288,7 +288,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn scaling(&self, model: &Fields) -> Result<RopeScaling, ModelError> {
+    fn scaling(&self, model: &JsonFields) -> Result<RopeScaling, ModelError> {
         let kind = match self.get_text("rope_type")? {
             Some(kind) => kind,
             None => self.get_text("type")?.unwrap_or("default"),
@@ -317,8 +317,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn inner(&self, map: &'a Map<String, Value>) -> Fields<'a> {
-        Fields {
+    fn inner(&self, map: &'a Map<String, Value>) -> JsonFields<'a> {
+        JsonFields {
             path: self.path,
             map,
         }

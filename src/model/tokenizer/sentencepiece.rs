@@ -62,11 +62,11 @@ impl<'a> Field<'a> {
 }
 
 /// The fields of a protobuf message, in order.
-struct Fields<'a> {
+struct WireFields<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> WireFields<'a> {
     fn varint(&mut self) -> Option<u64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
@@ -102,7 +102,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'a> Iterator for Fields<'a> {
+impl<'a> Iterator for WireFields<'a> {
     type Item = Result<(u64, Field<'a>), TokenizerError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -117,8 +117,8 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-fn fields(message: &[u8]) -> Fields<'_> {
-    Fields { rest: message }
+fn fields(message: &[u8]) -> WireFields<'_> {
+    WireFields { rest: message }
 }
 
 fn parse(bytes: &[u8]) -> Result<GgufVocab, TokenizerError> {

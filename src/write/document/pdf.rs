@@ -94,7 +94,7 @@ fn read_pages(bytes: &[u8], deadline: Instant) -> Result<Draft, DocumentProblem>
     let loaded = load::load(bytes, deadline)?;
     let pdf = &loaded.pdf;
     let mut draft = Draft::new(Format::Pdf);
-    let mut collector = Collector::new(deadline);
+    let mut collector = PageText::new(deadline);
     let (mut failed, mut empty) = (Vec::new(), Vec::new());
     let mut draws_text = false;
     let pages = pdf.get_pages();
@@ -156,7 +156,7 @@ fn read_pages(bytes: &[u8], deadline: Instant) -> Result<Draft, DocumentProblem>
 }
 
 /// Whether a page was read to its end; what came before damage is kept.
-fn quietly_page(pdf: &Pdf, collector: &mut Collector, number: u32) -> bool {
+fn quietly_page(pdf: &Pdf, collector: &mut PageText, number: u32) -> bool {
     let page = panic::catch_unwind(AssertUnwindSafe(|| output_doc_page(pdf, collector, number)));
     matches!(page, Ok(Ok(())))
 }
@@ -173,16 +173,16 @@ enum Stop {
 }
 
 /// Takes the characters that a page draws.
-struct Collector {
+struct PageText {
     lines: Lines,
     characters: usize,
     deadline: Instant,
     stop: Option<Stop>,
 }
 
-impl Collector {
-    fn new(deadline: Instant) -> Collector {
-        Collector {
+impl PageText {
+    fn new(deadline: Instant) -> PageText {
+        PageText {
             lines: Lines::default(),
             characters: 0,
             deadline,
@@ -204,7 +204,7 @@ impl Collector {
     }
 }
 
-impl OutputDev for Collector {
+impl OutputDev for PageText {
     fn begin_page(
         &mut self,
         _number: u32,

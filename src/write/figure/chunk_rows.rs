@@ -6,7 +6,7 @@ use super::colour::{self, Rgb};
 use super::legend::{Heading, Key, LABEL_SIZE, triangle};
 use super::svg::{Anchor, Area, Canvas, Type};
 use super::text::{self, Weight};
-use super::view::{Cell, View};
+use super::view::{ChunkCell, View};
 use crate::words;
 use crate::write::chart::{self, padded, part};
 
@@ -20,7 +20,7 @@ const SEGMENTS: f64 = 22.0;
 const TITLE_ROOM: f64 = 86.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Row {
+enum Strip {
     Utility,
     Signed,
     Steps,
@@ -28,14 +28,14 @@ enum Row {
 }
 
 /// The rows there is something for.
-fn rows(view: &View<'_>) -> Vec<Row> {
-    let any = |has: fn(&Cell<'_>) -> bool| view.cells.iter().any(has);
+fn rows(view: &View<'_>) -> Vec<Strip> {
+    let any = |has: fn(&ChunkCell<'_>) -> bool| view.cells.iter().any(has);
     let mut rows = Vec::new();
     if view.utility.is_some() {
-        rows.push(Row::Utility);
+        rows.push(Strip::Utility);
     }
     if any(|c| c.chunk.signed.is_some_and(f64::is_finite)) {
-        rows.push(Row::Signed);
+        rows.push(Strip::Signed);
     }
     let whole = view
         .run
@@ -43,10 +43,10 @@ fn rows(view: &View<'_>) -> Vec<Row> {
         .as_ref()
         .is_some_and(|s| s.allocate == Allocate::Whole);
     if !whole && any(|c| c.chunk.planned.total() + c.chunk.taken.total() > 0) {
-        rows.push(Row::Steps);
+        rows.push(Strip::Steps);
     }
     if any(|c| c.chunk.loss_before.or(c.chunk.loss_after).is_some()) {
-        rows.push(Row::Losses);
+        rows.push(Strip::Losses);
     }
     rows
 }
@@ -67,13 +67,13 @@ pub fn height(view: &View<'_>, width: f64) -> f64 {
     bodies + headings + between + AXIS + segments_height(view)
 }
 
-fn body_height(row: Row, view: &View<'_>, width: f64) -> f64 {
+fn body_height(row: Strip, view: &View<'_>, width: f64) -> f64 {
     match row {
-        Row::Utility if titles_fit(view, width) => 46.0 + TITLES,
-        Row::Utility => 46.0,
-        Row::Signed => 20.0,
-        Row::Steps => 116.0,
-        Row::Losses => 104.0,
+        Strip::Utility if titles_fit(view, width) => 46.0 + TITLES,
+        Strip::Utility => 46.0,
+        Strip::Signed => 20.0,
+        Strip::Steps => 116.0,
+        Strip::Losses => 104.0,
     }
 }
 
@@ -87,7 +87,7 @@ fn segments_height(view: &View<'_>) -> f64 {
 
 fn titles_fit(view: &View<'_>, width: f64) -> bool {
     let axis = width - GUTTER;
-    let roomy = |c: &&Cell<'_>| (c.to - c.from) * axis >= TITLE_ROOM;
+    let roomy = |c: &&ChunkCell<'_>| (c.to - c.from) * axis >= TITLE_ROOM;
     let shown = view.cells.iter().filter(roomy);
     let mut titled = shown.filter(|c| c.chunk.title.is_some());
     titled.next().is_some()
@@ -97,7 +97,7 @@ fn titles_fit(view: &View<'_>, width: f64) -> bool {
 pub fn draw(canvas: &mut Canvas, view: &View<'_>, area: Area) {
     let rows = rows(view);
     let spare = (area.h - height(view, area.w)).max(0.0);
-    let tall = |row: &Row| matches!(row, Row::Steps | Row::Losses);
+    let tall = |row: &Strip| matches!(row, Strip::Steps | Strip::Losses);
     let share = spare / rows.iter().filter(|r| tall(r)).count().max(1) as f64;
     let mut y = area.y;
     for (at, row) in rows.iter().enumerate() {
@@ -107,10 +107,10 @@ pub fn draw(canvas: &mut Canvas, view: &View<'_>, area: Area) {
         let heading = heading(*row, view);
         let top = Area { y, ..area };
         canvas.open_part(match row {
-            Row::Utility => "utility",
-            Row::Signed => "signed",
-            Row::Steps => "steps",
-            Row::Losses => "losses",
+            Strip::Utility => "utility",
+            Strip::Signed => "signed",
+            Strip::Steps => "steps",
+            Strip::Losses => "losses",
         });
         heading.draw(canvas, view, top);
         y += heading.height(area.w);
@@ -121,10 +121,10 @@ pub fn draw(canvas: &mut Canvas, view: &View<'_>, area: Area) {
         let more = if tall(row) { share } else { 0.0 };
         let body = axis(area, y, body_height(*row, view, area.w) + more);
         match row {
-            Row::Utility => utility(canvas, view, body, area.w),
-            Row::Signed => signed(canvas, view, body),
-            Row::Steps => steps(canvas, view, body),
-            Row::Losses => losses(canvas, view, body),
+            Strip::Utility => utility(canvas, view, body, area.w),
+            Strip::Signed => signed(canvas, view, body),
+            Strip::Steps => steps(canvas, view, body),
+            Strip::Losses => losses(canvas, view, body),
         }
         canvas.close();
         y = body.bottom();
@@ -138,10 +138,10 @@ fn axis(area: Area, y: f64, h: f64) -> Area {
     Area::new(area.x + GUTTER, y, area.w - GUTTER, h)
 }
 
-fn heading(row: Row, view: &View<'_>) -> Heading {
+fn heading(row: Strip, view: &View<'_>) -> Heading {
     let palette = view.palette;
     match row {
-        Row::Utility => {
+        Strip::Utility => {
             let (low, high) = view.utility.unwrap_or_default();
             let keys = if low < high {
                 vec![Key::Ramp {
@@ -155,7 +155,7 @@ fn heading(row: Row, view: &View<'_>) -> Heading {
             };
             Heading::new("Utility of each chunk", keys)
         }
-        Row::Signed => {
+        Strip::Signed => {
             let middle = palette.neutral;
             let keys = vec![Key::Ramp {
                 id: "signed-map",
@@ -165,7 +165,7 @@ fn heading(row: Row, view: &View<'_>) -> Heading {
             }];
             Heading::new("Distant context hinders or helps", keys)
         }
-        Row::Steps => {
+        Strip::Steps => {
             let cells = || view.cells.iter().map(|c| c.chunk);
             let mut keys = Vec::new();
             if cells().any(|c| c.planned.coverage + c.taken.coverage > 0) {
@@ -179,7 +179,7 @@ fn heading(row: Row, view: &View<'_>) -> Heading {
             }
             Heading::new("Gradient steps", keys)
         }
-        Row::Losses => {
+        Strip::Losses => {
             let afters = || {
                 view.cells
                     .iter()
@@ -239,7 +239,7 @@ fn labelled_every(view: &View<'_>, width: f64, measure: impl Fn(&str) -> f64) ->
 }
 
 /// Where a cell lies in a row, a hair apart from the next where that does not cost it much.
-fn cell_area(cell: &Cell<'_>, area: Area) -> Area {
+fn cell_area(cell: &ChunkCell<'_>, area: Area) -> Area {
     let (x0, x1) = (area.x + cell.from * area.w, area.x + cell.to * area.w);
     let gap = if x1 - x0 >= 6.0 { 1.5 } else { 0.0 };
     Area::new(x0, area.y, x1 - x0 - gap, area.h)
@@ -287,7 +287,12 @@ fn signed(canvas: &mut Canvas, view: &View<'_>, area: Area) {
     });
 }
 
-fn strip_of(canvas: &mut Canvas, view: &View<'_>, area: Area, colour: impl Fn(&Cell<'_>) -> Rgb) {
+fn strip_of(
+    canvas: &mut Canvas,
+    view: &View<'_>,
+    area: Area,
+    colour: impl Fn(&ChunkCell<'_>) -> Rgb,
+) {
     canvas.open_crisp();
     for cell in &view.cells {
         canvas.open(&view.tooltip(cell));
@@ -298,7 +303,8 @@ fn strip_of(canvas: &mut Canvas, view: &View<'_>, area: Area, colour: impl Fn(&C
 }
 
 fn steps(canvas: &mut Canvas, view: &View<'_>, area: Area) {
-    let height = |cell: &Cell<'_>| blocks(cell, view).iter().map(|b| b.0.max(b.1)).sum::<u32>();
+    let height =
+        |cell: &ChunkCell<'_>| blocks(cell, view).iter().map(|b| b.0.max(b.1)).sum::<u32>();
     let most = view.cells.iter().map(height).max().unwrap_or(0).max(1) as usize;
     // Room above the highest bar for its label.
     let plot = Area::new(area.x, area.y + 16.0, area.w, area.h - 16.0);
@@ -357,7 +363,7 @@ fn steps(canvas: &mut Canvas, view: &View<'_>, area: Area) {
 }
 
 /// `3/4` of a chunk under way, else the steps it has or will have.
-fn steps_label(cell: &Cell<'_>) -> String {
+fn steps_label(cell: &ChunkCell<'_>) -> String {
     let (taken, planned) = (cell.chunk.taken.total(), cell.chunk.planned.total());
     if 0 < taken && taken < planned {
         format!("{taken}/{planned}")
@@ -367,7 +373,7 @@ fn steps_label(cell: &Cell<'_>) -> String {
 }
 
 /// Planned steps, taken steps and colour, from the lowest block up.
-fn blocks(cell: &Cell<'_>, view: &View<'_>) -> [(u32, u32, &'static str); 2] {
+fn blocks(cell: &ChunkCell<'_>, view: &View<'_>) -> [(u32, u32, &'static str); 2] {
     let (planned, taken) = (cell.chunk.planned, cell.chunk.taken);
     [
         (planned.coverage, taken.coverage, view.palette.coverage),

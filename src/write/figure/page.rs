@@ -9,7 +9,7 @@ use super::compose;
 use super::panels;
 use super::svg::escape;
 use super::text;
-use super::view::{Cell, View};
+use super::view::{ChunkCell, View};
 use crate::words;
 use crate::write::chart::part;
 
@@ -117,7 +117,7 @@ fn chunk_table(page: &mut String, view: &View<'_>) {
     put!(page, "</tbody>\n</table>\n</div>");
 }
 
-fn chunk_row(page: &mut String, view: &View<'_>, cell: &Cell<'_>, segments: bool) {
+fn chunk_row(page: &mut String, view: &View<'_>, cell: &ChunkCell<'_>, segments: bool) {
     let chunk = cell.chunk;
     let number = |value: Option<f64>| value.map_or("–".to_owned(), words::number);
     let title = chunk

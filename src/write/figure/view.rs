@@ -8,7 +8,7 @@ use crate::words;
 
 /// A chunk on the common axis.
 #[derive(Debug)]
-pub struct Cell<'a> {
+pub struct ChunkCell<'a> {
     /// Number of the chunk, from 1 over all segments.
     pub number: usize,
     pub segment: usize,
@@ -23,7 +23,7 @@ pub struct Cell<'a> {
 pub struct View<'a> {
     pub run: &'a RunRecord,
     pub palette: &'static Palette,
-    pub cells: Vec<Cell<'a>>,
+    pub cells: Vec<ChunkCell<'a>>,
     /// The smallest and the largest utility of the run's chunks.
     pub utility: Option<(f64, f64)>,
     /// The end of the scale of signed utilities. No chunk's is beyond its utility, so both have
@@ -56,7 +56,7 @@ impl<'a> View<'a> {
     }
 
     /// The cell of a step.
-    pub fn cell(&self, segment: usize, chunk: usize) -> Option<&Cell<'a>> {
+    pub fn cell(&self, segment: usize, chunk: usize) -> Option<&ChunkCell<'a>> {
         let first = self.cells.partition_point(|c| c.segment < segment);
         let cell = self.cells.get(first.checked_add(chunk)?)?;
         (cell.segment == segment).then_some(cell)
@@ -71,7 +71,7 @@ impl<'a> View<'a> {
     }
 
     /// The text that is shown while the pointer is on a chunk.
-    pub fn tooltip(&self, cell: &Cell<'_>) -> String {
+    pub fn tooltip(&self, cell: &ChunkCell<'_>) -> String {
         let chunk = cell.chunk;
         let mut text = format!("Chunk {}", cell.number);
         if let Some(title) = &chunk.title {
@@ -106,7 +106,7 @@ fn cells<'a>(
     run: &'a RunRecord,
     palette: &'static Palette,
     range: Option<(f64, f64)>,
-) -> Vec<Cell<'a>> {
+) -> Vec<ChunkCell<'a>> {
     let with_chunks = run.segments.iter().filter(|s| !s.chunks.is_empty()).count();
     let gaps = with_chunks.saturating_sub(1) as f64;
     let gap = if gaps > 0.0 {
@@ -135,7 +135,7 @@ fn cells<'a>(
         last_segment = Some(segment);
         let from = at;
         at += length(chunk) * scale;
-        Cell {
+        ChunkCell {
             number: index + 1,
             segment,
             chunk,
