@@ -16,7 +16,7 @@
 //! ```
 //!
 //! [`Inscriber`] and the [`Remembered`] that it writes own everything that they use and are cheap
-//! to clone. Below them lie, each using only those after it: [`write`] (how a memory is written),
+//! to clone. Below them lie, each using only those after it: [`mod@write`] (how a memory is written),
 //! [`memory`] (what is written, and its folders), [`model`] (model files and the transformer),
 //! [`kernels`] and [`engine`] (recordings, and the two executors that run them).
 //!

@@ -89,7 +89,7 @@ pub static SCALE: Kernel = Kernel {
     variants: || vec![Variant::portable("scale", [1; 3])],
 };
 
-/// Sums of the squares of [`PARTIAL`] elements each.
+/// Sums of the squares of `PARTIAL` elements each.
 pub static SUM_SQUARES: Kernel = Kernel {
     name: "sum_squares",
     bindings: &[read("x"), update("out")],

@@ -156,7 +156,7 @@ pub fn plan_again(
     Writer::new(job, keeper, cancel, Some(known))?.plan_all()
 }
 
-/// As [`write`], reading the document only where it is not yet `known`.
+/// As [`write()`], reading the document only where it is not yet `known`.
 pub fn write_again(
     job: &Job<'_>,
     keeper: &mut dyn Keeper,
