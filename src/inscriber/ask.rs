@@ -156,13 +156,14 @@ impl<'a> Asking<'a> {
     }
 
     /// Receives the progress of reading the document, where it is read first: tokens done, and
-    /// tokens in all.
+    /// tokens in all. It must not ask the same memory, which answers one question at a time.
     pub fn on_read(mut self, on_read: &'a mut dyn FnMut(usize, usize)) -> Self {
         self.on_read = Some(on_read);
         self
     }
 
-    /// Receives the answer piece by piece.
+    /// Receives the answer piece by piece. It must not ask the same memory, which answers one
+    /// question at a time.
     pub fn on_text(mut self, on_text: &'a mut dyn FnMut(&str)) -> Self {
         self.on_text = Some(on_text);
         self
