@@ -43,7 +43,11 @@ impl InscribeApp {
             _ => {}
         }
         match end {
-            End::Written { folder, kept_bytes } => self.written(&folder, kept_bytes),
+            End::Written {
+                folder,
+                kept_bytes,
+                left_out,
+            } => self.written(&folder, kept_bytes, left_out),
             End::Exported(path) => self.state.note(format!("Exported to {}", path.display())),
             End::Cancelled => self.cancelled(task),
             End::Failed(trouble) => self.failed(task, trouble),
@@ -81,13 +85,14 @@ impl InscribeApp {
         }
     }
 
-    fn written(&mut self, folder: &Path, kept_bytes: u64) {
+    fn written(&mut self, folder: &Path, kept_bytes: u64, left_out: Option<String>) {
         let state = &mut self.state;
         state.memory = Some(folder.to_owned());
         state.memory_written = true;
-        let kept = match kept_bytes {
-            0 => String::new(),
-            bytes => format!(
+        let kept = match (left_out, kept_bytes) {
+            (Some(why), _) => format!(", without the document’s keys and values: {why}"),
+            (None, 0) => String::new(),
+            (None, bytes) => format!(
                 ", with the document’s keys and values beside it ({})",
                 words::bytes(bytes)
             ),

@@ -157,6 +157,8 @@ pub enum End {
         folder: PathBuf,
         /// Bytes of the document's keys and values beside the memory; 0 where none are kept.
         kept_bytes: u64,
+        /// Why they are not kept, where they should have been.
+        left_out: Option<String>,
     },
     Exported(PathBuf),
     Cancelled,

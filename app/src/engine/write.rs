@@ -52,6 +52,7 @@ pub fn write(
     Ok(End::Written {
         folder: memory.path().to_owned(),
         kept_bytes: memory.derived_bytes(),
+        left_out: outcome.left_out,
     })
 }
 
