@@ -1,4 +1,4 @@
-"""Cuts the real documents of docs/results.md out of the files they come from.
+"""Cuts the real documents of docs/lab/results.md out of the files they come from.
 
     python tests/oracle/real_documents.py OUT FILE... [--length BYTES]
 
