@@ -153,82 +153,44 @@ mod wide {
     }
 }
 
-/// Tiles of 6 x 16 in AVX2's 16 registers.
-#[cfg(target_arch = "x86_64")]
-mod narrow {
-    use crate::kernels::cpu::tile::{Operands, Target, products_avx2, store_avx2};
+/// Tiles of 6 x 16 by the functions that multiplications have for them.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! tiles_of_16 {
+    ($features:literal, $products:ident, $store:ident) => {
+        use crate::kernels::cpu::tile::{$products, $store, Operands, Target};
 
-    tiles!(6 x 16, 1 2 3 4 5 6);
+        tiles!(6 x 16, 1 2 3 4 5 6);
 
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn tile<const M: usize, const BY_DEPTH: bool>(
-        depth: usize,
-        a: *const f32,
-        a_stride: usize,
-        b: *const f32,
-        b_stride: usize,
-        c: *mut f32,
-        c_stride: usize,
-        keep: bool,
-    ) {
-        // SAFETY: the caller's.
-        unsafe {
-            let sums = products_avx2::<M, BY_DEPTH>(Operands {
-                k: depth,
-                a,
-                a_stride,
-                b,
-                b_stride,
-            });
-            let target = Target {
-                c,
-                stride: c_stride,
-                cols: 16,
-                keep,
-                bias: std::ptr::null(),
-            };
-            store_avx2(&sums, target);
+        #[target_feature(enable = $features)]
+        unsafe fn tile<const M: usize, const BY_DEPTH: bool>(
+            depth: usize,
+            a: *const f32,
+            a_stride: usize,
+            b: *const f32,
+            b_stride: usize,
+            c: *mut f32,
+            c_stride: usize,
+            keep: bool,
+        ) {
+            let operands = Operands { k: depth, a, a_stride, b, b_stride };
+            let bias = std::ptr::null();
+            let target = Target { c, stride: c_stride, cols: 16, keep, bias };
+            // SAFETY: the caller's.
+            unsafe { $store(&$products::<M, BY_DEPTH>(operands), target) }
         }
-    }
+    };
 }
 
-/// Tiles of 6 x 16 in NEON's 32 registers.
+/// In AVX2's 16 registers.
+#[cfg(target_arch = "x86_64")]
+mod narrow {
+    tiles_of_16!("avx2,fma", products_avx2, store_avx2);
+}
+
+/// In NEON's 32 registers.
 #[cfg(target_arch = "aarch64")]
 mod neon {
-    use crate::kernels::cpu::tile::{Operands, Target, products_neon, store_neon};
-
-    tiles!(6 x 16, 1 2 3 4 5 6);
-
-    #[target_feature(enable = "neon")]
-    unsafe fn tile<const M: usize, const BY_DEPTH: bool>(
-        depth: usize,
-        a: *const f32,
-        a_stride: usize,
-        b: *const f32,
-        b_stride: usize,
-        c: *mut f32,
-        c_stride: usize,
-        keep: bool,
-    ) {
-        // SAFETY: the caller's.
-        unsafe {
-            let sums = products_neon::<M, BY_DEPTH>(Operands {
-                k: depth,
-                a,
-                a_stride,
-                b,
-                b_stride,
-            });
-            let target = Target {
-                c,
-                stride: c_stride,
-                cols: 16,
-                keep,
-                bias: std::ptr::null(),
-            };
-            store_neon(&sums, target);
-        }
-    }
+    tiles_of_16!("neon", products_neon, store_neon);
 }
 
 /// Tiles of 4 x 8, which the compiler turns into the vectors every processor has.

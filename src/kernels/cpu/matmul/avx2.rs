@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::by_quantised;
+use super::{by_quantised, quantised_rows};
 use crate::engine::DType;
 use crate::engine::view::Mat;
 use crate::kernels::quant::{dequantize_row_inline, scales_of, zero_of};
@@ -13,26 +13,7 @@ const BLOCK: usize = 32;
 /// Rows of `x` multiplied at once: their sums stay in registers.
 const AT_ONCE: usize = 4;
 
-/// Products of one row of quantised weights with every row of `x`.
-#[target_feature(enable = "avx2,fma")]
-pub fn row_dots(dtype: DType, row: &[u8], x: &Mat<'_, f32>, dots: &mut [f32]) {
-    assert!(dots.len() == x.rows && dtype.row_bytes(x.cols) == Some(row.len()));
-    // SAFETY: a whole row, and rows of `x` of as many values.
-    by_quantised!(dtype, D => unsafe {
-        if let [dot] = dots {
-            [*dot] = few_dots(D, row, [x.row(0)]);
-            return;
-        }
-        for (i, dots) in dots.chunks_mut(AT_ONCE).enumerate() {
-            // Rows that are not there repeat the last one.
-            let mut rows = [x.row(x.rows - 1); AT_ONCE];
-            for (r, row) in rows.iter_mut().enumerate().take(dots.len()) {
-                *row = x.row(AT_ONCE * i + r);
-            }
-            dots.copy_from_slice(&few_dots(D, row, rows)[..dots.len()]);
-        }
-    })
-}
+quantised_rows!("avx2,fma,f16c", 8, _mm256_storeu_ps);
 
 // The functions below are inlined into those that name the instructions: one that names them itself
 // may be left a call, which passes vectors through memory.
@@ -67,34 +48,6 @@ unsafe fn few_dots<const M: usize>(dtype: DType, row: &[u8], x: [&[f32]; M]) -> 
             *dot = sum(_mm256_add_ps(even, odd));
         }
         dots
-    }
-}
-
-/// Expands a row.
-#[target_feature(enable = "avx2,fma,f16c")]
-pub fn expand(dtype: DType, row: &[u8], out: &mut [f32]) {
-    if dtype.is_plain() {
-        return dequantize_row_inline(dtype, row, out);
-    }
-    assert_eq!(dtype.row_bytes(out.len()), Some(row.len()));
-    // SAFETY: whole blocks.
-    by_quantised!(dtype, D => unsafe { expand_of(D, row, out) })
-}
-
-/// # Safety
-/// `row` must be whole blocks; the processor must have AVX2 and FMA.
-#[inline(always)]
-unsafe fn expand_of(dtype: DType, row: &[u8], out: &mut [f32]) {
-    let blocks = row.chunks_exact(dtype.block_bytes());
-    for (block, out) in blocks.zip(out.chunks_exact_mut(dtype.block_len())) {
-        for (j, out) in out.chunks_exact_mut(BLOCK).enumerate() {
-            // SAFETY: `block` is a whole block.
-            let weights = unsafe { weights(dtype, block, j) };
-            for (weight, out) in weights.iter().zip(out.chunks_exact_mut(8)) {
-                // SAFETY: eight floats.
-                unsafe { _mm256_storeu_ps(out.as_mut_ptr(), *weight) };
-            }
-        }
     }
 }
 

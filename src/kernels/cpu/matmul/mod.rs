@@ -61,6 +61,65 @@ macro_rules! by_quantised {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use by_quantised;
 
+/// Products and expansion of one row of weights with the instructions of `$features`: by the
+/// module's own `few_dots` (up to `AT_ONCE` rows of `x`) and `weights` (`BLOCK` of them in vectors
+/// of `$lanes`, which `$store` writes).
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! quantised_rows {
+    ($features:literal, $lanes:literal, $store:ident) => {
+        /// Products of one row of quantised weights with every row of `x`.
+        #[target_feature(enable = $features)]
+        pub fn row_dots(dtype: DType, row: &[u8], x: &Mat<'_, f32>, dots: &mut [f32]) {
+            assert!(dots.len() == x.rows && dtype.row_bytes(x.cols) == Some(row.len()));
+            // SAFETY: a whole row, and rows of `x` of as many values.
+            by_quantised!(dtype, D => unsafe {
+                if let [dot] = dots {
+                    [*dot] = few_dots(D, row, [x.row(0)]);
+                    return;
+                }
+                for (i, dots) in dots.chunks_mut(AT_ONCE).enumerate() {
+                    // Rows that are not there repeat the last one.
+                    let mut rows = [x.row(x.rows - 1); AT_ONCE];
+                    for (r, row) in rows.iter_mut().enumerate().take(dots.len()) {
+                        *row = x.row(AT_ONCE * i + r);
+                    }
+                    dots.copy_from_slice(&few_dots(D, row, rows)[..dots.len()]);
+                }
+            })
+        }
+
+        /// Expands a row.
+        #[target_feature(enable = $features)]
+        pub fn expand(dtype: DType, row: &[u8], out: &mut [f32]) {
+            if dtype.is_plain() {
+                return dequantize_row_inline(dtype, row, out);
+            }
+            assert_eq!(dtype.row_bytes(out.len()), Some(row.len()));
+            // SAFETY: whole blocks.
+            by_quantised!(dtype, D => unsafe { expand_of(D, row, out) })
+        }
+
+        /// # Safety
+        /// `row` must be whole blocks; the processor must have what `weights` needs.
+        #[inline(always)]
+        unsafe fn expand_of(dtype: DType, row: &[u8], out: &mut [f32]) {
+            let blocks = row.chunks_exact(dtype.block_bytes());
+            for (block, out) in blocks.zip(out.chunks_exact_mut(dtype.block_len())) {
+                for (j, out) in out.chunks_exact_mut(BLOCK).enumerate() {
+                    // SAFETY: `block` is a whole block.
+                    let weights = unsafe { weights(dtype, block, j) };
+                    for (weight, out) in weights.iter().zip(out.chunks_exact_mut($lanes)) {
+                        // SAFETY: room for a vector.
+                        unsafe { $store(out.as_mut_ptr(), *weight) };
+                    }
+                }
+            }
+        }
+    };
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use quantised_rows;
+
 /// Up to this many rows, reading the weight costs more than the arithmetic.
 const FEW_ROWS: usize = 8;
 

@@ -226,15 +226,15 @@ impl Vectors for I8mm {
                     Q::pair::<Self>(src, pair, slice).map(|v| vreinterpretq_s32_s8(v));
                 let first = vreinterpretq_s8_s32(vzip1q_s32(even, odd));
                 let last = vreinterpretq_s8_s32(vzip2q_s32(even, odd));
-                for two in 0..twos {
+                for (two, [low, high]) in sums.iter_mut().enumerate().take(twos) {
                     let column = |c: usize| {
                         let c = c.min(columns - 1);
                         let part = &(*x[c / PARTS]).parts[c % PARTS];
                         vreinterpret_s8_s32(vld1_s32(part.as_ptr().add(2 * pair)))
                     };
                     let both = vcombine_s8(column(2 * two), column(2 * two + 1));
-                    sums[two][0] = smmla(sums[two][0], first, both);
-                    sums[two][1] = smmla(sums[two][1], last, both);
+                    *low = smmla(*low, first, both);
+                    *high = smmla(*high, last, both);
                 }
             }
             let mut dots = [vdupq_n_f32(0.0); M];
