@@ -60,7 +60,9 @@ mod tests {
         "\"--only-binary\"",
     ];
 
-    const VERBS: [&str; 13] = [
+    const VERBS: [&str; 15] = [
+        "completions",
+        "info",
         "demo",
         "generate",
         "surprisal",

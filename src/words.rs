@@ -85,6 +85,11 @@ pub fn rough_duration(secs: f64) -> String {
     }
 }
 
+/// What a fall of a mean loss in nats from `before` to `after` means: `1.04 times as likely as before`.
+pub fn likelier(before: f64, after: f64) -> String {
+    format!("{:.2} times as likely as before", (before - after).exp())
+}
+
 /// `412 MB`.
 pub fn bytes(value: u64) -> String {
     let value = value as f64;

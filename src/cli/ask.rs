@@ -1,12 +1,11 @@
 //! `inscribe ask`: questions to a memory.
 
-use std::cell::RefCell;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use indicatif::ProgressBar;
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use inscribe::Remembered;
 use inscribe::memory::Memory;
@@ -15,15 +14,21 @@ use inscribe::model::sample::SampleOptions;
 use inscribe::write::asker::Answer;
 use inscribe::write::reader::View;
 
+use super::answering::{self, Manner, Score, cut_short, title};
+use super::numbers;
 use super::out::outln;
 use super::setup;
-use super::{Context, columns::side_by_side, errors, print_json};
+use super::{Context, columns::side_by_side, errors, print_json, suggest};
 
 const EXAMPLES: &str = "\
 Examples:
-  inscribe ask --memory report.memory \"What did it cost?\"
-  inscribe ask --memory report.memory                      ask one question after another
-  inscribe ask --memory report.memory --compare \"What did it cost?\"";
+  inscribe ask --memory sample.memory \"What is the name of the house's boat?\"
+  inscribe ask --memory sample.memory                 ask one question after another
+  inscribe ask --memory sample.memory --compare \"Who corrected the tables of 1963?\"
+  inscribe ask --memory sample.memory --questions assets/sample-questions.jsonl
+
+A line of a questions file: {\"question\": \"Who founded it?\", \"answer\": \"Tamsin Vane\"}; the answer may
+be left out. `inscribe write assets/sample.md --out sample.memory` writes the memory.";
 
 /// Ask a question that a memory answers
 ///
@@ -42,6 +47,9 @@ pub struct Args {
     memory: PathBuf,
     /// What to ask
     question: Option<String>,
+    /// Ask the questions of a file, a JSON object a line, and count the right answers
+    #[arg(long, value_name = "FILE", conflicts_with = "question")]
+    questions: Option<PathBuf>,
     /// The model it was written for, where it is not found by itself: a known name, a .gguf file,
     /// a model folder or a hub id
     #[arg(long, short)]
@@ -50,17 +58,36 @@ pub struct Args {
     #[arg(long)]
     compare: bool,
     /// Tokens to write at most
-    #[arg(long, default_value_t = 128, value_name = "N")]
+    #[arg(long, default_value_t = 128, value_name = "N", value_parser = numbers::whole::<usize>)]
     max_tokens: usize,
     /// 0 always takes the likeliest token
-    #[arg(long, default_value_t = 0.0, value_name = "T")]
+    #[arg(long, default_value_t = 0.0, value_name = "T", value_parser = numbers::number::<f32>)]
     temperature: f32,
     /// The same seed gives the same answer
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = numbers::whole::<u64>)]
     seed: u64,
-    /// Print JSON instead of text
+    /// Above 1 makes tokens of the last 64 less likely to come again
+    #[arg(long, default_value_t = 1.0, value_name = "R", value_parser = numbers::number::<f32>)]
+    repetition_penalty: f32,
+    /// End the answer where this text appears; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+    /// Instructions that come before the question, after the document
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Let an answer go on that goes round in circles
+    #[arg(long)]
+    keep_loops: bool,
+    /// Print a JSON object a question, each on a line of its own
     #[arg(long)]
     json: bool,
+}
+
+/// A question of a file, with the answer it should get, where that is known.
+#[derive(Deserialize)]
+struct Line {
+    question: String,
+    answer: Option<String>,
 }
 
 /// A memory opened on its model, ready for questions.
@@ -70,6 +97,7 @@ struct Conversation<'a> {
     memory: Remembered,
     /// Notes on the memory's files that were said already.
     said: usize,
+    score: Score,
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
@@ -79,20 +107,52 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     if args.question.as_ref().is_some_and(|q| q.trim().is_empty()) {
         bail!("the question is empty");
     }
+    if !(args.repetition_penalty > 0.0 && args.repetition_penalty.is_finite()) {
+        bail!(
+            "--repetition-penalty must be above 0, not {}",
+            args.repetition_penalty
+        );
+    }
+    let questions = args.questions.as_deref().map(read_questions).transpose()?;
     let memory = Memory::open(&args.memory)?;
     let model = setup::model_of(&memory, args.model.as_deref())?;
-    let loaded = setup::load(&model, app)?;
+    let loaded = setup::load_silently(&model, app)?;
+    if args.question.is_none() && io::stderr().is_terminal() {
+        suggest::larger_model(&model, &loaded, app);
+    }
     let mut conversation = Conversation {
         args,
         app,
         memory: loaded.inscriber.remembered(&args.memory)?,
         said: 0,
+        score: Score::default(),
     };
     conversation.say_notes();
-    match &args.question {
-        Some(question) => conversation.answer(question),
-        None => conversation.converse(app),
+    match (&args.question, questions) {
+        (Some(question), _) => conversation.answer(question, None),
+        (None, Some(questions)) => conversation.answer_all(&questions),
+        (None, None) => conversation.converse(app),
     }
+}
+
+fn read_questions(path: &Path) -> Result<Vec<Line>> {
+    let text = setup::read_utf8(path)?;
+    let lines = text.lines().enumerate();
+    let lines = lines.filter(|(_, line)| !line.trim().is_empty());
+    let questions = lines.map(|(at, line)| {
+        let place = format!("{}, line {}", path.display(), at + 1);
+        let read: Line = serde_json::from_str(line)
+            .with_context(|| format!("{place}: not {{\"question\": ..., \"answer\": ...}}"))?;
+        if read.question.trim().is_empty() {
+            bail!("{place}: the question is empty");
+        }
+        Ok(read)
+    });
+    let questions = questions.collect::<Result<Vec<_>>>()?;
+    if questions.is_empty() {
+        bail!("{}: no questions in it", path.display());
+    }
+    Ok(questions)
 }
 
 impl Conversation<'_> {
@@ -109,31 +169,66 @@ impl Conversation<'_> {
             sample: SampleOptions {
                 temperature: self.args.temperature,
                 seed: self.args.seed,
+                repetition_penalty: self.args.repetition_penalty,
                 ..SampleOptions::default()
             },
             max_tokens: self.args.max_tokens,
-            stop: Vec::new(),
+            stop: self.args.stop.clone(),
+            cut_loops: !self.args.keep_loops,
         }
     }
 
-    fn answer(&mut self, question: &str) -> Result<()> {
+    /// Answers one question of several, so that the answers can be told apart.
+    fn answer_next(&mut self, question: &str, expected: Option<&str>) -> Result<()> {
+        if !self.args.json {
+            outln!("? {}", question.trim());
+        }
+        self.answer(question, expected)?;
+        if !self.args.json {
+            outln!("");
+        }
+        Ok(())
+    }
+
+    fn answer_all(&mut self, questions: &[Line]) -> Result<()> {
+        for line in questions {
+            self.answer_next(&line.question, line.answer.as_deref())?;
+        }
+        if self.score.asked == 0 {
+            return Ok(());
+        }
+        if self.args.json {
+            let right = self.score.right().iter();
+            let right: Vec<_> = right
+                .map(|(view, right)| json!({"view": view, "right": right}))
+                .collect();
+            return print_json(&json!({"asked": self.score.asked, "score": right}));
+        }
+        outln!(
+            "right (the expected words are in the answer): {}",
+            self.score.words()
+        );
+        Ok(())
+    }
+
+    fn answer(&mut self, question: &str, expected: Option<&str>) -> Result<()> {
         let options = self.options();
-        let streams = !self.args.compare && !self.args.json;
+        let manner = Manner {
+            options: &options,
+            instructions: self.args.system.as_deref().unwrap_or_default(),
+            streams: !self.args.compare && !self.args.json,
+        };
         let mut answers = Vec::new();
         for &view in self.views() {
-            let bar = Bar::new(self.app);
-            let mut on_read = |done, total| bar.show(done, total);
-            let mut on_text = |piece: &str| {
-                if streams {
-                    setup::print_piece(piece);
-                }
-            };
-            let asking = self.memory.asking(question).view(view);
-            let asking = asking.options(options.clone());
-            let asking = asking.on_read(&mut on_read).on_text(&mut on_text);
-            answers.push(asking.run()?);
+            let answer = answering::ask(&self.memory, view, question, &manner, self.app)?;
+            answers.push(answer);
         }
-        self.print(question, &answers)?;
+        let right = expected.map(|expected| self.score.count(&answers, expected));
+        if self.args.json {
+            print_json(&as_json(question, expected, &answers, right.as_deref()))?;
+        } else {
+            self.print(expected, &answers);
+        }
         self.say_notes();
         // The answer is what was asked for; that it cannot be kept is worth a word.
         if let Err(error) = self.remember(question, &answers) {
@@ -143,52 +238,27 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    fn print(&self, question: &str, answers: &[Answer]) -> Result<()> {
+    fn print(&self, expected: Option<&str>, answers: &[Answer]) {
         let parts = self.memory.parts();
-        let named = answers.iter().find(|a| a.view == View::Memory);
-        if let (Some(answer), true) = (named, parts > 1 && !self.args.json) {
+        if self.args.compare {
+            let columns: Vec<(String, String)> = answers.iter().map(column).collect();
+            let lines = side_by_side(&columns);
+            lines.iter().for_each(|line| outln!("{line}"));
+        } else {
             outln!("");
+        }
+        if let Some(expected) = expected {
+            outln!("expected: {expected}");
+        }
+        let named = answers.iter().find(|a| a.view == View::Memory);
+        if let Some(answer) = named.filter(|_| parts > 1) {
             self.app
                 .note(&format!("(from part {} of {parts})", answer.segment + 1));
         }
-        if self.args.json {
-            let list: Vec<_> = answers
-                .iter()
-                .map(|a| {
-                    json!({
-                        "view": a.view,
-                        "answer": a.text,
-                        "logprob": a.logprob(),
-                        "seconds": a.seconds,
-                        "part": a.segment + 1,
-                    })
-                })
-                .collect();
-            return print_json(&json!({"question": question, "answers": list}));
+        let cut = named.filter(|_| !self.args.compare).and_then(cut_short);
+        if let Some(cut) = cut {
+            self.app.note(&format!("({cut})"));
         }
-        if !self.args.compare {
-            if parts == 1 {
-                outln!("");
-            }
-            return Ok(());
-        }
-        let columns: Vec<(String, String)> = answers
-            .iter()
-            .map(|a| {
-                let logprob = a.logprob().map_or("-".to_owned(), |l| format!("{l:.3}"));
-                let title = match a.view {
-                    View::Nothing => "no document",
-                    View::Memory => "memory",
-                    View::Document => "full document",
-                };
-                let foot = format!("log P {logprob} a token, {:.1} s", a.seconds);
-                (title.to_owned(), format!("{}\n\n{foot}", a.text))
-            })
-            .collect();
-        side_by_side(&columns)
-            .iter()
-            .for_each(|line| outln!("{line}"));
-        Ok(())
     }
 
     /// Says what was found wrong with the memory's files and is made again.
@@ -214,7 +284,7 @@ impl Conversation<'_> {
             for line in io::stdin().lines() {
                 let line = line.context("cannot read standard input")?;
                 if !line.trim().is_empty() {
-                    self.answer(&line)?;
+                    self.answer_next(&line, None)?;
                 }
             }
             return Ok(());
@@ -230,7 +300,7 @@ impl Conversation<'_> {
                 Ok(line) => {
                     let _ = editor.add_history_entry(line.as_str());
                     // One question that fails, or is broken off, does not end the talk.
-                    if let Err(error) = self.answer(&line) {
+                    if let Err(error) = self.answer(&line, None) {
                         outln!("");
                         errors::report(&error);
                         app.cancel.reset();
@@ -246,29 +316,41 @@ impl Conversation<'_> {
     }
 }
 
-/// Shows how far a document is that is read before the first question.
-pub struct Bar<'a> {
-    app: &'a Context,
-    bar: RefCell<Option<ProgressBar>>,
+/// An answer with what stands below it.
+fn column(answer: &Answer) -> (String, String) {
+    let logprob = answer.logprob();
+    let logprob = logprob.map_or("-".to_owned(), |l| format!("{l:.3}"));
+    let mut foot = format!("log P {logprob} a token, {:.1} s", answer.seconds);
+    if let Some(cut) = cut_short(answer) {
+        foot += &format!("; {cut}");
+    }
+    let text = format!("{}\n\n{foot}", answer.text);
+    (title(answer.view).to_owned(), text)
 }
 
-impl Bar<'_> {
-    pub fn new(app: &Context) -> Bar<'_> {
-        Bar {
-            app,
-            bar: RefCell::new(None),
+fn as_json(
+    question: &str,
+    expected: Option<&str>,
+    answers: &[Answer],
+    right: Option<&[bool]>,
+) -> Value {
+    let list = answers.iter().enumerate().map(|(at, a)| {
+        let mut object = json!({
+            "view": a.view,
+            "answer": a.text,
+            "ended": a.ended,
+            "logprob": a.logprob(),
+            "seconds": a.seconds,
+            "part": a.segment + 1,
+        });
+        if let Some(right) = right.and_then(|right| right.get(at)) {
+            object["right"] = json!(right);
         }
+        object
+    });
+    let mut object = json!({"question": question, "answers": list.collect::<Vec<_>>()});
+    if let Some(expected) = expected {
+        object["expected"] = json!(expected);
     }
-
-    pub fn show(&self, done: usize, total: usize) {
-        let mut bar = self.bar.borrow_mut();
-        let label = "reading the document";
-        bar.get_or_insert_with(|| self.app.counter(label, total as u64, "tokens"))
-            .set_position(done as u64);
-        if done >= total
-            && let Some(bar) = bar.take()
-        {
-            bar.finish_and_clear();
-        }
-    }
+    object
 }

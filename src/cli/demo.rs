@@ -1,55 +1,75 @@
 //! `inscribe demo`: the whole story on the sample document.
 
-use anyhow::{Context as _, Result};
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result, bail};
+
+use inscribe::memory::Memory;
+use inscribe::memory::store::Unfinished;
 use inscribe::model::generate::GenerateOptions;
+use inscribe::model::hub::ModelCache;
 use inscribe::words;
 use inscribe::write::document::ReadOptions;
 use inscribe::write::event::{Event, PhaseSeconds};
 use inscribe::write::experiment::Question;
 use inscribe::write::reader::View;
+use inscribe::write::record::RunRecord;
 use inscribe::write::statistics::mean;
 use inscribe::{Document, Remembered, WriteSettings};
 
-use super::ask::Bar;
+use super::answering::{self, Manner, Score, cut_short, title};
 use super::live::Live;
+use super::numbers;
 use super::out::outln;
-use super::setup;
-use super::{Context, columns::side_by_side};
+use super::progress::size;
+use super::setup::{self, ModelArg};
+use super::shell::{model_option, shown};
+use super::{Context, columns::side_by_side, suggest};
 
 const SAMPLE: &str = include_str!("../../assets/sample.md");
 const QUESTIONS: &str = include_str!("../../assets/sample-questions.jsonl");
+/// A question of the sample to go on with.
+const NEXT: &str = "Who corrected an error in the tables of 1963?";
+const VIEWS: [View; 3] = [View::Nothing, View::Memory, View::Document];
 
 /// Write the sample report into a memory, and ask it
 ///
-/// Fetches the default model on first use, says which device it took and why, measures where an
-/// invented report of about 5,000 tokens needs context, takes gradient steps there, and answers
-/// questions about it with no document, with the memory and with the full document.
+/// Fetches the default model on first use, measures where an invented report of about 5,000 tokens
+/// needs context, takes gradient steps there, and answers questions about it with no document, with
+/// the memory and with the full document. The memory stays in Inscribe's cache folder, or where --out
+/// says, for questions of your own; another demo takes its place.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A model: a known name, a .gguf file, a model folder or a hub id
-    #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
-    model: String,
+    #[command(flatten)]
+    model: ModelArg,
     /// Gradient steps
-    #[arg(long, default_value_t = 16, value_name = "K")]
+    #[arg(long, default_value_t = 16, value_name = "K", value_parser = numbers::whole::<usize>)]
     budget: usize,
     /// How many of the 20 questions to ask
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = numbers::whole::<usize>)]
     questions: usize,
     /// Tokens of an answer at most
-    #[arg(long, default_value_t = 32, value_name = "N")]
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = numbers::whole::<usize>)]
     max_tokens: usize,
+    /// The folder the memory is to stand at [default: demo.memory in the cache folder]
+    #[arg(long, short, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
-    let loaded = setup::load(&args.model, app)?;
+    let document = Document::from_bytes("sample.md", SAMPLE.as_bytes(), &ReadOptions::default())?;
+    let place = match &args.out {
+        Some(out) => out.clone(),
+        None => ModelCache::open()?.root().join("demo.memory"),
+    };
+    let replaces = check_place(&place, &document)?;
+    let loaded = setup::load(&args.model.name, app)?;
     outln!(
         "model    {} (loaded in {:.1} s)",
         loaded.model.name,
         loaded.load_secs
     );
     outln!("device   {}", loaded.device.name());
-    let document = Document::from_bytes("sample.md", SAMPLE.as_bytes(), &ReadOptions::default())?;
     let settings = WriteSettings {
         budget: args.budget,
         checkpoint: 0,
@@ -58,78 +78,159 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let tokens = setup::tokens(&loaded, &document, app)?;
     setup::whole_document(&loaded, &tokens, "the demo needs")?;
     let mut live = Live::new(app);
-    let mut seconds = (PhaseSeconds::default(), 0);
+    let mut record = RunRecord::default();
     let writing = loaded.inscriber.write(&document, settings).tokens(&tokens);
+    let writing = writing.keep_at(&place);
+    let writing = if replaces { writing.replace() } else { writing };
     let memory = writing.run(|event| {
         live.event(event);
-        if let Event::Done(done) = event {
-            seconds = (done.seconds, done.steps);
+        if !matches!(event, Event::Progress { .. }) {
+            record.fold(event);
         }
     })?;
     drop(live);
-    told(&seconds.0, seconds.1);
-    ask(args, app, &memory)
+    told(&record.seconds(), record.steps.len());
+    let asked = ask(args, app, &memory)?;
+    if asked.score.asked > 0 {
+        what_it_means(&asked, &record);
+    }
+    next(args, &place, &memory);
+    suggest::larger_model(&args.model.name, &loaded, app);
+    Ok(())
+}
+
+/// Whether an older memory of the sample is to be replaced; anything else stays.
+fn check_place(place: &Path, document: &Document) -> Result<bool> {
+    if matches!(Unfinished::open(place), Ok(Some(run)) if run.has_checkpoint()) {
+        bail!(
+            "{}: an unfinished run is kept there; choose another --out",
+            place.display()
+        );
+    }
+    if place.symlink_metadata().is_err() {
+        return Ok(false);
+    }
+    match Memory::open(place) {
+        Ok(memory) if memory.file.document.sha256 == document.sha256 => Ok(true),
+        _ => bail!(
+            "{}: is there already and is no memory of the sample; choose another --out",
+            place.display()
+        ),
+    }
 }
 
 fn told(seconds: &PhaseSeconds, steps: usize) {
     outln!(
-        "written  {} in {:.1} s: read {:.1}, utility {:.1}, steps {:.1}, measured {:.1}, \
-         saved {:.1}",
+        "written  {} in {:.1} s: read {:.1}, utility {:.1}, steps {:.1}, measured {:.1}",
         words::counted(steps, "step"),
         seconds.total(),
         seconds.prefill,
         seconds.local,
         seconds.steps,
         seconds.evaluate,
-        seconds.save
     );
 }
 
-fn ask(args: &Args, app: &Context, memory: &Remembered) -> Result<()> {
+/// What came of the questions.
+#[derive(Default)]
+struct Asked {
+    score: Score,
+    /// Of each view, `log P` a token of each expected answer.
+    expected: [Vec<f64>; VIEWS.len()],
+}
+
+fn ask(args: &Args, app: &Context, memory: &Remembered) -> Result<Asked> {
     let questions: Vec<Question> = QUESTIONS
         .lines()
         .take(args.questions)
         .map(serde_json::from_str)
         .collect::<Result<_, _>>()
         .context("the sample's questions are damaged")?;
+    let options = GenerateOptions {
+        stop: vec!["\n".to_owned()],
+        cut_loops: true,
+        ..GenerateOptions::greedy(args.max_tokens)
+    };
+    let manner = Manner {
+        options: &options,
+        instructions: "",
+        streams: false,
+    };
+    let mut asked = Asked::default();
     for q in &questions {
         outln!("\nquestion {}\nexpected {}\n", q.question, q.answer);
-        let columns = [
-            ("no document", View::Nothing),
-            ("memory", View::Memory),
-            ("full document", View::Document),
-        ];
-        let answers = columns
-            .into_iter()
-            .map(|(title, view)| Ok((title.to_owned(), answer(args, app, memory, view, q)?)));
-        let answers = answers.collect::<Result<Vec<_>>>()?;
-        side_by_side(&answers)
+        let (mut answers, mut feet) = (Vec::new(), Vec::new());
+        for (view, all) in VIEWS.into_iter().zip(&mut asked.expected) {
+            let made = answering::ask(memory, view, &q.question, &manner, app)?;
+            let right = memory.score_text(view, made.segment, &q.question, &q.answer)?;
+            let right = mean(&right).unwrap_or(0.0);
+            all.push(right);
+            feet.push(format!("log P of the expected: {right:.2}"));
+            answers.push(made);
+        }
+        let right = asked.score.count(&answers, &q.answer);
+        let columns: Vec<(String, String)> = answers
+            .iter()
+            .zip(feet)
+            .zip(right)
+            .map(|((answer, foot), right)| {
+                let verdict = if right { "right" } else { "not right" };
+                let cut = cut_short(answer).map_or(String::new(), |cut| format!("; {cut}"));
+                let text = format!(
+                    "{}\n\n{verdict}, in {:.1} s{cut}\n{foot}",
+                    answer.text, answer.seconds
+                );
+                (title(answer.view).to_owned(), text)
+            })
+            .collect();
+        side_by_side(&columns)
             .iter()
             .for_each(|line| outln!("{line}"));
     }
-    Ok(())
+    Ok(asked)
 }
 
-/// An answer, with how likely the right one was and how long it took.
-fn answer(
-    args: &Args,
-    app: &Context,
-    memory: &Remembered,
-    view: View,
-    q: &Question,
-) -> Result<String> {
-    let options = GenerateOptions {
-        stop: vec!["\n".to_owned()],
-        ..GenerateOptions::greedy(args.max_tokens)
+/// What the answers and the steps show, and what they do not.
+fn what_it_means(asked: &Asked, record: &RunRecord) {
+    outln!(
+        "\nright    {} (the expected words are in the answer)",
+        asked.score.words()
+    );
+    let [nothing, memory, document] = asked
+        .expected
+        .each_ref()
+        .map(|all| mean(all).unwrap_or(0.0));
+    outln!(
+        "log P    of the expected answers, a token: no document {nothing:.2}, memory {memory:.2}, full \
+         document {document:.2}\n         0 is certain, -0.7 one in two, -2.3 one in ten, -4.6 one in \
+         a hundred"
+    );
+    let steps = words::counted(record.steps.len(), "step");
+    if let Some((before, after)) = record.loss_before().zip(record.loss_after()) {
+        outln!(
+            "steps    {steps} brought the mean loss over the report from {} to {}: each token {}",
+            words::number(before),
+            words::number(after),
+            words::likelier(before, after)
+        );
+    }
+    outln!(
+        "         What tells memory from no document is mostly the report's own keys and values, which \
+         the\n         memory keeps; what the steps add to them is the difference of memory and full \
+         document."
+    );
+}
+
+/// Where the memory is, and how to ask it.
+fn next(args: &Args, place: &Path, memory: &Remembered) {
+    let bytes: u64 = memory.memory().verify().iter().map(|file| file.bytes).sum();
+    outln!("\nkept     {} ({})", place.display(), size(bytes));
+    let model = match memory.memory().file.model_path {
+        Some(_) => String::new(),
+        None => model_option(&args.model.name),
     };
-    let bar = Bar::new(app);
-    let mut on_read = |done, total| bar.show(done, total);
-    let asking = memory.asking(&q.question).view(view).options(options);
-    let made = asking.on_read(&mut on_read).run()?;
-    let right = memory.score_text(view, made.segment, &q.question, &q.answer)?;
-    let right = mean(&right).unwrap_or(0.0);
-    Ok(format!(
-        "{}\n\nexpected: log P {right:.2} a token\n{:.1} s",
-        made.text, made.seconds
-    ))
+    let place = shown(place);
+    outln!("ask it   inscribe ask --memory {place}{model} \"{NEXT}\"");
+    outln!("look     inscribe info {place}");
+    outln!("yours    inscribe write your-document.pdf --out yours.memory");
 }

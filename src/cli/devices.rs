@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use inscribe::engine::cpu::CpuDevice;
 use inscribe::engine::gpu::{AdapterReport, Def, Matrices, list_adapters};
+use inscribe::engine::select::DeviceChoice;
 use inscribe::engine::{DType, Op, Recording, Shard, Tensor, Weight, select};
 use inscribe::kernels::attention::{AttentionShape, attention};
 use inscribe::kernels::cross_entropy::{STATE_COLS, cross_entropy};
@@ -15,8 +16,8 @@ use inscribe::kernels::norm::rms_norm;
 use inscribe::kernels::rope::{RopeShape, rope};
 use inscribe::kernels::self_test::fast_products;
 
-use super::Context;
 use super::out::outln;
+use super::{Context, setup};
 
 /// List every device, what it can do and which one `auto` takes
 #[derive(clap::Args)]
@@ -33,6 +34,24 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let adapters = list_adapters(app.precision()).into_iter();
     let adapters: Vec<_> = adapters.map(|a| a.tested(fast_products)).collect();
     let cpu = CpuDevice::new(app.threads());
+    let asked: DeviceChoice = setup::device_choice(app)?;
+    let unknown = match &asked {
+        DeviceChoice::Auto | DeviceChoice::Cpu => false,
+        DeviceChoice::Gpu => adapters.is_empty(),
+        DeviceChoice::Index(index) => !adapters.iter().any(|a| a.index == *index),
+        DeviceChoice::Named(name) => {
+            let name = name.to_lowercase();
+            !adapters
+                .iter()
+                .any(|a| a.name.to_lowercase().contains(&name))
+        }
+    };
+    if unknown {
+        app.note(&format!(
+            "note: --device {}: none of these",
+            app.global.device
+        ));
+    }
     let (index, why) = select::automatic(&adapters);
     let chosen = index.and_then(|i| adapters.iter().find(|a| a.index == i));
     let chosen = chosen.map_or("the CPU", |a| a.name.as_str());

@@ -2,6 +2,7 @@
 //! The library names neither flags nor verbs; their names are given here.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
@@ -17,6 +18,16 @@ use inscribe::write::setting::Setting;
 use inscribe::write::setting_error::SettingError;
 
 use super::out::errln;
+
+/// Beside an error: what was done is kept, and the same call goes on from there.
+#[derive(Clone, Copy, Debug)]
+pub struct GoesOn;
+
+impl fmt::Display for GoesOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the same call with --resume goes on from there")
+    }
+}
 
 /// Prints the error and gives the exit code for it.
 pub fn report(error: &anyhow::Error) -> ExitCode {
@@ -35,7 +46,9 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 /// The error and its causes, each once.
 fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
-    for cause in causes(error) {
+    // What stands beside an error is its hint.
+    let beside = usize::from(error.is::<GoesOn>());
+    for cause in causes(error).skip(beside) {
         let text = text_of(cause);
         if line.contains(&text) {
             continue;
@@ -44,6 +57,10 @@ fn one_line(error: &anyhow::Error) -> String {
             line.push_str(": ");
         }
         line.push_str(&text);
+        if matches!(cause.downcast_ref(), Some(MemoryError::Io { .. })) {
+            // It says in its own words what the system said.
+            break;
+        }
     }
     line.replace(['\n', '\r'], " ")
 }
@@ -78,6 +95,9 @@ fn text_of(cause: &(dyn Error + 'static)) -> String {
 
 /// What to do about the error: in the words of the library, and by means of the command line.
 fn hint(error: &anyhow::Error) -> Option<String> {
+    if let Some(goes_on) = error.downcast_ref::<GoesOn>() {
+        return Some(goes_on.to_string());
+    }
     causes(error).find_map(|cause| {
         let said = said_of(cause);
         let means = advice_of(cause).map(means);

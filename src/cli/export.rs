@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
+use inscribe::WriteSettings;
 use inscribe::memory::gguf_adapter::{self, Precision};
 use inscribe::memory::store::StoredModel;
 use inscribe::memory::{Content, Memory, export, fingerprint, peft};
 use inscribe::model::model_file::Model;
 
 use super::Context;
+use super::numbers;
 use super::out::outln;
 use super::{output_file, setup};
 
@@ -41,7 +43,7 @@ pub struct Args {
     #[arg(long, short)]
     model: Option<String>,
     /// The part of a document that was written in several, counted from 1
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::whole::<usize>)]
     part: Option<usize>,
     /// Halve the file by storing f16 (gguf)
     #[arg(long)]
@@ -86,6 +88,13 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         name,
     )?;
     outln!("{}", args.out.display());
+    let settings: WriteSettings = memory.settings()?;
+    if settings.method.reads_document() {
+        app.note(
+            "note: it was written to be read after its document's keys and values: put the document \
+             before the question wherever it is used",
+        );
+    }
     Ok(())
 }
 

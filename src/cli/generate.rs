@@ -14,8 +14,9 @@ use inscribe::model::session::Session;
 use inscribe::words;
 
 use super::Context;
+use super::numbers;
 use super::out::outln;
-use super::setup::{self, Loaded};
+use super::setup::{self, Loaded, ModelArg};
 
 /// Answer a prompt, streaming
 ///
@@ -26,9 +27,8 @@ use super::setup::{self, Loaded};
   inscribe generate --raw --prompt \"Once upon a time\" --temperature 0.8 --top-p 0.95 --seed 7
   inscribe generate --prompt-file notes.md --system \"Summarise in three lines.\"")]
 pub struct Args {
-    /// A model: a known name, a .gguf file, a model folder or a hub id
-    #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
-    model: String,
+    #[command(flatten)]
+    model: ModelArg,
     /// What to answer
     #[arg(
         long,
@@ -50,25 +50,25 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     adapter: Option<PathBuf>,
     /// Tokens to write at most
-    #[arg(long, default_value_t = 512, value_name = "N")]
+    #[arg(long, default_value_t = 512, value_name = "N", value_parser = numbers::whole::<usize>)]
     max_tokens: usize,
     /// 0 always takes the most likely token
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = numbers::number::<f32>)]
     temperature: f32,
     /// Choose among the K most likely tokens; 0 for all
-    #[arg(long, default_value_t = 0, value_name = "K")]
+    #[arg(long, default_value_t = 0, value_name = "K", value_parser = numbers::whole::<usize>)]
     top_k: usize,
     /// Choose among the most likely tokens that together have this probability
-    #[arg(long, default_value_t = 1.0, value_name = "P")]
+    #[arg(long, default_value_t = 1.0, value_name = "P", value_parser = numbers::number::<f32>)]
     top_p: f32,
     /// Choose among tokens at least this likely relative to the best
-    #[arg(long, default_value_t = 0.0, value_name = "P")]
+    #[arg(long, default_value_t = 0.0, value_name = "P", value_parser = numbers::number::<f32>)]
     min_p: f32,
     /// Above 1 makes tokens of the last 64 less likely to come again
-    #[arg(long, default_value_t = 1.0, value_name = "R")]
+    #[arg(long, default_value_t = 1.0, value_name = "R", value_parser = numbers::number::<f32>)]
     repetition_penalty: f32,
     /// The same seed gives the same text
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = numbers::whole::<u64>)]
     seed: u64,
     /// Stop where this text appears; may be given several times
     #[arg(long, value_name = "TEXT")]
@@ -91,7 +91,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     if text.is_empty() {
         bail!("the prompt is empty; give some text with --prompt or --prompt-file");
     }
-    let loaded = setup::load(&args.model, app)?;
+    let loaded = setup::load_silently(&args.model.name, app)?;
     let prompt = prompt_tokens(args, app, &loaded, &text)?;
     let made = answer(args, app, &loaded, &prompt)?;
     if args.json {
@@ -150,9 +150,10 @@ fn prompt_tokens(args: &Args, app: &Context, loaded: &Loaded, text: &str) -> Res
     }
     if tokens.len() >= context {
         bail!(
-            "the prompt has {} tokens and the model's context is {context}; shorten the prompt or \
-             choose a model with a longer context",
-            tokens.len()
+            "the prompt has {} and the model's context is {}; shorten the prompt or choose a model \
+             with a longer context",
+            words::counted(tokens.len(), "token"),
+            words::count(context)
         );
     }
     Ok(tokens)
@@ -185,6 +186,7 @@ fn answer(args: &Args, app: &Context, loaded: &Loaded, prompt: &[u32]) -> Result
         },
         max_tokens: args.max_tokens,
         stop: args.stop.clone(),
+        cut_loops: false,
     };
     let bar = app.counter("reading", prompt.len() as u64, "tokens");
     let made = generate(
@@ -215,7 +217,7 @@ fn print_json(loaded: &Loaded, prompt: &[u32], made: &Generated) -> Result<()> {
         "text": made.text,
         "ids": made.ids,
         "prompt_ids": prompt,
-        "ended": ended(made.ended),
+        "ended": made.ended,
         "prompt_tokens": prompt.len(),
         "tokens": made.ids.len(),
         "prefill_secs": made.prefill_secs,
@@ -224,15 +226,6 @@ fn print_json(loaded: &Loaded, prompt: &[u32], made: &Generated) -> Result<()> {
     });
     outln!("{object}");
     Ok(())
-}
-
-fn ended(ended: Ended) -> &'static str {
-    match ended {
-        Ended::EndOfText => "end of text",
-        Ended::StopText => "stop text",
-        Ended::MaxTokens => "max tokens",
-        Ended::Context => "context full",
-    }
 }
 
 /// Says on standard error how fast it went and what ended it, where that was not the text itself.
@@ -248,6 +241,6 @@ pub fn report(app: &Context, prompt: &[u32], made: &Generated) {
     match made.ended {
         Ended::Context => app.note("stopped: the model's context is full"),
         Ended::MaxTokens => app.note("stopped at --max-tokens"),
-        Ended::EndOfText | Ended::StopText => {}
+        Ended::EndOfText | Ended::StopText | Ended::Loop => {}
     }
 }

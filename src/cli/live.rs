@@ -106,6 +106,18 @@ impl Live {
         Some(keys)
     }
 
+    /// Shows how many seconds the whole run is expected to take.
+    pub fn expect(&self, seconds: f64) {
+        if let Mode::View { shared, .. } = &self.mode {
+            lock(&shared.view).clock.expected = Some(seconds);
+        }
+    }
+
+    /// Whether there is no view that shows what goes on all the time.
+    pub fn is_lines(&self) -> bool {
+        matches!(self.mode, Mode::Lines(_))
+    }
+
     /// A line for the person, above the view.
     pub fn note(&self, text: &str) {
         match &self.mode {
@@ -182,7 +194,7 @@ impl ViewState {
             .map_or(24, |(rows, _)| usize::from(rows));
         let mut lines = frame::lines(&self.record, &self.clock, &look, rows.saturating_sub(1));
         if let (Some(pause), Some(last), false) = (&self.pause, lines.last_mut(), self.ended) {
-            let hint = pause_hint(pause.is_paused(), self.record.status);
+            let hint = pause_hint(pause.is_paused(), &self.record);
             *last = with_hint(last, hint, &look);
         }
         let mut out = self.back_to_top(look.columns);
@@ -223,11 +235,15 @@ impl ViewState {
 }
 
 /// What the key does now, or what it did.
-fn pause_hint(paused: bool, status: Status) -> &'static str {
-    match (paused, status) {
+fn pause_hint(paused: bool, run: &RunRecord) -> &'static str {
+    let phase = run.progress.map(|progress| progress.phase);
+    let reads = matches!(phase, None | Some(Phase::Prefill | Phase::Local));
+    match (paused, run.status) {
         (_, Status::Done) => "",
-        (false, _) => "p pauses",
         (true, Status::Paused) => "p goes on",
+        (false, _) if reads => "p pauses before the steps",
+        (true, _) if reads => "pauses once all is read",
+        (false, _) => "p pauses",
         (true, _) => "pauses at the next step",
     }
 }

@@ -3,25 +3,31 @@
 //! To add a verb: `mod verb;`, a variant of [`Verb`] holding `verb::Args`, and its arm in
 //! [`Verb::run`].
 
+mod answering;
 mod ask;
 mod bench;
 mod chunks;
 mod columns;
 mod compare;
+mod completions;
 mod demo;
 mod devices;
 mod errors;
 mod export;
 mod generate;
+mod info;
 mod keys;
 mod live;
 mod models;
+mod numbers;
 mod out;
 mod output_file;
 mod progress;
 mod pull;
 mod report;
 mod setup;
+mod shell;
+mod suggest;
 mod surprisal;
 mod table;
 mod terminal;
@@ -29,12 +35,13 @@ mod utility;
 mod write;
 mod write_args;
 
+use std::io::{ErrorKind, Write as _};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use indicatif::ProgressBar;
 use inscribe::engine::CancelToken;
 use inscribe::engine::gpu::Precision;
@@ -57,8 +64,9 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   inscribe demo                       the whole story on a sample report
-  inscribe write report.pdf --out report.memory
-  inscribe ask --memory report.memory \"What did it cost?\"
+  inscribe write assets/sample.md --out sample.memory
+  inscribe ask --memory sample.memory \"What is the name of the house's boat?\"
+  inscribe info sample.memory         what the memory is, and whether it is whole
   inscribe pull                       fetch the default model (98 MB)
   inscribe models                     which models are known and which are here
   inscribe pull org/name:Q4_K_M       fetch a model from the Hugging Face hub by its id
@@ -67,10 +75,15 @@ Examples:
 
 Wherever a model is named, it may be a known name (`inscribe models` lists them), a .gguf file, a
 folder with config.json and .safetensors files, or a hub id: org/name, org/name:file.gguf,
-org/name:Q4_K_M, org/name@revision.";
+org/name:Q4_K_M, org/name@revision.
+
+Environment:
+  INSCRIBE_MODEL    the model where --model names none
+  INSCRIBE_DEVICE   the device where --device names none";
 
 /// What holds for every verb.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// Where to compute: auto (a GPU if there is one), cpu, gpu, or a device's name or number
     #[arg(
@@ -82,7 +95,7 @@ pub struct Global {
     )]
     pub device: String,
     /// How many CPU threads to use [default: one for each core]
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", value_parser = numbers::threads)]
     pub threads: Option<NonZeroUsize>,
     /// Let GPUs round factors to f16 where that is faster; sums stay in f32
     #[arg(long, global = true)]
@@ -106,7 +119,26 @@ enum Verb {
     Models(models::Args),
     Report(report::Args),
     Export(export::Args),
+    Info(info::Args),
     Bench(bench::Args),
+    Completions(completions::Args),
+}
+
+/// Verbs that compute nothing, and the options that mean nothing to them.
+const IDLE_VERBS: [&str; 6] = ["pull", "models", "report", "export", "info", "completions"];
+const OF_COMPUTING: [&str; 3] = ["device", "threads", "fast"];
+
+/// The whole command line.
+fn command() -> clap::Command {
+    let command = Cli::command();
+    let hidden = command
+        .get_arguments()
+        .filter(|arg| OF_COMPUTING.contains(&arg.get_id().as_str()));
+    let hidden: Vec<clap::Arg> = hidden.map(|arg| arg.clone().hide(true)).collect();
+    let takes_signs = command.mut_subcommands(|verb| verb.allow_negative_numbers(true));
+    IDLE_VERBS.iter().fold(takes_signs, |command, verb| {
+        command.mut_subcommand(verb, |verb| verb.args(hidden.clone()))
+    })
 }
 
 impl Verb {
@@ -121,6 +153,8 @@ impl Verb {
             Verb::Compare(args) => compare::run(&args, context),
             Verb::Devices(args) => devices::run(&args, context),
             Verb::Export(args) => export::run(&args, context),
+            Verb::Info(args) => info::run(&args, context),
+            Verb::Completions(args) => completions::run(&args, context),
             Verb::Report(args) => report::run(&args, context),
             Verb::Bench(args) => bench::run(&args, context),
             Verb::Pull(args) => pull::run(args, context),
@@ -143,7 +177,7 @@ impl Context {
     }
 
     /// A bar on stderr for counted work; invisible in a pipe and with `--quiet`.
-    pub fn counter(&self, label: &'static str, total: u64, unit: &str) -> ProgressBar {
+    pub fn counter(&self, label: &'static str, total: u64, unit: &'static str) -> ProgressBar {
         progress::counter(self.global.quiet, label, total, unit)
     }
 
@@ -191,7 +225,11 @@ impl Context {
 
 /// Runs the command line; the exit code is 0, 1 for an error, 2 for a wrong call, 130 after Ctrl-C.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let parsed = command().try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
     let context = Context {
         global: cli.global,
         cancel: CancelToken::new(),
@@ -202,6 +240,18 @@ pub fn run() -> ExitCode {
     match cli.verb.run(&context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => errors::report(&error),
+    }
+}
+
+/// Prints what a wrong call, or one for help, is answered with.
+fn refused(error: &clap::Error) -> ExitCode {
+    let printed = error.print().and_then(|()| std::io::stdout().flush());
+    match printed {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            errln!("error: the output cannot be written: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
     }
 }
 
@@ -227,8 +277,8 @@ fn catch_interrupts(cancel: CancelToken) -> Result<(), ctrlc::Error> {
     })
 }
 
-/// Prints `value` as JSON on stdout.
+/// Prints `value` as a line of JSON on stdout.
 pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    out::outln!("{}", serde_json::to_string_pretty(value)?);
+    out::outln!("{}", serde_json::to_string(value)?);
     Ok(())
 }

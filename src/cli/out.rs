@@ -4,6 +4,8 @@ use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::progress::beside_bar;
+
 /// A line of results on standard output.
 macro_rules! outln {
     ($($arg:tt)*) => { $crate::cli::out::result(format_args!("{}\n", format_args!($($arg)*))) };
@@ -38,8 +40,11 @@ pub fn end_line() {
 /// result that cannot be written ends it with an error.
 pub fn result(text: Arguments<'_>) {
     IN_LINE.store(false, Ordering::Relaxed);
-    let mut out = io::stdout().lock();
-    if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
+    let printed = beside_bar(|| {
+        let mut out = io::stdout().lock();
+        out.write_fmt(text).and_then(|()| out.flush())
+    });
+    if let Err(error) = printed {
         super::keys::restore();
         if error.kind() == ErrorKind::BrokenPipe {
             std::process::exit(0);
@@ -51,5 +56,5 @@ pub fn result(text: Arguments<'_>) {
 
 /// Prints a remark. One that cannot be written is lost: the results matter, not the remark.
 pub fn remark(text: Arguments<'_>) {
-    let _ = io::stderr().lock().write_fmt(text);
+    let _ = beside_bar(|| io::stderr().lock().write_fmt(text));
 }

@@ -1,12 +1,32 @@
 //! Progress on stderr: a bar on a terminal, plain lines elsewhere, nothing when quiet.
 
 use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle, WeakProgressBar};
 use inscribe::model::hub::PullEvent;
+use inscribe::words;
 
 use super::out::errln;
+
+/// The bar that is on the screen.
+static SHOWN: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
+
+/// Prints something while a bar may be on the screen: it is taken away meanwhile.
+pub fn beside_bar<T>(print: impl FnOnce() -> T) -> T {
+    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match shown.and_then(|bar| bar.upgrade()) {
+        Some(bar) if !bar.is_finished() => bar.suspend(print),
+        _ => print(),
+    }
+}
+
+/// Puts a bar on the screen.
+fn show(bar: &ProgressBar) {
+    bar.enable_steady_tick(Duration::from_millis(200));
+    *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
+}
 
 /// One piece of work at a time.
 pub struct Progress {
@@ -37,10 +57,7 @@ impl Progress {
         if self.quiet {
             return;
         }
-        match &self.bar {
-            Some(bar) => bar.suspend(|| errln!("{text}")),
-            None => errln!("{text}"),
-        }
+        errln!("{text}");
     }
 
     pub fn pull_event(&mut self, event: &PullEvent<'_>) {
@@ -52,7 +69,7 @@ impl Progress {
             }
             PullEvent::SourceFailed { error, next } => {
                 self.finish();
-                self.note(&format!("{error}; trying {next} instead"));
+                self.note(&format!("{error}; trying {next} instead{}", meant_by(next)));
                 self.announced = Some((*next).to_owned());
             }
             PullEvent::Begin { label, done, total } => self.begin_bytes(label, *done, *total),
@@ -116,7 +133,7 @@ impl Progress {
         }
         bar.set_position(done);
         bar.set_message(label.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(200));
+        show(&bar);
         self.bar = Some(bar);
     }
 
@@ -154,11 +171,7 @@ fn with_speed(style: ProgressStyle, start: u64) -> ProgressStyle {
                 let bytes = state.len().unwrap_or(0).saturating_sub(state.pos()) as f64;
                 let speed = speed(state);
                 let _ = if speed >= 1.0 {
-                    write!(
-                        out,
-                        "{}",
-                        HumanDuration(Duration::from_secs_f64(bytes / speed))
-                    )
+                    write!(out, "{}", words::duration(bytes / speed))
                 } else {
                     write!(out, "?")
                 };
@@ -166,20 +179,95 @@ fn with_speed(style: ProgressStyle, start: u64) -> ProgressStyle {
         )
 }
 
-/// A bar for counted work. It shows on a terminal only, so that pipes stay clean.
-pub fn counter(quiet: bool, label: &'static str, total: u64, unit: &str) -> ProgressBar {
+/// What a person may wonder about a source.
+fn meant_by(source: &str) -> &'static str {
+    if source.contains("ackage") {
+        " (they carry the same file; nothing of them is installed or run)"
+    } else {
+        ""
+    }
+}
+
+/// The least and the most columns of a bar, and those of what stands beside it.
+const BAR: (usize, usize) = (4, 32);
+const BESIDE_BAR: usize = 60;
+
+/// A bar for counted work, of bytes where the unit says so. It shows on a terminal only, so that pipes
+/// stay clean.
+pub fn counter(quiet: bool, label: &'static str, total: u64, unit: &'static str) -> ProgressBar {
     if quiet || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let template =
-        format!("{{msg:>8}} {{bar:32}} {{pos}} of {{len}} {unit}  {{per_sec}}  {{eta}} left");
+    let columns = console::Term::stderr().size_checked();
+    let columns = columns.map_or(80, |(_, columns)| usize::from(columns));
+    let room = columns.saturating_sub(BESIDE_BAR + label.len());
+    let template = format!(
+        "{{msg:>8}} {{bar:{}}} {{amount}}  {{pace}}  {{rest}}",
+        room.clamp(BAR.0, BAR.1)
+    );
     let bar = ProgressBar::new(total);
     if let Ok(style) = ProgressStyle::with_template(&template) {
-        bar.set_style(style);
+        bar.set_style(with_amounts(style, unit));
     }
     bar.set_message(label);
-    bar.enable_steady_tick(Duration::from_millis(200));
+    show(&bar);
     bar
+}
+
+/// `512 of 5,089 tokens`, `860/s` and `5 s left`.
+fn with_amounts(style: ProgressStyle, unit: &'static str) -> ProgressStyle {
+    let bytes = unit == "bytes";
+    let told = move |value: u64| match (bytes, usize::try_from(value)) {
+        (false, Ok(value)) => words::count(value),
+        _ => size(value),
+    };
+    let amount = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        // A bar that cannot be written has nowhere to say so.
+        let _ = write!(
+            out,
+            "{}",
+            amount_words(state.pos(), state.len().unwrap_or(0), unit)
+        );
+    };
+    let pace = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let rate = state.per_sec();
+        let _ = match rate {
+            _ if !rate.is_finite() || rate <= 0.0 => Ok(()),
+            _ if rate < 10.0 && !bytes => write!(out, "{}/s", words::number(rate)),
+            _ => write!(out, "{}/s", told(rate.round() as u64)),
+        };
+    };
+    let rest = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        if state.pos() > 0 {
+            let _ = write!(out, "{} left", words::duration(state.eta().as_secs_f64()));
+        }
+    };
+    style
+        .with_key("amount", amount)
+        .with_key("pace", pace)
+        .with_key("rest", rest)
+}
+
+/// `512 of 5,089 tokens`, `6.8 of 51.2 MB`.
+fn amount_words(done: u64, total: u64, unit: &str) -> String {
+    if unit == "bytes" {
+        let (of, name) = in_units(total);
+        return format!("{:.1} of {:.1} {name}", done as f64 / of, total as f64 / of);
+    }
+    let count =
+        |value: u64| usize::try_from(value).map_or_else(|_| value.to_string(), words::count);
+    format!("{} of {} {unit}", count(done), count(total))
+        .trim_end()
+        .to_owned()
+}
+
+fn in_units(bytes: u64) -> (f64, &'static str) {
+    match bytes {
+        0..1_000 => (1.0, "B"),
+        1_000..1_000_000 => (1e3, "kB"),
+        1_000_000..1_000_000_000 => (1e6, "MB"),
+        _ => (1e9, "GB"),
+    }
 }
 
 /// A turning sign with a label. It shows on a terminal only.
@@ -192,7 +280,7 @@ pub fn spinner(quiet: bool, label: String) -> ProgressBar {
         bar.set_style(style);
     }
     bar.set_message(label);
-    bar.enable_steady_tick(Duration::from_millis(200));
+    show(&bar);
     bar
 }
 
@@ -203,5 +291,33 @@ pub fn size(bytes: u64) -> String {
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_told_as_people_read_them() {
+        assert_eq!(amount_words(512, 5089, "tokens"), "512 of 5,089 tokens");
+        let bytes = amount_words(6_750_690, 51_208_855, "bytes");
+        assert_eq!(bytes, "6.8 of 51.2 MB");
+        assert_eq!(amount_words(0, 900, "bytes"), "0.0 of 900.0 B");
+        assert_eq!(amount_words(1, 4, ""), "1 of 4");
+    }
+
+    #[test]
+    fn a_counter_fits_eighty_columns() {
+        let label = "reading the document";
+        let bar = 80_usize
+            .saturating_sub(BESIDE_BAR + label.len())
+            .clamp(BAR.0, BAR.1);
+        let amount = amount_words(123_456, 1_234_567, "tokens");
+        let line = format!(
+            "{label} {} {amount}  12,345/s  12 min 30 s left",
+            "#".repeat(bar)
+        );
+        assert!(line.len() <= 80, "{} {line}", line.len());
     }
 }

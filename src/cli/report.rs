@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use inscribe::write::figure::{FigureKind, FigureOptions, Theme};
 use inscribe::write::record::{self, RunRecord};
 
+use super::numbers;
 use super::{Context, live, output_file};
 
 /// Draw a run: where the document needs distant context, where the steps went, what they did
@@ -28,7 +29,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "light", requires = "out")]
     theme: ThemeName,
     /// Pixels from side to side [default: 1920 for .png, 1280 for .svg, 1080 for .html]
-    #[arg(long, value_name = "N", requires = "out")]
+    #[arg(long, value_name = "N", requires = "out", value_parser = numbers::whole::<u32>)]
     width: Option<u32>,
     /// Show the run again as it went, this many times as fast
     #[arg(
@@ -36,8 +37,7 @@ pub struct Args {
         value_name = "SPEED",
         num_args = 0..=1,
         default_missing_value = "10",
-        conflicts_with = "out"
-    )]
+        conflicts_with = "out", value_parser = numbers::number::<f64>)]
     replay: Option<f64>,
 }
 

@@ -31,6 +31,21 @@ use super::{Context, errors, reading_input};
 /// The model taken where none is named.
 pub const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
 
+/// The model to use.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ModelArg {
+    /// A model: a known name, a .gguf file, a model folder or a hub id
+    #[arg(
+        id = "model",
+        long = "model",
+        short = 'm',
+        value_name = "MODEL",
+        default_value = DEFAULT_MODEL,
+        env = "INSCRIBE_MODEL"
+    )]
+    pub name: String,
+}
+
 /// A model on a device.
 pub struct Loaded {
     pub inscriber: Inscriber,
@@ -55,6 +70,15 @@ pub fn session_options(app: &Context, profile: Option<&Arc<Profile>>) -> Session
 
 /// Opens the device, finds (or fetches) a model and puts the weights on it.
 pub fn load(spec: &str, app: &Context) -> Result<Loaded> {
+    load_telling(spec, app, true)
+}
+
+/// As [`load`], for short work, for which the device is not worth a line.
+pub fn load_silently(spec: &str, app: &Context) -> Result<Loaded> {
+    load_telling(spec, app, false)
+}
+
+fn load_telling(spec: &str, app: &Context, tells_device: bool) -> Result<Loaded> {
     let opening = Inscriber::opening(spec)
         .device(device_options(app)?)
         .stopped_by(&app.cancel);
@@ -62,15 +86,16 @@ pub fn load(spec: &str, app: &Context) -> Result<Loaded> {
     let mut bar: Option<ProgressBar> = None;
     let mut started = Instant::now();
     let opened = opening.run(&mut |event| match event {
-        OpenEvent::Device { name, why } => app.note(&device_words(name, why)),
+        OpenEvent::Device { name, why } if tells_device => tell_device(name, why, app),
+        OpenEvent::Device { .. } => {}
         OpenEvent::Fetch(event) => progress.pull_event(event),
         OpenEvent::Found(_) => {
             progress.finish();
             started = Instant::now();
         }
         OpenEvent::Loading { done, total } => bar
-            .get_or_insert_with(|| app.counter("loading", total >> 20, "MiB"))
-            .set_position(done >> 20),
+            .get_or_insert_with(|| app.counter("loading", total, "bytes"))
+            .set_position(done),
     });
     progress.finish();
     if let Some(bar) = bar {
@@ -82,8 +107,13 @@ pub fn load(spec: &str, app: &Context) -> Result<Loaded> {
     })
 }
 
-fn device_words(name: &str, why: &str) -> String {
-    format!("device: {name} ({why})")
+/// Says which device was taken, where that was not for the person to say.
+fn tell_device(name: &str, why: &str, app: &Context) {
+    match device_choice(app) {
+        Ok(DeviceChoice::Cpu) => {}
+        Ok(DeviceChoice::Auto) => app.note(&format!("device: {name} ({why})")),
+        _ => app.note(&format!("device: {name}")),
+    }
 }
 
 fn device_options(app: &Context) -> Result<SelectOptions> {
@@ -101,11 +131,11 @@ fn device_options(app: &Context) -> Result<SelectOptions> {
 /// Opens the device that was asked for and says which it is.
 pub fn open_device(app: &Context) -> Result<Device> {
     let opened = select::open(&device_options(app)?)?;
-    app.note(&device_words(opened.device.name(), &opened.why));
+    tell_device(opened.device.name(), &opened.why, app);
     Ok(opened.device)
 }
 
-fn device_choice(app: &Context) -> Result<DeviceChoice> {
+pub fn device_choice(app: &Context) -> Result<DeviceChoice> {
     app.global.device.parse().map_err(anyhow::Error::msg)
 }
 
@@ -199,6 +229,11 @@ pub fn model_of(memory: &Memory, given: Option<&str>) -> Result<String> {
     if let Some(found) = all.find(|model| is_it(&model.path) == Some(true)) {
         return Ok(found.name.clone());
     }
+    // Where it was when the memory was written.
+    let hint = memory.file.model_path.as_deref();
+    if let Some(path) = hint.filter(|path| is_it(path) == Some(true)) {
+        return Ok(path.display().to_string());
+    }
     if let Some(known) = KNOWN.iter().find(|model| model.file == wanted.name) {
         return Ok(known.name.to_owned());
     }
@@ -226,9 +261,9 @@ pub fn whole_document(loaded: &Loaded, tokens: &Tokens, needs: &str) -> Result<V
     let context = loaded.model.config.context;
     if ids.len() + question_room(context) > context {
         bail!(
-            "the document has {}; {needs} it and its questions within the model's context of \
-             {context}",
-            words::counted(tokens.ids.len(), "token")
+            "the document has {}; {needs} it and its questions within the model's context of {}",
+            words::counted(tokens.ids.len(), "token"),
+            words::count(context)
         );
     }
     Ok(ids)

@@ -14,7 +14,7 @@ use inscribe::model::session::{Score, Session};
 use inscribe::words;
 
 use super::Context;
-use super::setup::{self, Loaded};
+use super::setup::{self, Loaded, ModelArg};
 
 /// Print the log-probability of every token of a text
 ///
@@ -27,9 +27,8 @@ use super::setup::{self, Loaded};
   inscribe surprisal --text-file report.txt --window 256 --format jsonl > local.jsonl
   cat notes.md | inscribe surprisal --text-file - --model qwen2.5-coder-0.5b-instruct")]
 pub struct Args {
-    /// A model: a known name, a .gguf file, a model folder or a hub id
-    #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
-    model: String,
+    #[command(flatten)]
+    model: ModelArg,
     /// The text; - reads standard input
     #[arg(long, value_name = "FILE")]
     text_file: PathBuf,
@@ -90,7 +89,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
             args.text_file.display()
         );
     }
-    let loaded = setup::load(&args.model, app)?;
+    let loaded = setup::load_silently(&args.model.name, app)?;
     let (tokens, lead) = tokens(args, &loaded, &text)?;
     let scores = scores(args, app, &loaded, &tokens, lead)?;
     write_lines(args, &loaded, &tokens, &scores).or_else(setup::ignore_broken_pipe)?;
@@ -121,10 +120,11 @@ fn tokens(args: &Args, loaded: &Loaded, text: &str) -> Result<(Vec<u32>, usize)>
     let context = loaded.model.config.context;
     if args.window.is_none() && tokens.len() > context {
         bail!(
-            "{}: {} tokens do not fit the model's context of {context}; cut the text \
-             (--max-tokens {}), use --window N, or choose a model with a longer context",
+            "{}: {} do not fit the model's context of {}; cut the text (--max-tokens {}), use \
+             --window N, or choose a model with a longer context",
             args.text_file.display(),
-            tokens.len(),
+            words::counted(tokens.len(), "token"),
+            words::count(context),
             context - lead
         );
     }

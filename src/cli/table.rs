@@ -109,7 +109,8 @@ impl Table {
                 }
             }
         };
-        let mut widths: Vec<usize> = self.columns.iter().enumerate().map(natural).collect();
+        let natural: Vec<usize> = self.columns.iter().enumerate().map(natural).collect();
+        let mut widths = natural.clone();
         let of_kind = |wanted: Kind| {
             let columns = self.columns.iter().enumerate();
             columns
@@ -134,8 +135,25 @@ impl Table {
         }
         let left = room.saturating_sub(used(&widths));
         let each = left.checked_div(bars.len()).unwrap_or(0).min(MOST_BAR);
-        for at in bars {
-            widths[at] = if each >= LEAST_BAR { each } else { 0 };
+        let drawn = each >= LEAST_BAR;
+        for &at in &bars {
+            widths[at] = if drawn { each } else { 0 };
+        }
+        // Texts that gave way to bars have the room back that no bar took.
+        let gaps = BETWEEN
+            * widths
+                .iter()
+                .filter(|&&width| width > 0)
+                .count()
+                .saturating_sub(1);
+        let mut spare = look.columns.saturating_sub(gaps + used(&widths));
+        while spare > 0 {
+            let cut = texts.iter().copied().filter(|&at| widths[at] < natural[at]);
+            let Some(at) = cut.min_by_key(|&at| widths[at]) else {
+                break;
+            };
+            widths[at] += 1;
+            spare -= 1;
         }
         widths
     }
@@ -270,6 +288,28 @@ mod tests {
         let plain = |line: &String| console::strip_ansi_codes(line).into_owned();
         assert_eq!(plain(&lines[0]), "chunk  utility");
         assert!(plain(&lines[1]).ends_with(&"█".repeat(14)), "{lines:?}");
+    }
+
+    #[test]
+    fn texts_have_the_room_that_bars_do_not_take() {
+        // Too narrow for bars beside whole headings, and wide enough for headings without bars.
+        let mut table = Table::new([
+            ("chunk", Kind::Number),
+            ("heading", Kind::Text),
+            ("", Kind::Bar),
+            ("- | +", Kind::Bar),
+            ("surprisal, and figures", Kind::Number),
+        ]);
+        table.row([
+            "1".into(),
+            "Chapter XII: Alice's Evidence".into(),
+            Cell::Bar(1.0, terminal::UTILITY),
+            Cell::Signed(1.0),
+            "1.00".into(),
+        ]);
+        let lines = table.lines(&look(60, true));
+        assert!(lines[1].contains("Chapter XII: Alice's Evid"), "{lines:?}");
+        assert!(measure_text_width(&lines[1]) <= 60);
     }
 
     #[test]

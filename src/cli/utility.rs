@@ -17,7 +17,7 @@ use inscribe::write::writer::Tokens;
 
 use super::Context;
 use super::chunks::{self, Steps};
-use super::setup::{self, Loaded};
+use super::setup::{self, Loaded, ModelArg};
 use super::terminal::Look;
 use super::write_args::{Idle, WritingArgs};
 
@@ -38,9 +38,8 @@ Examples:
 pub struct Args {
     /// A .txt, .md, .html, .pdf, .docx or .epub file; - reads standard input
     document: PathBuf,
-    /// A model: a known name, a .gguf file, a model folder or a hub id
-    #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
-    model: String,
+    #[command(flatten)]
+    model: ModelArg,
     /// A table for people, or one JSON object a line
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -82,8 +81,9 @@ impl Measuring<'_> {
         self.found.record.fold(event);
         match event {
             Event::Started(started) if started.segments > 1 => self.app.note(&format!(
-                "the document's {} tokens do not fit the model's context: read in {} parts",
-                started.document.tokens, started.segments
+                "the document's {} do not fit the model's context: read in {} parts",
+                words::counted(started.document.tokens, "token"),
+                started.segments
             )),
             Event::Progress { phase, done, total } => {
                 self.bar.set_message(setup::phase_name(*phase));
@@ -112,7 +112,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     // Refused before a model is loaded.
     args.writing.settings()?;
     let document = setup::read_document(&args.document, args.writing.encoding.as_deref(), app)?;
-    let loaded = setup::load(&args.model, app)?;
+    let loaded = setup::load(&args.model.name, app)?;
     let settings = args.writing.settings_on(&loaded.model)?;
     args.writing.tell_idle(&settings, Idle::NoSteps, app);
     let tokens = setup::tokens(&loaded, &document, app)?;
@@ -141,7 +141,7 @@ fn measure(
     tokens: &Tokens,
 ) -> Result<Found> {
     // The steps are shared out as asked, and none is taken.
-    let bar = app.counter("reading", 1, "");
+    let bar = app.counter("reading", 1, "tokens");
     let mut collector = Measuring {
         found: Found::default(),
         bar,

@@ -12,28 +12,35 @@ use inscribe::memory::store::Unfinished;
 use inscribe::words;
 use inscribe::write::error::WriteError;
 use inscribe::write::event::{Done, Event};
+use inscribe::write::forecast::Extent;
 use inscribe::write::setting::Setting;
 use inscribe::write::settings::KeepRows;
 use inscribe::{Document, Error, Remembered, WriteSettings};
 
 use super::Context;
+use super::errors;
 use super::keys::Keys;
 use super::live::Live;
+use super::numbers;
 use super::out::outln;
-use super::setup::{self, Loaded};
+use super::setup::{self, Loaded, ModelArg};
+use super::shell::{model_option, shown};
+use super::suggest;
 use super::write_args::{Idle, KeepName, WritingArgs};
 
+mod dry_run;
 mod outlook;
 
 use outlook::Outlook;
 
 const EXAMPLES: &str = "\
 Examples:
-  inscribe write report.pdf --out report.memory
-  inscribe write notes.md --out notes.memory --budget 64 --chunking structure
-  inscribe write notes.md --out notes.memory --budget 64 --chunking structure --resume
-  inscribe write notes.md --out alone.memory --method lora     reads without the document
-  inscribe ask --memory report.memory \"What did it cost?\"";
+  inscribe write assets/sample.md --dry-run                     how long, how much memory
+  inscribe write assets/sample.md --out sample.memory
+  inscribe write assets/sample.md --out parts.memory --budget 64 --chunking structure
+  inscribe write assets/sample.md --out parts.memory --budget 64 --chunking structure --resume
+  inscribe write assets/sample.md --out alone.memory --method lora    reads without the document
+  inscribe ask --memory sample.memory \"What is the name of the house's boat?\"";
 
 /// Write a document into a memory that `inscribe ask` answers from
 ///
@@ -52,11 +59,16 @@ pub struct Args {
     /// A .txt, .md, .html, .pdf, .docx or .epub file; - reads standard input
     document: PathBuf,
     /// The folder the memory is to stand at
-    #[arg(long, short, value_name = "DIR")]
-    out: PathBuf,
-    /// A model: a known name, a .gguf file, a model folder or a hub id
-    #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
-    model: String,
+    #[arg(long, short, value_name = "DIR", required_unless_present = "dry_run")]
+    out: Option<PathBuf>,
+    /// Write nothing: say how many tokens, parts and chunks it would be, and how much memory and time
+    #[arg(long, conflicts_with_all = ["resume", "replace", "events"])]
+    dry_run: bool,
+    /// With --dry-run: print one JSON object
+    #[arg(long, requires = "dry_run")]
+    json: bool,
+    #[command(flatten)]
+    model: ModelArg,
     /// Go on with a run that was stopped
     #[arg(long)]
     resume: bool,
@@ -73,7 +85,7 @@ pub struct Args {
     #[arg(long)]
     no_evaluation: bool,
     /// Steps between checkpoints
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = numbers::whole::<usize>)]
     checkpoint: usize,
     /// How a gdwm memory keeps its document's keys and values, which spares the reading before the
     /// first question [default: auto, values in 8 bits and keys in 16 where they take at most
@@ -84,17 +96,24 @@ pub struct Args {
     writing: WritingArgs,
 }
 
+impl Args {
+    /// Where the memory is to stand; a dry run needs no place.
+    fn out(&self) -> &Path {
+        self.out.as_deref().unwrap_or(Path::new("memory"))
+    }
+}
+
 pub fn run(args: &Args, app: &Context) -> Result<()> {
     // Refused before a model is loaded.
     args.writing.settings()?;
-    if args.out.join("memory.json").exists() && !args.replace && !args.resume {
+    if args.out().join("memory.json").exists() && !args.replace && !args.resume && !args.dry_run {
         bail!(
             "{}: a memory stands there already; choose another --out, or --replace it",
-            args.out.display()
+            args.out().display()
         );
     }
     let document = setup::read_document(&args.document, args.writing.encoding.as_deref(), app)?;
-    let loaded = setup::load(&args.model, app)?;
+    let loaded = setup::load(&args.model.name, app)?;
     let settings = WriteSettings {
         evaluate: !args.no_evaluation,
         checkpoint: args.checkpoint,
@@ -102,9 +121,17 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         ..args.writing.settings_on(&loaded.model)?
     };
     args.writing.tell_idle(&settings, Idle::Steps, app);
+    if args.dry_run {
+        let tokens = setup::tokens(&loaded, &document, app)?;
+        let job = loaded.inscriber.job(&document, &tokens, &settings);
+        dry_run::run(&job, &loaded, args.json, app)?;
+        suggest::larger_model(&args.model.name, &loaded, app);
+        return Ok(());
+    }
+    suggest::larger_model(&args.model.name, &loaded, app);
     let done = write_memory(args, app, &loaded, &document, &settings)?;
     if let Some((done, memory)) = done {
-        report(args, &done, &memory, &settings);
+        report(args, &done, &memory, &settings, app);
     }
     Ok(())
 }
@@ -121,20 +148,25 @@ fn write_memory(
     let events = args.events.as_deref();
     let events = events.map(|path| open_events(path, args)).transpose()?;
     let writing = loaded.inscriber.write(document, settings.clone());
-    let writing = writing.keep_at(&args.out).tokens(&tokens);
+    let writing = writing.keep_at(args.out()).tokens(&tokens);
     let writing = match (args.resume, args.finish, args.replace) {
         (true, true, _) => writing.finish(),
         (true, false, _) => writing.resume(),
         (false, _, true) => writing.replace(),
         (false, _, false) => writing,
     };
-    let mut shown = Shown::new(app, events, args.resume);
+    let (extent, _) = dry_run::extent(loaded, &tokens, settings)?;
+    let mut shown = Shown::new(app, settings, extent, events, args.resume);
     let outcome = writing.watched(&mut shown);
     // The terminal is as it was before anything else is said.
     drop(shown);
     match outcome {
         Ok(Outcome { done: None, .. }) => {
-            outln!("{}: the memory is finished", args.out.display());
+            if app.global.quiet {
+                outln!("{}", args.out().display());
+            } else {
+                outln!("{}: the memory is finished", args.out().display());
+            }
             Ok(None)
         }
         Ok(Outcome {
@@ -155,15 +187,16 @@ fn write_memory(
         ),
         Err(error) => {
             let goes_on = match error {
-                Error::Write(WriteError::Cancelled { step }) => step > 0,
                 // It says itself how to go on.
                 Error::Write(WriteError::NotANumber { .. }) => false,
-                _ => has_checkpoint(&args.out),
+                _ => has_checkpoint(args.out()),
             };
-            if goes_on {
-                app.note("the same call with --resume goes on from there");
-            }
-            Err(error.into())
+            let error = anyhow::Error::from(error);
+            Err(if goes_on {
+                error.context(errors::GoesOn)
+            } else {
+                error
+            })
         }
     }
 }
@@ -271,12 +304,18 @@ fn has_checkpoint(out: &Path) -> bool {
 }
 
 impl Shown {
-    fn new(app: &Context, events: Option<EventsFile>, resumed: bool) -> Shown {
+    fn new(
+        app: &Context,
+        settings: &WriteSettings,
+        extent: Extent,
+        events: Option<EventsFile>,
+        resumed: bool,
+    ) -> Shown {
         let mut live = Live::new(app);
         Shown {
             keys: live.watch_keys(),
+            outlook: Outlook::new(settings.clone(), extent, live.is_lines()),
             live,
-            outlook: Outlook::default(),
             events,
             resumed,
         }
@@ -299,6 +338,9 @@ impl Watcher for Shown {
         self.live.event(event);
         for told in self.outlook.event(event, Instant::now()) {
             self.live.note(&told);
+        }
+        if let Some(seconds) = self.outlook.expected() {
+            self.live.expect(seconds);
         }
         if matches!(event, Event::Progress { .. }) {
             return Ok(());
@@ -334,12 +376,16 @@ impl Watcher for Shown {
     }
 }
 
-fn report(args: &Args, done: &Done, memory: &Remembered, settings: &WriteSettings) {
+fn report(args: &Args, done: &Done, memory: &Remembered, settings: &WriteSettings, app: &Context) {
+    if app.global.quiet {
+        outln!("{}", args.out().display());
+        return;
+    }
     let seconds = &done.seconds;
     outln!(
         "{}: written in {} and {:.1} s (read {:.1}, utility {:.1}, steps {:.1}, measured \
          {:.1}, saved {:.1}), at most {} with the weights",
-        args.out.display(),
+        args.out().display(),
         words::counted(done.steps, "step"),
         seconds.total(),
         seconds.prefill,
@@ -352,63 +398,22 @@ fn report(args: &Args, done: &Done, memory: &Remembered, settings: &WriteSetting
     say_what_is_kept(memory, settings);
     outln!(
         "ask it:   inscribe ask --memory {}{} \"...\"",
-        shown(&args.out),
-        model_option(&args.model)
+        shown(args.out()),
+        ask_model(args, memory)
     );
-    let page = args.out.with_extension("html");
+    let page = args.out().with_extension("html");
     let page = Path::new(page.file_name().unwrap_or_default());
     outln!(
         "see it:   inscribe report {} -o {}",
-        shown(&args.out),
+        shown(args.out()),
         shown(page)
     );
 }
 
-/// The option that names the model to `ask`; empty for models that it finds by itself.
-fn model_option(model: &str) -> String {
-    let path = Path::new(model);
-    if path.exists() {
-        format!(" --model {}", shown(path))
-    } else {
-        String::new()
-    }
-}
-
-/// A path as a shell takes it.
-fn shown(path: &Path) -> String {
-    let text = path.display().to_string();
-    let text = match text.strip_prefix('-') {
-        Some(_) => format!("./{text}"),
-        None => text,
-    };
-    let plain =
-        |c: char| c.is_alphanumeric() || "/:._-+=,@%".contains(c) || cfg!(windows) && c == '\\';
-    if text.chars().all(plain) {
-        text
-    } else if cfg!(windows) {
-        format!("\"{text}\"")
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[cfg(unix)]
-    #[test]
-    fn paths_are_shown_as_a_shell_takes_them() {
-        for (path, as_shown) in [
-            ("notes/a.memory", "notes/a.memory"),
-            ("é.memory", "é.memory"),
-            ("two words", "'two words'"),
-            ("a;b$HOME", "'a;b$HOME'"),
-            ("it's", r"'it'\''s'"),
-            ("-v", "./-v"),
-            (r"a\b", r"'a\b'"),
-        ] {
-            assert_eq!(shown(Path::new(path)), as_shown);
-        }
+/// The option that names the model to `ask`, which needs it where nothing else tells.
+fn ask_model(args: &Args, memory: &Remembered) -> String {
+    match memory.memory().file.model_path {
+        Some(_) => String::new(),
+        None => model_option(&args.model.name),
     }
 }

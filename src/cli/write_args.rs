@@ -13,6 +13,7 @@ use inscribe::write::settings::{
 };
 
 use super::Context;
+use super::numbers;
 
 /// What a verb does with the options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,17 +33,17 @@ pub struct WritingArgs {
     #[arg(long, value_parser = methods(), default_value = Method::default().name())]
     pub method: Method,
     /// Gradient steps in all [default: 32]
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = numbers::whole::<usize>)]
     pub budget: Option<usize>,
     /// Steps that every chunk gets before utility decides [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::whole::<usize>)]
     pub k_min: Option<usize>,
     /// Give no chunk a step for its own sake: utility alone decides
     #[arg(long)]
     pub no_coverage: bool,
     /// Temperature of the softmax over utilities: small gives all to the highest, large to
     /// all [default: 1]
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = numbers::number::<f64>)]
     pub tau: Option<f64>,
     /// Utilities as they are, or brought to mean 0 and deviation 1 before the softmax
     /// [default: raw]
@@ -52,25 +53,25 @@ pub struct WritingArgs {
     #[arg(long, value_enum, value_name = "RULE")]
     pub allocate: Option<AllocateName>,
     /// Tokens of a chunk [default: 1024]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::whole::<usize>)]
     pub chunk: Option<usize>,
     /// Cut every N tokens, or at headings and paragraphs [default: fixed]
     #[arg(long, value_enum, value_name = "WHERE")]
     pub chunking: Option<ChunkingName>,
     /// Tokens of local context that utility is measured against [default: 256]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::whole::<usize>)]
     pub window: Option<usize>,
     /// Rank of the fast weights [default: 16]
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = numbers::whole::<usize>)]
     pub rank: Option<usize>,
     /// Fast weights count alpha / rank times [default: 32]
-    #[arg(long, value_name = "A")]
+    #[arg(long, value_name = "A", value_parser = numbers::number::<f32>)]
     pub alpha: Option<f32>,
     /// Projections that get fast weights, of q,k,v,o,gate,up,down [default: q,o]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub targets: Option<Vec<Projection>>,
     /// Memory tokens (gradmem) [default: 16]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::whole::<usize>)]
     pub prefix: Option<usize>,
     /// What memory tokens start from (gradmem)
     #[arg(long, value_enum, value_name = "FROM")]
@@ -79,22 +80,22 @@ pub struct WritingArgs {
     #[arg(long, value_enum, value_name = "NAME")]
     pub optimizer: Option<OptimizerArg>,
     /// Learning rate [default: 0.001; gradmem has its own]
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = numbers::number::<f32>)]
     pub lr: Option<f32>,
     /// Weight decay of AdamW [default: 0.01; gradmem: 0]
-    #[arg(long, value_name = "D")]
+    #[arg(long, value_name = "D", value_parser = numbers::number::<f32>)]
     pub weight_decay: Option<f32>,
     /// Scale gradients down to this norm; 0 leaves them [default: 1]
-    #[arg(long, value_name = "NORM")]
+    #[arg(long, value_name = "NORM", value_parser = numbers::number::<f32>)]
     pub clip: Option<f32>,
     /// Spans of a step [default: 32]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::whole::<usize>)]
     pub batch: Option<usize>,
     /// Tokens of a span [default: 8]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::whole::<usize>)]
     pub span: Option<usize>,
     /// The same seed on the same device writes the same memory [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::whole::<u64>)]
     pub seed: Option<u64>,
     /// The encoding of a text that is no UTF-8, such as windows-1252
     #[arg(long, value_name = "LABEL", help_heading = "What to read")]
@@ -104,7 +105,7 @@ pub struct WritingArgs {
     #[arg(long, value_enum, value_name = "WHEN")]
     pub recompute: Option<RecomputeName>,
     /// Keep this part of the tokens out of every step and report their loss [default: 0, none]
-    #[arg(long, value_name = "PART")]
+    #[arg(long, value_name = "PART", value_parser = numbers::number::<f64>)]
     pub held_out: Option<f64>,
 }
 

@@ -12,6 +12,7 @@ use crate::memory::store::Asked;
 use crate::model::generate::GenerateOptions;
 use crate::model::session::SessionOptions;
 use crate::write::asker::{Answer, Asker};
+use crate::write::prompt::Query;
 use crate::write::reader::View;
 
 /// Tokens of an answer at most, where nothing else is asked for.
@@ -84,7 +85,11 @@ impl Remembered {
             memory: self,
             question,
             view: View::Memory,
-            options: GenerateOptions::greedy(ANSWER_TOKENS),
+            instructions: "",
+            options: GenerateOptions {
+                cut_loops: true,
+                ..GenerateOptions::greedy(ANSWER_TOKENS)
+            },
             on_read: None,
             on_text: None,
         }
@@ -136,6 +141,7 @@ impl Remembered {
 pub struct Asking<'a> {
     memory: &'a Remembered,
     question: &'a str,
+    instructions: &'a str,
     view: View,
     options: GenerateOptions,
     on_read: Option<&'a mut dyn FnMut(usize, usize)>,
@@ -149,7 +155,14 @@ impl<'a> Asking<'a> {
         self
     }
 
-    /// Sets how the words of the answer are chosen, and how many there may be.
+    /// Says how to answer, in words that stand before the question and after the document.
+    pub fn instructions(mut self, instructions: &'a str) -> Self {
+        self.instructions = instructions;
+        self
+    }
+
+    /// Sets how the words of the answer are chosen, how many there may be, which texts end it, and
+    /// whether one that goes round in circles is cut, as it is where nothing is set.
     pub fn options(mut self, options: GenerateOptions) -> Self {
         self.options = options;
         self
@@ -175,6 +188,10 @@ impl<'a> Asking<'a> {
         let on_read = self.on_read.unwrap_or(&mut unread);
         let on_text = self.on_text.unwrap_or(&mut unheard);
         let mut asker = self.memory.asker();
-        Ok(asker.ask(self.view, self.question, &self.options, on_read, on_text)?)
+        let query = Query {
+            question: self.question,
+            instructions: self.instructions,
+        };
+        Ok(asker.ask(self.view, query, &self.options, on_read, on_text)?)
     }
 }

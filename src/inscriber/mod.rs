@@ -7,12 +7,13 @@ mod error;
 mod open;
 mod write;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::CancelToken;
 use crate::memory::fingerprint;
 use crate::memory::store::StoredModel;
+use crate::model::hub::ModelCache;
 use crate::model::loaded::Loaded;
 use crate::write::document::Document;
 use crate::write::settings::WriteSettings;
@@ -72,6 +73,14 @@ impl Inscriber {
     /// The fingerprint that distinguishes this model from others, in hexadecimal.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// Where the model is, if it is not one that is kept in the cache, where it is found by its name.
+    fn own_path(&self) -> Option<PathBuf> {
+        let path = self.loaded.model.file.path().canonicalize().ok()?;
+        let cache = ModelCache::open().ok();
+        let root = cache.and_then(|cache| cache.root().canonicalize().ok());
+        (!root.is_some_and(|root| path.starts_with(root))).then_some(path)
     }
 
     /// What a memory records of the model.

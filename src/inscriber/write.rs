@@ -161,6 +161,10 @@ impl<'a> Writing<'a> {
             }
             Begun::At(store, resume) => (*store, resume),
         };
+        let mut store = store;
+        if let Some(path) = self.inscriber.own_path() {
+            store.note_model_path(&path);
+        }
         watcher.begins()?;
         if resume.is_some() {
             for event in store.events::<Event>()? {

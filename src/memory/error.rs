@@ -14,12 +14,13 @@ pub enum MemoryError {
     /// A file is damaged, or asks for something that Inscribe does not do.
     #[error("{path}: {detail}")]
     File { path: String, detail: String },
-    #[error("{path}: cannot be {doing}: {advice}")]
+    #[error("{path}: {}{advice}", cannot_be(doing, source))]
     Io {
         path: String,
         /// What could not be done to the file: "written", "renamed"...
         doing: &'static str,
         advice: String,
+        /// What the system said, which the message says in other words.
         source: io::Error,
     },
     #[error("{path}: is no memory: {detail}")]
@@ -59,6 +60,14 @@ pub enum MemoryError {
     },
     #[error(transparent)]
     Model(#[from] ModelError),
+}
+
+/// What could not be done, where that is not plain from the reason.
+fn cannot_be(doing: &str, reason: &io::Error) -> String {
+    match reason.kind() {
+        io::ErrorKind::NotFound => String::new(),
+        _ => format!("cannot be {doing}: "),
+    }
 }
 
 impl MemoryError {

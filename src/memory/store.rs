@@ -17,6 +17,7 @@ mod places;
 #[cfg(test)]
 mod tests;
 mod unfinished;
+mod verify;
 mod writer;
 
 use std::fmt;
@@ -39,6 +40,7 @@ use crate::model::config::ModelConfig;
 pub use checkpoint::StoredState;
 use places::{DOCUMENT, EVENTS, HISTORY, Lock, MEMORY, Places, TOKENS};
 pub use unfinished::Unfinished;
+pub use verify::{CheckedFile, FileState};
 pub use writer::{MemoryWriter, NewRun, Resumed};
 
 /// The version of the format of `memory.json`.
@@ -126,6 +128,10 @@ pub struct MemoryFile {
     /// The settings of the run, as `write::settings::WriteSettings` serialises them.
     pub settings: Value,
     pub segments: Vec<StoredSegment>,
+    /// Where the model was when the memory was written, if it was named by its path. It is only a hint:
+    /// what is found there is used if its fingerprint is the model's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_path: Option<PathBuf>,
 }
 
 /// A part of the document with a memory of its own.

@@ -9,6 +9,7 @@ use crate::advice::Advice;
 use crate::engine::EngineError;
 use crate::model::chat::ChatError;
 use crate::model::tokenizer::TokenizerError;
+use crate::words::{count, counted};
 
 /// An error of the model layer. Each is one line that says what to do.
 #[derive(Debug, Error)]
@@ -22,7 +23,9 @@ pub enum ModelError {
         detail: String,
     },
     #[error(
-        "{tokens} tokens do not fit the context of {context}; shorten the text or choose a model with a longer context"
+        "{} do not fit the context of {}; shorten the text or choose a model with a longer context",
+        counted(*tokens, "token"),
+        count(*context)
     )]
     ContextExceeded { tokens: usize, context: usize },
     #[error(

@@ -1,6 +1,11 @@
 //! Writing text, one token at a time.
 
+mod repeats;
+
+use std::fmt;
 use std::time::Instant;
+
+use serde::{Serialize, Serializer};
 
 use crate::model::error::ModelError;
 use crate::model::sample::{SampleOptions, Sampler};
@@ -15,6 +20,8 @@ pub struct GenerateOptions {
     pub max_tokens: usize,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
+    /// End a text that goes round in circles, and leave out all rounds but the first.
+    pub cut_loops: bool,
 }
 
 impl GenerateOptions {
@@ -27,6 +34,7 @@ impl GenerateOptions {
             },
             max_tokens,
             stop: Vec::new(),
+            cut_loops: false,
         }
     }
 }
@@ -40,6 +48,33 @@ pub enum Ended {
     MaxTokens,
     /// The context is full.
     Context,
+    /// The text went round in circles.
+    Loop,
+}
+
+impl Ended {
+    /// Whether the model came to an end by itself or where it was told to.
+    pub fn is_natural(self) -> bool {
+        matches!(self, Ended::EndOfText | Ended::StopText)
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Ended::EndOfText => "end of text",
+            Ended::StopText => "stop text",
+            Ended::MaxTokens => "max tokens",
+            Ended::Context => "context full",
+            Ended::Loop => "loop",
+        })
+    }
+}
+
+impl Serialize for Ended {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// What was written.
@@ -70,6 +105,8 @@ pub fn generate(
     let mut stream = tokenizer.decode_stream(prompt).without_special();
     let mut out = Streamed::new(&options.stop, on_text);
     let mut ids: Vec<u32> = Vec::new();
+    // Length of the text after each token.
+    let mut ends: Vec<usize> = Vec::new();
     let decoding = Instant::now();
     let ended = loop {
         if ids.len() >= options.max_tokens {
@@ -89,12 +126,26 @@ pub fn generate(
         }
         ids.push(id);
         seen.push(id);
-        if out.push(&stream.push(id)) {
+        let piece = stream.push(id);
+        ends.push(out.text.len() + piece.len());
+        let fresh = if options.cut_loops {
+            let repeats = repeats::at_end(&ids);
+            if repeats.is_loop {
+                ids.truncate(repeats.from);
+                out.cut(repeats.from.checked_sub(1).map_or(0, |last| ends[last]));
+                break Ended::Loop;
+            }
+            repeats.from
+        } else {
+            ids.len()
+        };
+        // What may be the beginning of a loop is shown once it turns out to be none.
+        if out.push(&piece, fresh.checked_sub(1).map_or(0, |last| ends[last])) {
             break Ended::StopText;
         }
     };
-    if ended != Ended::StopText {
-        out.push(&stream.finish());
+    if !matches!(ended, Ended::StopText | Ended::Loop) {
+        out.push(&stream.finish(), usize::MAX);
     }
     let text = out.finish(ended != Ended::StopText);
     let decode_secs = decoding.elapsed().as_secs_f64();
@@ -125,8 +176,9 @@ impl<'a> Streamed<'a> {
         }
     }
 
-    /// Adds text; true where a stop text was reached, which cuts it off.
-    fn push(&mut self, piece: &str) -> bool {
+    /// Adds text, and shows it up to `end` at the most; true where a stop text was reached, which
+    /// cuts it off.
+    fn push(&mut self, piece: &str, end: usize) -> bool {
         self.text.push_str(piece);
         let stops = self.stop.iter().filter(|s| !s.is_empty());
         let found = stops
@@ -138,8 +190,13 @@ impl<'a> Streamed<'a> {
             return true;
         }
         let safe = self.text.len() - self.held_back();
-        self.show_to(safe);
+        self.show_to(safe.min(end));
         false
+    }
+
+    /// Leaves out what follows `end`, of which nothing was shown.
+    fn cut(&mut self, end: usize) {
+        self.text.truncate(end.max(self.shown));
     }
 
     /// Bytes at the end of the text that could be the beginning of a stop text.
@@ -178,7 +235,7 @@ mod tests {
         let mut shown = String::new();
         let mut show = |piece: &str| shown.push_str(piece);
         let mut out = Streamed::new(&stop, &mut show);
-        let stopped = pieces.iter().any(|piece| out.push(piece));
+        let stopped = pieces.iter().any(|piece| out.push(piece, usize::MAX));
         let text = out.finish(!stopped);
         (text, shown, stopped)
     }

@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use super::error::WriteError;
-use super::prompt::Prompt;
+use super::prompt::{Prompt, Query};
 use super::reader::{Reader, View, kept_cache_bytes};
 use super::retrieve::PartWords;
 use super::settings::WriteSettings;
 use super::statistics;
 use crate::memory::store::Memory;
 use crate::memory::{Content, MemoryError};
-use crate::model::generate::GenerateOptions;
+use crate::model::generate::{Ended, GenerateOptions};
 use crate::model::loaded::Loaded;
 use crate::model::session::{OnProgress, SessionOptions};
 use crate::model::transformer::Cache;
@@ -29,6 +29,8 @@ pub struct Answer {
     pub ids: Vec<u32>,
     /// Log-probability in nats of each token of the answer.
     pub logprobs: Vec<f64>,
+    /// Why the answer ended.
+    pub ended: Ended,
     /// Seconds that reading the question and writing the answer took.
     pub seconds: f64,
     /// Number of the document's part that the question was asked of, from 0.
@@ -62,6 +64,8 @@ pub struct Asker {
     /// Positions that readers have for a question and its answer.
     room: usize,
     with_document: bool,
+    /// Number of tokens that open each part.
+    lead: usize,
     parts: Vec<OpenPart>,
     words: PartWords,
     nothing: Option<Reader>,
@@ -110,6 +114,7 @@ impl Asker {
             room: 0,
             with_document: settings.method.reads_document(),
             words: PartWords::new(texts.iter().map(String::as_str)),
+            lead: lead.len(),
             parts,
             nothing: None,
             alone: None,
@@ -128,64 +133,66 @@ impl Asker {
     }
 
     /// Answers in one view. `progress` is called while a document is read first.
-    pub fn ask(
+    pub fn ask<'q>(
         &mut self,
         view: View,
-        question: &str,
+        query: impl Into<Query<'q>>,
         options: &GenerateOptions,
         progress: OnProgress<'_>,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Answer, WriteError> {
-        self.make_room(question, options.max_tokens)?;
-        let segment = self.part_for(view, question, progress)?;
+        let query = query.into();
+        self.make_room(query, options.max_tokens)?;
+        let segment = self.part_for(view, query, progress)?;
         // Reading the document does not count as answering: another view may have had it read
         // already.
         let reader = self.reader(view, segment, progress)?;
         let started = Instant::now();
-        let made = reader.ask(question, options, on_text)?;
+        let made = reader.ask(query, options, on_text)?;
         let seconds = started.elapsed().as_secs_f64();
-        let logprobs = reader.score(question, &made.ids)?;
+        let logprobs = reader.score(query, &made.ids)?;
         Ok(Answer {
             view,
             text: made.text.trim().to_owned(),
             ids: made.ids,
             logprobs,
+            ended: made.ended,
             seconds,
             segment,
         })
     }
 
     /// `log P` of each token of an answer in another view, of the same part of the document.
-    pub fn score(
+    pub fn score<'q>(
         &mut self,
         view: View,
         segment: usize,
-        question: &str,
+        query: impl Into<Query<'q>>,
         answer: &[u32],
         progress: OnProgress<'_>,
     ) -> Result<Vec<f64>, WriteError> {
-        self.reader(view, segment, progress)?
-            .score(question, answer)
+        self.reader(view, segment, progress)?.score(query, answer)
     }
 
     /// As [`Asker::score`], for an answer as text.
-    pub fn score_text(
+    pub fn score_text<'q>(
         &mut self,
         view: View,
         segment: usize,
-        question: &str,
+        query: impl Into<Query<'q>>,
         answer: &str,
     ) -> Result<Vec<f64>, WriteError> {
+        let query = query.into();
         let answer = Prompt::new(&self.loaded.model)?.answer(answer)?;
-        self.make_room(question, answer.len())?;
-        self.score(view, segment, question, &answer, &mut |_, _| {})
+        self.make_room(query, answer.len())?;
+        self.score(view, segment, query, &answer, &mut |_, _| {})
     }
 
     /// Lets go of readers that a question is too long for; the model's context is the limit.
-    fn make_room(&mut self, question: &str, max_tokens: usize) -> Result<(), WriteError> {
+    fn make_room(&mut self, query: Query<'_>, max_tokens: usize) -> Result<(), WriteError> {
         let frame = Prompt::new(&self.loaded.model)?;
-        let tokens = frame.question(question)?.len();
-        let tokens = tokens.max(frame.bare_question(question)?.len());
+        let tokens = frame.question(query)?.len();
+        let tokens = tokens.max(frame.bare_question(query)?.len());
         if tokens.saturating_add(max_tokens) > self.room {
             self.room = tokens.max(QUESTION_ROOM).saturating_add(max_tokens);
             (self.nothing, self.alone) = (None, None);
@@ -200,13 +207,13 @@ impl Asker {
     fn part_for(
         &mut self,
         view: View,
-        question: &str,
+        query: Query<'_>,
         progress: OnProgress<'_>,
     ) -> Result<usize, WriteError> {
         if view == View::Nothing || self.parts.len() <= 1 {
             return Ok(0);
         }
-        if let Some(best) = self.words.best(question) {
+        if let Some(best) = self.words.best(query.question) {
             return Ok(best);
         }
         if view == View::Document || self.with_document {
@@ -214,7 +221,7 @@ impl Asker {
         }
         let mut best = (0, f64::NEG_INFINITY);
         for part in 0..self.parts.len() {
-            let likelihood = self.reader(view, part, progress)?.likelihood(question)?;
+            let likelihood = self.reader(view, part, progress)?.likelihood(query)?;
             if likelihood > best.1 {
                 best = (part, likelihood);
             }
@@ -278,7 +285,12 @@ impl Asker {
                 }
                 let is_whole = |c: &&Content| c.document_tokens() == Some(ids.len());
                 let kept = rows.iter().find(is_whole);
-                let reader = Reader::new(loaded, Some(ids), kept, room, options(), progress)?;
+                // The document's own tokens are counted.
+                let lead = self.lead;
+                let mut counted = |done: usize, total: usize| {
+                    progress(done.saturating_sub(lead), total.saturating_sub(lead));
+                };
+                let reader = Reader::new(loaded, Some(ids), kept, room, options(), &mut counted)?;
                 self.after.push((part, reader));
             }
         }

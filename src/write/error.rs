@@ -10,6 +10,7 @@ use crate::advice::Advice;
 use crate::engine::EngineError;
 use crate::memory::MemoryError;
 use crate::model::ModelError;
+use crate::words::{count, counted};
 
 /// What can keep a document from being written or a memory from being asked.
 #[derive(Debug, Error)]
@@ -34,6 +35,24 @@ pub enum WriteError {
     /// A part of the memory was named that it does not have.
     #[error("the memory has no such part")]
     NoSuchPart,
+    /// The question has no room in the model's context.
+    #[error(
+        "the question has {}; {} fit {}the model's context of {}",
+        counted(*tokens, "token"),
+        count(*room),
+        beside_document(*beside),
+        count(*context)
+    )]
+    QuestionTooLong {
+        /// Tokens of the question.
+        tokens: usize,
+        /// Tokens that there is room for.
+        room: usize,
+        /// Whether a part of the document comes before the question.
+        beside: bool,
+        /// Tokens of the model's context.
+        context: usize,
+    },
     /// A question of several could not be asked.
     #[error("question {number}: {error}")]
     Question {
@@ -57,7 +76,7 @@ pub enum WriteError {
         kept: usize,
     },
     /// The run was stopped on request.
-    #[error("cancelled after step {step}; what was learned up to there is kept")]
+    #[error("{}", cancelled_after(*step))]
     Cancelled {
         /// Steps taken by then, over all segments.
         step: usize,
@@ -77,6 +96,24 @@ fn after_no_number(kept: usize) -> String {
     match kept {
         0 => "nothing was learned before".to_owned(),
         _ => format!("what was learned up to step {kept} is kept"),
+    }
+}
+
+fn cancelled_after(step: usize) -> String {
+    match step {
+        0 => "cancelled before the first step".to_owned(),
+        _ => format!(
+            "cancelled after step {}; what was learned up to there is kept",
+            count(step)
+        ),
+    }
+}
+
+fn beside_document(beside: bool) -> &'static str {
+    if beside {
+        "beside this part of the document in "
+    } else {
+        ""
     }
 }
 
@@ -109,6 +146,7 @@ impl WriteError {
             WriteError::Setting(_)
             | WriteError::Allocation(_)
             | WriteError::NoSuchPart
+            | WriteError::QuestionTooLong { .. }
             | WriteError::NothingToLearn
             | WriteError::NothingLearned(_)
             | WriteError::Cancelled { .. } => None,

@@ -32,8 +32,8 @@ pub enum Event {
     Progress {
         /// The phase that is going on.
         phase: Phase,
-        /// Units of work done. What they are depends on the phase; only their share of `total`
-        /// counts.
+        /// Units of work done: tokens of the segment in both passes, chunks while losses are measured,
+        /// steps.
         done: usize,
         /// Units of work in all.
         total: usize,

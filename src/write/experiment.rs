@@ -307,6 +307,7 @@ fn answer_all(
         },
         max_tokens: ANSWER_TOKENS,
         stop: vec!["\n".to_owned()],
+        cut_loops: false,
     };
     for (number, q) in questions.iter().enumerate() {
         let scores = reader.score_text(&q.question, &q.answer);

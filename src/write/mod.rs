@@ -12,6 +12,7 @@ pub mod event;
 pub mod experiment;
 #[cfg(feature = "figures")]
 pub mod figure;
+pub mod forecast;
 pub mod learner;
 pub mod method;
 pub(crate) mod persist;

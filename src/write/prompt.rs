@@ -13,6 +13,31 @@ use crate::model::model_file::Model;
 const PLACE: &str = "INSCRIBE-DOCUMENT";
 const INTRODUCTION: &str = "Read this document.\n\n";
 
+/// A question, and what the model should know about how to answer it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Query<'a> {
+    /// The question.
+    pub question: &'a str,
+    /// What stands before the question, in its own message: the document before it, and its keys and
+    /// values, stay as they were read. Empty for nothing.
+    pub instructions: &'a str,
+}
+
+impl<'a> From<&'a str> for Query<'a> {
+    fn from(question: &'a str) -> Self {
+        Query {
+            question,
+            instructions: "",
+        }
+    }
+}
+
+impl<'a> From<&'a String> for Query<'a> {
+    fn from(question: &'a String) -> Self {
+        question.as_str().into()
+    }
+}
+
 /// The tokens around a document and a question.
 #[derive(Clone)]
 pub struct Prompt {
@@ -24,7 +49,7 @@ pub struct Prompt {
 impl Prompt {
     /// Prepares the prompt from the model's chat template, or a plain one where the model has none.
     pub fn new(model: &Arc<Model>) -> Result<Prompt, ModelError> {
-        let lead = match rendered(model, &with_document(""))? {
+        let lead = match rendered(model, &with_document(Query::default()))? {
             Some(text) => {
                 let (before, _) = around(&text);
                 model.tokenizer.encode(before, false, true)?
@@ -41,26 +66,22 @@ impl Prompt {
     }
 
     /// What follows the document: the question, up to where the answer begins.
-    pub fn question(&self, question: &str) -> Result<Vec<u32>, ModelError> {
-        let tokenizer = &self.model.tokenizer;
-        match rendered(&self.model, &with_document(question))? {
+    pub fn question<'q>(&self, query: impl Into<Query<'q>>) -> Result<Vec<u32>, ModelError> {
+        let (tokenizer, query) = (&self.model.tokenizer, query.into());
+        match rendered(&self.model, &with_document(query))? {
             Some(text) => Ok(tokenizer.encode(around(&text).1, false, true)?),
-            None => Ok(tokenizer.encode(&after_document(question), false, false)?),
+            None => Ok(tokenizer.encode(&after_document(query), false, false)?),
         }
     }
 
     /// A question by itself, with no document before it.
-    pub fn bare_question(&self, question: &str) -> Result<Vec<u32>, ModelError> {
-        let tokenizer = &self.model.tokenizer;
-        match rendered(&self.model, &asking(question))? {
+    pub fn bare_question<'q>(&self, query: impl Into<Query<'q>>) -> Result<Vec<u32>, ModelError> {
+        let (tokenizer, query) = (&self.model.tokenizer, query.into());
+        match rendered(&self.model, &asking(query))? {
             Some(text) => Ok(tokenizer.encode(&text, false, true)?),
             None => {
                 let mut ids = begin(&self.model);
-                ids.extend(tokenizer.encode(
-                    after_document(question).trim_start(),
-                    false,
-                    false,
-                )?);
+                ids.extend(tokenizer.encode(after_document(query).trim_start(), false, false)?);
                 Ok(ids)
             }
         }
@@ -90,16 +111,20 @@ fn around(text: &str) -> (&str, &str) {
     text.split_once(PLACE).unwrap_or(("", text))
 }
 
-fn with_document(question: &str) -> String {
-    format!("{INTRODUCTION}{PLACE}{}", after_document(question))
+fn with_document(query: Query<'_>) -> String {
+    format!("{INTRODUCTION}{PLACE}{}", after_document(query))
 }
 
-fn after_document(question: &str) -> String {
-    format!("\n\n{}", asking(question))
+fn after_document(query: Query<'_>) -> String {
+    format!("\n\n{}", asking(query))
 }
 
-fn asking(question: &str) -> String {
-    format!("Question: {}\nAnswer:", question.trim())
+fn asking(query: Query<'_>) -> String {
+    let question = format!("Question: {}\nAnswer:", query.question.trim());
+    match query.instructions.trim() {
+        "" => question,
+        instructions => format!("{instructions}\n\n{question}"),
+    }
 }
 
 /// The begin token, where the model was trained with one.

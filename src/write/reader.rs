@@ -2,7 +2,7 @@
 //! nothing.
 
 use super::error::WriteError;
-use super::prompt::Prompt;
+use super::prompt::{Prompt, Query};
 use crate::memory::Content;
 use crate::model::generate::{GenerateOptions, Generated, generate};
 use crate::model::loaded::Loaded;
@@ -102,31 +102,54 @@ impl Reader {
     }
 
     /// The tokens of a question as this view puts them.
-    pub fn question(&self, question: &str) -> Result<Vec<u32>, WriteError> {
+    pub fn question<'q>(&self, query: impl Into<Query<'q>>) -> Result<Vec<u32>, WriteError> {
         Ok(if self.after_document {
-            self.frame.question(question)?
+            self.frame.question(query)?
         } else {
-            self.frame.bare_question(question)?
+            self.frame.bare_question(query)?
+        })
+    }
+
+    /// As [`Reader::question`], refusing a question that has no room beside what comes before it.
+    fn fitting(&self, query: Query<'_>) -> Result<Vec<u32>, WriteError> {
+        let tokens = self.question(query)?;
+        let room = self.session.capacity().saturating_sub(self.before);
+        if tokens.len() <= room {
+            return Ok(tokens);
+        }
+        Err(WriteError::QuestionTooLong {
+            tokens: tokens.len(),
+            room,
+            beside: self.after_document,
+            context: self.session.config().context,
         })
     }
 
     /// `log P` of each token of an answer given the question.
-    pub fn score(&mut self, question: &str, answer: &[u32]) -> Result<Vec<f64>, WriteError> {
-        let question = self.question(question)?;
+    pub fn score<'q>(
+        &mut self,
+        query: impl Into<Query<'q>>,
+        answer: &[u32],
+    ) -> Result<Vec<f64>, WriteError> {
+        let question = self.fitting(query.into())?;
         self.session.truncate(self.before);
         let scores = self.session.score_after(&question, answer)?;
         Ok(scores.iter().map(|s| s.logprob).collect())
     }
 
     /// As [`Reader::score`], for an answer as text.
-    pub fn score_text(&mut self, question: &str, answer: &str) -> Result<Vec<f64>, WriteError> {
+    pub fn score_text<'q>(
+        &mut self,
+        query: impl Into<Query<'q>>,
+        answer: &str,
+    ) -> Result<Vec<f64>, WriteError> {
         let answer = self.frame.answer(answer)?;
-        self.score(question, &answer)
+        self.score(query, &answer)
     }
 
     /// Mean `log P` of the question's own tokens: how well it fits what comes before it.
-    pub fn likelihood(&mut self, question: &str) -> Result<f64, WriteError> {
-        let tokens = self.question(question)?;
+    pub fn likelihood<'q>(&mut self, query: impl Into<Query<'q>>) -> Result<f64, WriteError> {
+        let tokens = self.fitting(query.into())?;
         self.session.truncate(self.before);
         let scores = self.session.score(&tokens, &mut |_, _| {})?;
         self.session.truncate(self.before);
@@ -135,13 +158,13 @@ impl Reader {
     }
 
     /// Writes an answer.
-    pub fn ask(
+    pub fn ask<'q>(
         &mut self,
-        question: &str,
+        query: impl Into<Query<'q>>,
         options: &GenerateOptions,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Generated, WriteError> {
-        let tokens = self.question(question)?;
+        let tokens = self.fitting(query.into())?;
         self.session.truncate(self.before);
         let tokenizer = &self.frame.model().tokenizer;
         let mut quiet = |_: usize, _: usize| {};

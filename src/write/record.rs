@@ -460,8 +460,9 @@ impl RunRecord {
         let unread = self.segments.len() - read.clone().count();
         let mean_reading = read.clone().map(reading).sum::<f64>() / read.count().max(1) as f64;
         // Where nothing was evaluated before, the last evaluation takes about as long as a reading.
+        let evaluates = self.settings.as_ref().is_none_or(|s| s.evaluate);
         let evaluating = self.segments.iter().map(|s| {
-            if s.chunks.iter().all(|c| c.planned.total() == 0) {
+            if !evaluates || s.chunks.iter().all(|c| c.planned.total() == 0) {
                 return 0.0;
             }
             match (s.evaluate_after_secs > 0.0, s.evaluate_before_secs > 0.0) {

@@ -121,6 +121,17 @@ pub fn exact_match(answer: &str, right: &[String]) -> bool {
     right.iter().any(|right| normalised(right) == answer)
 }
 
+/// Whether an answer holds the words of the right one, one after the other, by the same normalisation:
+/// a small model rarely says them alone.
+pub fn holds_answer(answer: &str, right: &str) -> bool {
+    let (answer, right) = (normalised(answer), normalised(right));
+    let (answer, right): (Vec<&str>, Vec<&str>) = (
+        answer.split_whitespace().collect(),
+        right.split_whitespace().collect(),
+    );
+    !right.is_empty() && answer.windows(right.len()).any(|words| words == right)
+}
+
 /// SQuAD v1.1's F1 over words, against the nearest of the right answers.
 pub fn token_f1(answer: &str, right: &[String]) -> f64 {
     let answer = normalised(answer);

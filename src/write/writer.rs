@@ -134,7 +134,7 @@ pub fn write(
     cancel: &CancelToken,
     resume: Option<Resume>,
 ) -> Result<Done, WriteError> {
-    Writer::new(job, keeper, cancel, None)?.run(resume)
+    Writer::new(job, keeper, cancel, None)?.run_or_stop(resume)
 }
 
 /// Reads, weighs the chunks and shares out the steps, and takes none of them.
@@ -144,6 +144,24 @@ pub fn plan(
     cancel: &CancelToken,
 ) -> Result<(), WriteError> {
     Writer::new(job, keeper, cancel, None)?.plan_all()
+}
+
+/// Number of chunks of each part that the document would be written in; nothing is read.
+pub fn chunks_of_parts(job: &Job<'_>) -> Result<Vec<usize>, WriteError> {
+    struct Nobody;
+    impl Keeper for Nobody {
+        fn event(&mut self, _: &Event) -> Result<(), WriteError> {
+            Ok(())
+        }
+        fn memory(&mut self, _: &Segment, _: &[Content]) -> Result<(), WriteError> {
+            Ok(())
+        }
+    }
+    let (mut nobody, never) = (Nobody, CancelToken::new());
+    let writer = Writer::new(job, &mut nobody, &never, None)?;
+    let parts = segments(job.tokens.ids.len(), writer.room()?);
+    let chunks = |part: Range<usize>| writer.chunks(&job.tokens.bytes[part]).len();
+    Ok(parts.into_iter().map(chunks).collect())
 }
 
 /// As [`plan`], reading the document only where it is not yet `known`.
@@ -163,7 +181,7 @@ pub fn write_again(
     cancel: &CancelToken,
     known: &mut ReadBefore,
 ) -> Result<Done, WriteError> {
-    Writer::new(job, keeper, cancel, Some(known))?.run(None)
+    Writer::new(job, keeper, cancel, Some(known))?.run_or_stop(None)
 }
 
 /// The parts of the variance of a step's gradient before any step, from `draws` batches a chunk of
@@ -235,7 +253,18 @@ impl<'a, 'k> Writer<'a, 'k> {
         })
     }
 
-    fn run(mut self, resume: Option<Resume>) -> Result<Done, WriteError> {
+    /// A run that is stopped in whatever phase says up to which step it is kept.
+    fn run_or_stop(mut self, resume: Option<Resume>) -> Result<Done, WriteError> {
+        self.kept = resume.as_ref().map_or(0, |resume| resume.checkpoint.step);
+        match self.run(resume) {
+            Err(error) if error.is_cancelled() && self.kept > 0 => {
+                Err(WriteError::Cancelled { step: self.kept })
+            }
+            other => other,
+        }
+    }
+
+    fn run(&mut self, resume: Option<Resume>) -> Result<Done, WriteError> {
         let segments = segments(self.tokens.ids.len(), self.room()?);
         let (mut checkpoint, shares) = match resume {
             Some(mut resume) => {

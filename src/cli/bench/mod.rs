@@ -16,6 +16,7 @@ use inscribe::model::shapes;
 use inscribe::model::transformer::Transformer;
 
 use super::Context;
+use super::numbers;
 use super::out::outln;
 use super::setup;
 use kernels::{Ceilings, Effort, KernelBench, Measured};
@@ -45,22 +46,22 @@ pub struct Args {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Timed::Kernels, Timed::Prefill, Timed::Decode, Timed::Step])]
     only: Vec<Timed>,
     /// Tokens to read
-    #[arg(long, default_value_t = 512, value_name = "N")]
+    #[arg(long, default_value_t = 512, value_name = "N", value_parser = numbers::whole::<usize>)]
     prefill: usize,
     /// Tokens to write after them
-    #[arg(long, default_value_t = 32, value_name = "N")]
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = numbers::whole::<usize>)]
     decode: usize,
     /// Tokens of a LoRA step
-    #[arg(long, default_value_t = 256, value_name = "N")]
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = numbers::whole::<usize>)]
     step: usize,
     /// Repeat everything this often and take medians
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = numbers::whole::<usize>)]
     rounds: usize,
     /// Prefill as scoring does, with the log-probability of every token
     #[arg(long)]
     score: bool,
     /// Edge of the square matmul that sets the ceiling
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = numbers::whole::<usize>)]
     edge: Option<usize>,
     /// Print one JSON object
     #[arg(long)]

@@ -36,6 +36,20 @@ pub enum Experiment {
     Arms,
 }
 
+impl Experiment {
+    /// Whether its arms differ in how steps are shared out over chunks.
+    pub fn is_about_shares(self) -> bool {
+        matches!(
+            self,
+            Experiment::Allocation
+                | Experiment::Coverage
+                | Experiment::Signed
+                | Experiment::Scale
+                | Experiment::Variance
+        )
+    }
+}
+
 /// What the command line asks of a method.
 pub type Asked<'a> = &'a dyn Fn(Method) -> Result<WriteSettings>;
 

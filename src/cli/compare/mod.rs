@@ -16,8 +16,10 @@ use inscribe::write::error::WriteError;
 use inscribe::write::experiment::{Arm, Outcome, Question, Study};
 use inscribe::write::method::Method;
 use inscribe::write::settings::WriteSettings;
+use inscribe::write::writer::chunks_of_parts;
 
-use super::setup;
+use super::numbers;
+use super::setup::{self, ModelArg};
 use super::write_args::WritingArgs;
 use super::{Context, print_json};
 use arms::{Experiment, arms};
@@ -45,9 +47,8 @@ follow after colons: utility:scale=zscore:tau=0.5.";
 pub struct Args {
     /// A .txt, .md, .html, .pdf, .docx or .epub file; - reads standard input
     document: PathBuf,
-    /// A model: a known name, a .gguf file, a model folder or a hub id
-    #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
-    model: String,
+    #[command(flatten)]
+    model: ModelArg,
     /// Questions with their answers, a JSON object a line
     #[arg(long, value_name = "FILE")]
     questions: Option<PathBuf>,
@@ -61,7 +62,7 @@ pub struct Args {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     arms: Vec<String>,
     /// How many seeds to run, counted from --seed
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = numbers::whole::<u64>)]
     seeds: u64,
     /// Print one JSON object instead of tables
     #[arg(long)]
@@ -85,7 +86,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         None => Vec::new(),
     };
     let document = setup::read_document(&args.document, args.writing.encoding.as_deref(), app)?;
-    let loaded = setup::load(&args.model, app)?;
+    let loaded = setup::load(&args.model.name, app)?;
     let asked = |method: Method| {
         let settings = args.writing.settings_of(method, &loaded.model)?;
         Ok(WriteSettings {
@@ -108,6 +109,13 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     }
     let job = loaded.inscriber.job(&document, &tokens, &base);
     let ids = setup::whole_document(&loaded, &tokens, "comparisons need")?;
+    let parts = chunks_of_parts(&job)?;
+    if parts.iter().sum::<usize>() < 2 && experiment.is_about_shares() {
+        app.note(
+            "note: the document is one chunk, which gets all steps whatever the rule; a smaller \
+             --chunk lets the rules differ",
+        );
+    }
     let mut study = Study::new(job, &questions, !args.no_generate, &app.cancel);
     let about = json!({
         "document": document.name,

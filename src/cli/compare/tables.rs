@@ -40,7 +40,13 @@ pub fn print(arms: &[Arm], outcomes: &[Outcome], bounds: Option<(Answers, Answer
             with.logprob
         );
     }
-    outln!("\nmean and 95 % interval over the seeds\n");
+    let mut seeds: Vec<u64> = outcomes.iter().map(|o| o.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    match seeds.len() {
+        0 | 1 => outln!("\none seed, so that there is no interval (--seeds 3 gives one)\n"),
+        _ => outln!("\nmean and 95 % interval over the seeds\n"),
+    }
     let width = arms
         .iter()
         .map(|a| a.name.chars().count())
@@ -76,7 +82,7 @@ pub fn print(arms: &[Arm], outcomes: &[Outcome], bounds: Option<(Answers, Answer
             }
             let versus = Summary::of_differences(values, &first).filter(|_| i > 0);
             let versus = versus.map_or(String::new(), |d| {
-                format!("   against the first {}", pm(&d, true))
+                format!("   against the first row {}", pm(&d, true))
             });
             outln!("  {:<width$}  {}{versus}", arm.name, pm(&summary, false));
         }

@@ -14,7 +14,7 @@ use crate::cli::terminal::{self, Look};
 /// Columns of the labels on the left.
 const GUTTER: usize = 9;
 /// Columns of the scale on the right, where there is room for one.
-const SCALE: usize = 11;
+const SCALE: usize = 16;
 /// Wider than this a view is harder to read, not easier.
 const MOST_COLUMNS: usize = 112;
 const MOST_CELL: usize = 6;
@@ -25,6 +25,8 @@ pub struct Clock {
     began: Instant,
     phase: Option<(Phase, usize, Instant)>,
     stopped: Option<Duration>,
+    /// Seconds that the whole run is expected to take.
+    pub expected: Option<f64>,
 }
 
 impl Clock {
@@ -33,6 +35,7 @@ impl Clock {
             began: now,
             phase: None,
             stopped: None,
+            expected: None,
         }
     }
 
@@ -140,7 +143,7 @@ fn status(run: &RunRecord, look: &Look) -> String {
     let mut parts = Vec::new();
     if run.segments.len() > 1 && run.status == Status::Running {
         let segment = run.progress.map_or(0, |p| p.segment) + 1;
-        parts.push(format!("segment {segment} of {}", run.segments.len()));
+        parts.push(format!("part {segment} of {}", run.segments.len()));
     }
     if total > 0 {
         parts.push(format!("{} of {}", words::count(done), words::count(total)));
@@ -254,10 +257,12 @@ fn strip(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> String {
                 let part = chart::part(utility, range.0, range.1);
                 look.level(part).to_string().repeat(column.width)
             }
+            // Heights as well, for eyes and terminals that do not tell the colours apart.
             Some(utility) => {
+                let part = chart::part(utility, range.0, range.1);
+                let level = look.level(part).to_string().repeat(column.width);
                 let colour = utility_colour(utility, range);
-                let block = (if look.unicode { "█" } else { " " }).repeat(column.width);
-                look.paint_on(&block, colour, colour).into_owned()
+                look.paint(&level, colour).into_owned()
             }
         };
         line += &cell;
@@ -265,9 +270,9 @@ fn strip(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> String {
     }
     let (low, high) = (words::number(range.0), words::number(range.1));
     let scale = if look.unicode {
-        format!(" {low}–{high}")
+        format!(" {low}–{high} nats")
     } else {
-        format!(" {low}-{high}")
+        format!(" {low}-{high} nats")
     };
     if measure_text_width(&line) + measure_text_width(&scale) <= look.columns {
         line += &look.paint(&scale, terminal::MUTED);
@@ -468,6 +473,8 @@ fn figures(run: &RunRecord, clock: &Clock, look: &Look) -> String {
         let measured = pace.is_some() && last_phase;
         if let Some(left) = run.seconds_left().filter(|_| !measured) {
             parts.push(format!("{} left", words::duration(left)));
+        } else if let Some(all) = clock.expected.filter(|_| run.steps.is_empty()) {
+            parts.push(format!("about {} in all", words::rough_duration(all)));
         }
         if clock.stopped.is_none() {
             parts.push(format!(

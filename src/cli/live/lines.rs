@@ -24,7 +24,7 @@ impl Lines {
             Event::Started(_) => vec![self.started()],
             Event::SegmentStarted { segment, tokens } if self.record.segments.len() > 1 => {
                 vec![format!(
-                    "segment {} of {}: {}",
+                    "part {} of {}: {}",
                     segment + 1,
                     self.record.segments.len(),
                     words::counted(*tokens, "token")
@@ -33,10 +33,10 @@ impl Lines {
             Event::Prefilled {
                 tokens, seconds, ..
             } => vec![format!(
-                "read {} in {} ({:.0} tokens/s)",
+                "read {} in {} ({} tokens/s)",
                 words::counted(*tokens, "token"),
                 words::duration(*seconds),
-                *tokens as f64 / seconds.max(1e-9)
+                rate_words(*tokens as f64 / seconds.max(1e-9))
             )],
             Event::LocallyRead {
                 window, seconds, ..
@@ -48,7 +48,7 @@ impl Lines {
             Event::Allocated { segment, steps } => {
                 let part = match self.record.segments.len() {
                     0 | 1 => String::new(),
-                    _ => format!("segment {}: ", segment + 1),
+                    _ => format!("part {}: ", segment + 1),
                 };
                 let listed = steps.iter().take(LISTED).map(|s| s.total().to_string());
                 let listed = listed.collect::<Vec<_>>().join(" ");
@@ -122,7 +122,7 @@ impl Lines {
         });
         let of_segment = match self.record.segments.len() {
             0 | 1 => String::new(),
-            _ => format!(" of segment {}", evaluated.segment + 1),
+            _ => format!(" of part {}", evaluated.segment + 1),
         };
         (tokens > 0.0).then(|| format!("mean loss {when}{of_segment}: {:.3}", sum / tokens))
     }
@@ -143,7 +143,7 @@ impl Lines {
             step.step, step.of, step.loss
         );
         if let Some(rate) = self.record.step_rate() {
-            line += &format!(", {rate:.0} tokens/s");
+            line += &format!(", {} tokens/s", rate_words(rate));
         }
         if let Some(left) = self.record.seconds_left() {
             line += &format!(", {} left", words::duration(left));
@@ -159,11 +159,18 @@ impl Lines {
             words::counted(record.steps.len(), "step")
         );
         if let Some((before, after)) = record.loss_before().zip(record.loss_after()) {
-            line += &format!(", mean loss {before:.3} to {after:.3}");
+            line += &format!(
+                ", mean loss {before:.3} to {after:.3}: each token {}",
+                words::likelier(before, after)
+            );
         }
         if let Some(peak) = record.peak_bytes {
             line += &format!(", {} at most with the weights", words::bytes(peak));
         }
         line
     }
+}
+
+fn rate_words(rate: f64) -> String {
+    words::count(rate.round() as usize)
 }

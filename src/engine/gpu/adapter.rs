@@ -181,7 +181,11 @@ pub(super) fn find(choice: &Choice, checked: bool) -> Result<Adapter> {
             Choice::Index(index) => index.to_string(),
             Choice::Name(name) => name.clone(),
         },
-        available: format!("cpu, {}", names(&adapters)),
+        available: if adapters.is_empty() {
+            "cpu".to_owned()
+        } else {
+            format!("cpu, {}", names(&adapters))
+        },
     })
 }
 

@@ -165,6 +165,11 @@ impl MemoryWriter {
         Ok(Resumed::GoesOn(Box::new(writer), checkpoint))
     }
 
+    /// Notes where the model is, as a hint for those who ask the memory later.
+    pub fn note_model_path(&mut self, path: &Path) {
+        self.file.model_path = Some(path.to_owned());
+    }
+
     /// The folder that the memory will be in.
     pub fn path(&self) -> &Path {
         &self.places.folder
@@ -327,6 +332,7 @@ impl<S: Serialize> NewRun<'_, S> {
             document: self.document.clone(),
             settings,
             segments: Vec::new(),
+            model_path: None,
         })
     }
 

@@ -15,7 +15,7 @@ pub const EVENTS_FILE: &str = "events.jsonl";
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// There is no such file or folder.
-    #[error("{path}: no such file or folder")]
+    #[error("{path}: does not exist; check the path")]
     Missing {
         /// The path that was given.
         path: PathBuf,

@@ -2,7 +2,7 @@
 
 use super::super::settings::{Allocate, UtilityScale};
 use super::{LEAST_UTILITY, RunRecord};
-use crate::words::counted;
+use crate::words::{count, counted};
 
 impl RunRecord {
     /// Empty until the steps of all chunks are known: by a rule that measures nothing, and in a
@@ -28,8 +28,8 @@ impl RunRecord {
         if covers && settings.k_min > 0 && planned(settings.k_min) > 0 {
             let (none, fewer) = (planned(1), planned(settings.k_min));
             let left = match none {
-                0 => format!("fewer are left for {fewer}"),
-                none => format!("none is left for {none}"),
+                0 => format!("fewer are left for {}", count(fewer)),
+                none => format!("none is left for {}", count(none)),
             };
             remarks.push(format!(
                 "{} for {} with {} each at least: {left}; a larger budget or larger chunks reach all",
@@ -38,9 +38,19 @@ impl RunRecord {
                 settings.k_min,
             ));
         }
+        let by_utility = matches!(settings.allocate, Allocate::Utility | Allocate::Signed);
+        let rest: usize = self.chunks().map(|(_, c)| c.planned.utility as usize).sum();
+        if covers && by_utility && remarks.is_empty() && rest > 0 && 4 * rest <= shared {
+            remarks.push(format!(
+                "{} of {} go to every chunk alike, and utility decides over {}; a larger budget \
+                 leaves it more",
+                count(shared - rest),
+                counted(shared, "step"),
+                count(rest)
+            ));
+        }
         // Ranks and z-scores tell chunks apart by the least.
-        let by_softmax = matches!(settings.allocate, Allocate::Utility | Allocate::Signed)
-            && settings.scale == UtilityScale::Raw;
+        let by_softmax = by_utility && settings.scale == UtilityScale::Raw;
         let highest = self.chunks().filter_map(|(_, chunk)| chunk.utility);
         let highest = highest.fold(0.0, f64::max);
         if by_softmax && highest < LEAST_UTILITY * settings.tau.min(1.0) {

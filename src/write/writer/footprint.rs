@@ -18,6 +18,8 @@ const MOST_ROWS: usize = 1 << 16;
 pub struct Footprint {
     /// Number of parts that the document is written in.
     pub segments: usize,
+    /// Number of parts whose keys and values are kept from their reading to their steps.
+    pub kept_segments: usize,
     /// Most bytes of device memory held at once, without the weights.
     pub peak_bytes: u64,
 }
@@ -45,17 +47,20 @@ pub fn footprint(
     };
     let frozen = settings.method.reads_document();
     // Parts whose keys and values wait for the steps of others.
+    let kept = kept_cache_bytes(free);
     let waiting = if frozen && utility {
         let others = cache * (segments.len() as u64 - 1);
-        others.min(kept_cache_bytes(free))
+        others.min(kept)
     } else {
         0
     };
+    let kept_segments = usize::try_from(kept / cache.max(1)).unwrap_or(usize::MAX);
     let held = waiting + if frozen { cache } else { 0 };
     let left = free.map(|free| free.saturating_sub(held));
     let learning = learning_bytes(config, settings, (lead, longest), left);
     Footprint {
         segments: segments.len(),
+        kept_segments: kept_segments.clamp(1, segments.len()),
         peak_bytes: (waiting + reading.max(local)).max(held + learning),
     }
 }

@@ -70,7 +70,7 @@ impl Writer<'_, '_> {
         let started = Instant::now();
         let ids = &segment.ids;
         let mut session = self.session(ids.len())?;
-        let scores = session.score(ids, &mut progress_to(self.keeper, Phase::Prefill))?;
+        let scores = session.score(ids, &mut whole_progress(self.keeper, segment.lead))?;
         let mut value = vec![None; usize::from(segment.lead == 0)];
         let skipped = segment.lead.saturating_sub(1);
         value.extend(scores[skipped..].iter().map(surprisal_of));
@@ -93,7 +93,7 @@ impl Writer<'_, '_> {
         let ids = &segment.ids;
         let mut session = self.session(ids.len())?;
         // Scored, as the first time: the same work gives the same bits.
-        session.score(ids, &mut progress_to(self.keeper, Phase::Prefill))?;
+        session.score(ids, &mut whole_progress(self.keeper, segment.lead))?;
         self.seconds.prefill += started.elapsed().as_secs_f64();
         Ok(session.cache().clone())
     }
@@ -152,6 +152,12 @@ fn progress_to(keeper: &mut dyn Keeper, phase: Phase) -> impl FnMut(usize, usize
         // A keeper that cannot show progress fails at the next event that matters.
         let _ = keeper.event(&Event::Progress { phase, done, total });
     }
+}
+
+/// The progress of the first pass, in tokens of the document.
+fn whole_progress(keeper: &mut dyn Keeper, lead: usize) -> impl FnMut(usize, usize) {
+    let mut tell = progress_to(keeper, Phase::Prefill);
+    move |done, total| tell(done.saturating_sub(lead), total.saturating_sub(lead))
 }
 
 fn surprisal_of(score: &Score) -> Option<f32> {

@@ -180,7 +180,7 @@ impl Writer<'_, '_> {
         })
     }
 
-    fn chunks(&self, bytes: &[Range<usize>]) -> Vec<Chunk> {
+    pub(super) fn chunks(&self, bytes: &[Range<usize>]) -> Vec<Chunk> {
         let settings = self.job.settings;
         match settings.chunking {
             Chunking::Fixed => {

@@ -1,0 +1,237 @@
+//! `inscribe info`: what a memory is, and whether its files are whole.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+
+use inscribe::WriteSettings;
+use inscribe::memory::Memory;
+use inscribe::memory::store::{CheckedFile, FileState};
+use inscribe::words;
+use inscribe::write::record;
+
+use super::out::outln;
+use super::progress::size;
+use super::{Context, print_json, setup};
+
+const EXAMPLES: &str = "\
+Examples:
+  inscribe info report.memory
+  inscribe info report.memory --json | jq .files";
+
+/// Say what a memory is, and check that its files are as they were written
+///
+/// Its document, model, method and settings, its size, how often it was asked. Ends with an error where
+/// a file is missing or damaged.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The memory's folder
+    #[arg(value_name = "DIR")]
+    memory: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args, app: &Context) -> Result<()> {
+    let memory = Memory::open(&args.memory)?;
+    let spinner = app.spinner("checking its files".to_owned());
+    let files = memory.verify();
+    spinner.finish_and_clear();
+    if args.json {
+        print_json(&as_json(&memory, &files)?)?;
+    } else {
+        print(args, &memory, &files)?;
+    }
+    let damaged = |file: &&CheckedFile| matches!(file.state, FileState::Damaged(_));
+    match files.iter().filter(damaged).count() {
+        0 => Ok(()),
+        1 => bail!("{}: a file is damaged", args.memory.display()),
+        count => bail!("{}: {count} files are damaged", args.memory.display()),
+    }
+}
+
+fn print(args: &Args, memory: &Memory, files: &[CheckedFile]) -> Result<()> {
+    let file = &memory.file;
+    let settings: WriteSettings = memory.settings()?;
+    let (document, model) = (&file.document, &file.model);
+    let parts = match file.segments.len() {
+        1 => String::new(),
+        parts => format!(", in {parts} parts"),
+    };
+    outln!("memory    {}", args.memory.display());
+    outln!(
+        "document  {}: {}, {} of text{parts}",
+        document.name,
+        words::counted(document.tokens, "token"),
+        size(document.bytes as u64)
+    );
+    outln!(
+        "model     {} ({}, {} million parameters)",
+        model.info.name,
+        model.arch,
+        words::count((model.info.parameters / 1_000_000) as usize)
+    );
+    match setup::model_of(memory, None) {
+        Ok(found) => outln!("          here as {found}"),
+        Err(_) => outln!("          not among the models here: name it with --model"),
+    }
+    outln!(
+        "method    {}: {}",
+        settings.method.name(),
+        settings.method.explanation()
+    );
+    outln!("settings  {}", unusual(&settings)?);
+    outln!("written   {} by {}", when(file.unix_secs), file.program);
+    if let Some(run) = what_the_run_did(memory) {
+        outln!("run       {run}");
+    }
+    let asked = memory.history().unwrap_or_default();
+    match asked.last() {
+        None => outln!("asked     never"),
+        Some(last) => outln!(
+            "asked     {}, last {}: {}",
+            words::counted(asked.len(), "question"),
+            when(last.unix_secs),
+            words_of(&last.question)
+        ),
+    }
+    let all: u64 = files.iter().map(|file| file.bytes).sum();
+    outln!("size      {}", size(all));
+    let width = files.iter().map(|file| file.name.len()).max().unwrap_or(0);
+    for file in files {
+        let state = match &file.state {
+            FileState::Whole => "whole".to_owned(),
+            FileState::Unrecorded => "readable; no hash of it is recorded".to_owned(),
+            FileState::MadeAgain(why) => format!("made again when needed: {why}"),
+            FileState::Damaged(why) => format!("DAMAGED: {why}"),
+        };
+        outln!("  {:width$}  {:>9}  {state}", file.name, size(file.bytes));
+    }
+    Ok(())
+}
+
+/// A question in one line.
+fn words_of(question: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    question.chars().map(plain).collect()
+}
+
+fn what_the_run_did(memory: &Memory) -> Option<String> {
+    let run = record::read_run(memory.path()).ok()?;
+    let mut told = format!(
+        "{} in {}",
+        words::counted(run.steps.len(), "step"),
+        words::duration(run.seconds().total())
+    );
+    if let Some((before, after)) = run.loss_before().zip(run.loss_after()) {
+        told += &format!(
+            ", mean loss {} to {}: each token {}",
+            words::number(before),
+            words::number(after),
+            words::likelier(before, after)
+        );
+    }
+    Some(told)
+}
+
+/// The settings that are not as they are where nothing is chosen, as a run's events name them.
+fn unusual(settings: &WriteSettings) -> Result<String> {
+    let given = serde_json::to_value(settings)?;
+    let usual = serde_json::to_value(WriteSettings::for_method(settings.method))?;
+    let mut told = vec![format!("budget {}", words::count(settings.budget))];
+    let fields = given.as_object().into_iter().flatten();
+    for (name, value) in fields.filter(|(name, value)| usual.get(name.as_str()) != Some(value)) {
+        if name != "budget" {
+            told.push(format!("{name} {value}").replace('"', ""));
+        }
+    }
+    if told.len() == 1 {
+        told.push("all else as usual".to_owned());
+    }
+    Ok(told.join(", "))
+}
+
+fn as_json(memory: &Memory, files: &[CheckedFile]) -> Result<Value> {
+    let file = &memory.file;
+    let of_file = |file: &CheckedFile| {
+        let (state, why) = match &file.state {
+            FileState::Whole => ("whole", None),
+            FileState::Unrecorded => ("unrecorded", None),
+            FileState::MadeAgain(why) => ("made again", Some(why)),
+            FileState::Damaged(why) => ("damaged", Some(why)),
+        };
+        json!({"name": file.name, "bytes": file.bytes, "state": state, "why": why})
+    };
+    let run = record::read_run(memory.path()).ok();
+    Ok(json!({
+        "memory": memory.path(),
+        "program": file.program,
+        "written_unix_secs": file.unix_secs,
+        "document": file.document,
+        "model": file.model,
+        "found_model": setup::model_of(memory, None).ok(),
+        "settings": file.settings,
+        "parts": file.segments.len(),
+        "steps": run.as_ref().map(|run| run.steps.len()),
+        "loss_before": run.as_ref().and_then(|run| run.loss_before()),
+        "loss_after": run.as_ref().and_then(|run| run.loss_after()),
+        "questions": memory.history().unwrap_or_default().len(),
+        "bytes": files.iter().map(|file| file.bytes).sum::<u64>(),
+        "whole": !files.iter().any(|file| matches!(file.state, FileState::Damaged(_))),
+        "files": files.iter().map(of_file).collect::<Vec<_>>(),
+    }))
+}
+
+/// `2 h ago`.
+fn when(unix_secs: u64) -> String {
+    let then = UNIX_EPOCH.checked_add(Duration::from_secs(unix_secs));
+    let passed = then.and_then(|then| SystemTime::now().duration_since(then).ok());
+    ago(passed.map_or(0, |passed| passed.as_secs()))
+}
+
+fn ago(secs: u64) -> String {
+    let (count, unit) = match secs {
+        0..60 => return "just now".to_owned(),
+        60..3600 => (secs / 60, "minute"),
+        3600..86_400 => (secs / 3600, "hour"),
+        _ => (secs / 86_400, "day"),
+    };
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    format!("{} ago", words::counted(count, unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_told_in_the_largest_unit() {
+        for (secs, told) in [
+            (0, "just now"),
+            (60, "1 minute ago"),
+            (7300, "2 hours ago"),
+            (86_400 * 400, "400 days ago"),
+        ] {
+            assert_eq!(ago(secs), told);
+        }
+    }
+
+    #[test]
+    fn settings_are_told_where_they_were_chosen() {
+        let usual = WriteSettings::default();
+        assert_eq!(unusual(&usual).unwrap(), "budget 32, all else as usual");
+        let own = WriteSettings {
+            chunk: 64,
+            evaluate: false,
+            ..usual
+        };
+        assert_eq!(
+            unusual(&own).unwrap(),
+            "budget 32, chunk 64, evaluate false"
+        );
+    }
+}

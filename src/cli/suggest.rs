@@ -1,0 +1,72 @@
+//! A word on larger models, for those who took the default one.
+
+use inscribe::model::hub::{DEFAULT, KNOWN, KnownModel, ModelCache, default_model};
+use inscribe::model::transformer::Cache;
+
+use super::Context;
+use super::progress::size;
+use super::setup::Loaded;
+
+/// Tokens that a model is taken to read at once.
+const READ: usize = 8192;
+/// Bytes that the work needs besides weights, keys and values.
+const WORK: u64 = 1 << 30;
+/// More times slower than the default model is more than somebody who tries it out would wait.
+const MOST_TIMES: u64 = 16;
+
+/// Says which larger model would run here, and how much longer it would take.
+pub fn larger_model(name: &str, loaded: &Loaded, app: &Context) {
+    if name != DEFAULT || app.global.quiet {
+        return;
+    }
+    let free = loaded.device.available_bytes();
+    let Some((model, times)) = free.and_then(larger) else {
+        return;
+    };
+    let cache = ModelCache::open().ok();
+    let here = cache.and_then(|cache| cache.find_known(model)).is_some();
+    let fetch = if here {
+        "is here".to_owned()
+    } else {
+        format!("{} to fetch", size(model.bytes))
+    };
+    app.note(&format!(
+        "larger models answer better: --model {} fits this machine ({fetch}; about {times} times as long)",
+        model.name
+    ));
+}
+
+/// The largest known model for which there is room, and how many times as long it takes as the default
+/// one: all work is products with the weights.
+fn larger(free: u64) -> Option<(&'static KnownModel, u64)> {
+    let own = (default_model().config)().parameters().max(1);
+    let fits = |model: &&KnownModel| {
+        let config = (model.config)();
+        let cache = Cache::bytes(&config, READ.min(config.context));
+        model.bytes + cache + WORK <= free
+    };
+    let timed = KNOWN.iter().filter(fits).map(|model| {
+        let parameters = (model.config)().parameters();
+        (model, (parameters + own / 2) / own)
+    });
+    let slower = timed.filter(|(_, times)| (2..=MOST_TIMES).contains(times));
+    slower.max_by_key(|(_, times)| *times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_larger_model_is_named_where_it_fits() {
+        assert!(larger(1 << 28).is_none());
+        let (model, times) = larger(64 << 30).expect("one that fits");
+        assert!(
+            times >= 2 && model.name != DEFAULT,
+            "{} {times}",
+            model.name
+        );
+        let (smaller, fewer) = larger(model.bytes + WORK).unwrap_or((model, times));
+        assert!(fewer <= times, "{}", smaller.name);
+    }
+}

@@ -1,0 +1,93 @@
+//! Whether a memory's files are as they were written.
+
+use std::fs;
+use std::path::Path;
+
+use super::places::{DOCUMENT, EVENTS, HISTORY, MEMORY, TOKENS};
+use super::{Memory, MemoryError};
+
+/// What is known of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileState {
+    /// Its hash is the one that was recorded.
+    Whole,
+    /// Nothing was recorded to hold it against; it can be read.
+    Unrecorded,
+    /// It can be made again, and it is missing or damaged: why.
+    MadeAgain(String),
+    /// It is missing, or not what was written: why.
+    Damaged(String),
+}
+
+/// A file of a memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedFile {
+    /// Its path within the memory's folder, with `/` between the names.
+    pub name: String,
+    /// Its length in bytes; 0 where it is missing.
+    pub bytes: u64,
+    /// Whether it is as it was written.
+    pub state: FileState,
+}
+
+impl Memory {
+    /// Reads all files and holds them against what was recorded of them.
+    pub fn verify(&self) -> Vec<CheckedFile> {
+        let mut files = vec![
+            self.checked(MEMORY, FileState::Unrecorded),
+            self.checked(DOCUMENT, of(self.document(), FileState::Whole)),
+            self.checked(TOKENS, of(self.tokens(), FileState::Unrecorded)),
+        ];
+        for name in [EVENTS, HISTORY] {
+            if self.path().join(name).exists() {
+                files.push(self.checked(name, FileState::Unrecorded));
+            }
+        }
+        for segment in &self.file.segments {
+            let folder = self.path().join(&segment.folder);
+            for part in &segment.parts {
+                for file in &part.files {
+                    let state = match file.check(&folder) {
+                        Ok(()) => FileState::Whole,
+                        Err(error) if part.is_derived() => FileState::MadeAgain(error.to_string()),
+                        Err(error) => FileState::Damaged(error.to_string()),
+                    };
+                    files.push(self.checked(&format!("{}/{}", segment.folder, file.name), state));
+                }
+            }
+            if segment.parts.is_empty() {
+                files.extend(self.unrecorded(&segment.folder, &folder));
+            }
+        }
+        files
+    }
+
+    fn checked(&self, name: &str, state: FileState) -> CheckedFile {
+        let meta = fs::metadata(self.path().join(name));
+        CheckedFile {
+            name: name.to_owned(),
+            bytes: meta.map_or(0, |meta| meta.len()),
+            state,
+        }
+    }
+
+    /// The files of a segment whose memory was written before files were recorded.
+    fn unrecorded(&self, within: &str, folder: &Path) -> Vec<CheckedFile> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        let checked = names
+            .iter()
+            .map(|name| self.checked(&format!("{within}/{name}"), FileState::Unrecorded));
+        checked.collect()
+    }
+}
+
+fn of<T>(read: Result<T, MemoryError>, whole: FileState) -> FileState {
+    match read {
+        Ok(_) => whole,
+        Err(error) => FileState::Damaged(error.to_string()),
+    }
+}
