@@ -39,8 +39,12 @@ pub fn ask(
 ) -> Result<Answer> {
     let waiting = Waiting::new(app);
     let mut on_read = |done, total| waiting.read(done, total);
+    let mut begun = false;
     let mut on_text = |piece: &str| {
-        if manner.streams {
+        // White space at the beginning is no part of the answer.
+        let piece = if begun { piece } else { piece.trim_start() };
+        if manner.streams && !piece.is_empty() {
+            begun = true;
             waiting.end();
             setup::print_piece(piece);
         }

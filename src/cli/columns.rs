@@ -49,7 +49,7 @@ fn lay_out(columns: &[(String, String)], terminal: usize) -> Vec<String> {
 }
 
 /// A line broken at spaces, and within words that are too long.
-fn wrapped(line: &str, width: usize) -> Vec<String> {
+pub fn wrapped(line: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in line.split_inclusive(' ') {

@@ -73,7 +73,7 @@ fn print(args: &Args, memory: &Memory, files: &[CheckedFile]) -> Result<()> {
         "model     {} ({}, {} million parameters)",
         model.info.name,
         model.arch,
-        words::count((model.info.parameters / 1_000_000) as usize)
+        words::number(model.info.parameters as f64 / 1e6)
     );
     match setup::model_of(memory, None) {
         Ok(found) => outln!("          here as {found}"),

@@ -18,7 +18,7 @@ use inscribe::write::record::{RunRecord, Status};
 use super::Context;
 use super::chunks::{self, Steps};
 use super::keys::{Keys, PauseKey};
-use super::out::{errln, outln};
+use super::out::{self, errln, outln};
 use super::terminal::{self, Look};
 
 mod frame;
@@ -126,7 +126,7 @@ impl Live {
             Mode::View { shared, .. } => {
                 let mut view = lock(&shared.view);
                 view.clear();
-                errln!("{text}");
+                out::note(text);
                 view.draw();
             }
         }

@@ -189,7 +189,7 @@ impl Context {
     /// A line on stderr for the person.
     pub fn note(&self, text: &str) {
         if !self.global.quiet {
-            errln!("{text}");
+            out::note(text);
         }
     }
 

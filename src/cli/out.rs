@@ -1,9 +1,12 @@
 //! Printing that a closed pipe or a full disk cannot turn into a panic.
 
 use std::fmt::Arguments;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use console::Term;
+
+use super::columns::wrapped;
 use super::progress::beside_bar;
 
 /// A line of results on standard output.
@@ -51,6 +54,22 @@ pub fn result(text: Arguments<'_>) {
         }
         errln!("error: the output cannot be written: {error}");
         std::process::exit(1);
+    }
+}
+
+/// Prints a remark for a person, broken at words where a terminal would break it anywhere.
+pub fn note(text: &str) {
+    if !io::stderr().is_terminal() {
+        errln!("{text}");
+        return;
+    }
+    let columns = Term::stderr()
+        .size_checked()
+        .map_or(80, |(_, columns)| usize::from(columns));
+    for line in text.lines() {
+        for line in wrapped(line, columns) {
+            errln!("{line}");
+        }
     }
 }
 

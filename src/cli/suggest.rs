@@ -31,7 +31,8 @@ pub fn larger_model(name: &str, loaded: &Loaded, app: &Context) {
         format!("{} to fetch", size(model.bytes))
     };
     app.note(&format!(
-        "larger models answer better: --model {} fits this machine ({fetch}; about {times} times as long)",
+        "larger models answer better: --model {} would fit this machine ({fetch}; about {times} times \
+         as long)",
         model.name
     ));
 }

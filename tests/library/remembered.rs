@@ -7,7 +7,7 @@ use inscribe::memory::Rows;
 use inscribe::memory::kind;
 use inscribe::write::document::ReadOptions;
 use inscribe::write::error::WriteError;
-use inscribe::write::event::Event;
+use inscribe::write::event::{Event, Phase};
 use inscribe::write::reader::View;
 use inscribe::write::settings::KeepRows;
 use inscribe::{Document, Error, WriteSettings};
@@ -122,6 +122,66 @@ fn a_passing_memory_leaves_nothing() {
     second.ask(QUESTION).expect("an answer");
     drop(second);
     assert!(!folder.exists());
+}
+
+/// Wherever a run is stopped, it says up to which step it is kept.
+#[test]
+fn a_run_stopped_after_its_steps_says_what_is_kept() {
+    let text = beginning();
+    let cancel = CancelToken::new();
+    let model = tiny("llama.gguf").stopped_by(&cancel);
+    let place = tempfile::tempdir().expect("a folder");
+    let writing = model.write(&text, written_with(KeepRows::No));
+    let stopped = writing.keep_at(place.path().join("a.memory")).run(|event| {
+        let measures = matches!(
+            event,
+            Event::Progress {
+                phase: Phase::Evaluate,
+                ..
+            }
+        );
+        if measures {
+            cancel.cancel();
+        }
+    });
+    let stopped = stopped.err();
+    assert!(
+        matches!(
+            stopped,
+            Some(Error::Write(WriteError::Cancelled { step: 4 }))
+        ),
+        "{stopped:?}"
+    );
+}
+
+/// Both passes count tokens of the document.
+#[test]
+fn progress_counts_the_tokens_of_the_document() {
+    let (text, model) = (beginning(), tiny("llama.gguf"));
+    let (mut totals, mut tokens) = (Vec::new(), 0);
+    let settings = WriteSettings {
+        window: 8,
+        ..written_with(KeepRows::No)
+    };
+    let writing = model.write(&text, settings);
+    writing
+        .run(|event| match event {
+            Event::SegmentStarted { tokens: of, .. } => tokens = *of,
+            Event::Progress { phase, total, .. } => totals.push((*phase, *total)),
+            _ => {}
+        })
+        .expect("a memory");
+    for phase in [Phase::Prefill, Phase::Local] {
+        let own: Vec<usize> = totals
+            .iter()
+            .filter(|(of, _)| *of == phase)
+            .map(|(_, total)| *total)
+            .collect();
+        assert!(
+            !own.is_empty() && own.iter().all(|total| *total == tokens),
+            "{own:?}"
+        );
+    }
 }
 
 #[test]

@@ -166,7 +166,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     }
     report.peak_rss_bytes = peak_rss();
     if args.json {
-        outln!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string(&report)?);
     } else {
         print_summary(&report, whole);
     }

@@ -124,7 +124,7 @@ impl Lines {
             0 | 1 => String::new(),
             _ => format!(" of part {}", evaluated.segment + 1),
         };
-        (tokens > 0.0).then(|| format!("mean loss {when}{of_segment}: {:.3}", sum / tokens))
+        (tokens > 0.0).then(|| format!("mean loss{of_segment} {when}: {:.3}", sum / tokens))
     }
 
     fn step(&mut self, step: &Step) -> Option<String> {

@@ -49,8 +49,8 @@ impl Memory {
                 for file in &part.files {
                     let state = match file.check(&folder) {
                         Ok(()) => FileState::Whole,
-                        Err(error) if part.is_derived() => FileState::MadeAgain(error.to_string()),
-                        Err(error) => FileState::Damaged(error.to_string()),
+                        Err(error) if part.is_derived() => FileState::MadeAgain(why(error)),
+                        Err(error) => FileState::Damaged(why(error)),
                     };
                     files.push(self.checked(&format!("{}/{}", segment.folder, file.name), state));
                 }
@@ -88,6 +88,14 @@ impl Memory {
 fn of<T>(read: Result<T, MemoryError>, whole: FileState) -> FileState {
     match read {
         Ok(_) => whole,
-        Err(error) => FileState::Damaged(error.to_string()),
+        Err(error) => FileState::Damaged(why(error)),
+    }
+}
+
+/// What is wrong, without the file's path.
+fn why(error: MemoryError) -> String {
+    match error {
+        MemoryError::File { detail, .. } => detail,
+        other => other.to_string(),
     }
 }

@@ -88,6 +88,21 @@ fn the_time_left_shrinks_to_nothing() {
     assert_eq!(RunRecord::default().seconds_left(), None);
 }
 
+/// A run that does not measure its losses ends with its last step.
+#[test]
+fn what_is_not_measured_takes_no_time() {
+    let mut whole = events(&Invented::default());
+    if let Event::Started(started) = &mut whole[0] {
+        started.settings.evaluate = false;
+    }
+    let of_steps = |event: &&Event| matches!(event, Event::Step(_));
+    let steps = whole.iter().filter(of_steps).count();
+    let last = whole.iter().rposition(|e| of_steps(&e)).unwrap();
+    assert!(steps > 1);
+    let run = RunRecord::from_events(&whole[..=last]);
+    assert_eq!(run.seconds_left(), Some(0.0));
+}
+
 #[test]
 fn smoothing_starts_at_the_first_loss_and_follows() {
     let run = record(&Invented::default());
