@@ -95,10 +95,7 @@ fn text_of(cause: &(dyn Error + 'static)) -> String {
 
 /// What to do about the error: in the words of the library, and by means of the command line.
 fn hint(error: &anyhow::Error) -> Option<String> {
-    if let Some(goes_on) = error.downcast_ref::<GoesOn>() {
-        return Some(goes_on.to_string());
-    }
-    causes(error).find_map(|cause| {
+    let of_causes = causes(error).find_map(|cause| {
         let said = said_of(cause);
         let means = advice_of(cause).map(means);
         match (said, means) {
@@ -106,7 +103,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             (Some(said), Some(means)) => Some(format!("{said}; {means}")),
             (said, means) => said.or_else(|| means.map(str::to_owned)),
         }
-    })
+    });
+    of_causes.or_else(|| Some(error.downcast_ref::<GoesOn>()?.to_string()))
 }
 
 fn said_of(cause: &(dyn Error + 'static)) -> Option<String> {

@@ -1,6 +1,6 @@
 //! What several verbs need: a device, a model on it, a text.
 
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use inscribe::write::prompt::Prompt;
 use inscribe::write::reader::question_room;
 use inscribe::write::writer::Tokens;
 
+use super::progress::size;
 use super::{Context, errors, reading_input};
 
 /// The model taken where none is named.
@@ -245,8 +246,16 @@ pub fn model_of(memory: &Memory, given: Option<&str>) -> Result<String> {
     )
 }
 
+/// Bytes of a text that takes seconds to be cut into tokens.
+const LONG_TEXT: u64 = 8_000_000;
+
 /// A document's tokens.
 pub fn tokens(loaded: &Loaded, document: &Document, app: &Context) -> Result<Tokens> {
+    let bytes = document.text.len() as u64;
+    if bytes > LONG_TEXT && !io::stderr().is_terminal() {
+        // No bar shows it.
+        app.note(&format!("cutting {} of text into tokens", size(bytes)));
+    }
     let bar = app.counter("cutting into tokens", document.text.len() as u64, "bytes");
     let mut on_done = |done: usize| bar.set_position(done as u64);
     let tokens = loaded.inscriber.tokens(document, &mut on_done);

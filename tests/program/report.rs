@@ -94,10 +94,7 @@ fn what_is_wrong_is_said_and_leaves_no_file() {
     );
     fails(&folder.report(&["--replay", "0"]), "above 0");
     let nowhere = folder.path("nowhere");
-    fails(
-        &report(&nowhere, &["-o", &out("a.png")]),
-        "no such file or folder",
-    );
+    fails(&report(&nowhere, &["-o", &out("a.png")]), "does not exist");
     let empty = tempfile::tempdir().expect("a temporary folder");
     fails(
         &report(empty.path(), &["-o", &out("a.png")]),

@@ -136,7 +136,7 @@ fn a_question_may_be_as_long_as_the_context_allows() {
     assert!(long.status.success(), "{long:?}");
     let longer = ask(&"why ".repeat(1200));
     let error = String::from_utf8_lossy(&longer.stderr);
-    assert!(error.contains("the question has 1,2"), "{error}");
+    assert!(error.contains("the question has 3,6"), "{error}");
     assert!(error.contains("context of 2,048"), "{error}");
 }
 

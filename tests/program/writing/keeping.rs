@@ -70,8 +70,12 @@ fn exports_that_cannot_be_are_refused_and_leave_nothing() {
 #[test]
 fn the_model_of_a_memory_is_found_by_itself() {
     let desk = Desk::new(DOCUMENT);
-    let (model, out) = (tiny("llama.gguf"), desk.place("memory"));
+    let (model, out) = (desk.place("llama.gguf"), desk.place("memory"));
+    std::fs::copy(tiny("llama.gguf"), &model).expect("room");
     succeeds(&desk.write(&out, &model, &["--budget", "3"]));
+    // It is no longer where it was then.
+    let moved = desk.place("moved");
+    std::fs::rename(&model, &moved).expect("a file");
     let cache = desk.place("cache");
     let ask = |more: &[&str]| {
         let args = ["ask", "--memory", &out, "--max-tokens", "3", "--json"];
@@ -92,7 +96,7 @@ fn the_model_of_a_memory_is_found_by_itself() {
     std::fs::create_dir_all(&folder).expect("a folder");
     // Under another name: what is in it counts.
     std::fs::copy(tiny("qwen2.gguf"), folder.join("llama.gguf")).expect("room");
-    std::fs::copy(&model, folder.join("renamed.gguf")).expect("room");
+    std::fs::copy(&moved, folder.join("renamed.gguf")).expect("room");
     let found = ask(&[]);
     assert!(found.status.success(), "{}", said(&found));
     let told: Value = serde_json::from_slice(&found.stdout).expect("JSON");
@@ -200,7 +204,7 @@ fn cutting_a_long_text_into_tokens_is_stopped_by_a_signal() {
         let mut running = command(&desk.write(&out, &model, &["--budget", "2"]));
         let watched = running.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut running = watched.spawn().expect("the program starts");
-        // It tells its device before it cuts the text.
+        // It tells that it cuts so long a text.
         let mut told = BufReader::new(running.stderr.take().expect("piped"));
         told.read_line(&mut String::new()).expect("UTF-8");
         std::thread::sleep(Duration::from_millis(500));
