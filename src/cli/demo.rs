@@ -1,6 +1,7 @@
 //! `inscribe demo`: the whole story on the sample document.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -24,6 +25,7 @@ use super::out::outln;
 use super::progress::size;
 use super::setup::{self, ModelArg};
 use super::shell::{model_option, shown};
+use super::write::{Outlook, extent};
 use super::{Context, columns::side_by_side, suggest};
 
 const SAMPLE: &str = include_str!("../../assets/sample.md");
@@ -79,11 +81,19 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     setup::whole_document(&loaded, &tokens, "the demo needs")?;
     let mut live = Live::new(app);
     let mut record = RunRecord::default();
+    let (extent, _) = extent(&loaded, &tokens, &settings)?;
+    let mut outlook = Outlook::new(settings.clone(), extent, live.is_lines());
     let writing = loaded.inscriber.write(&document, settings).tokens(&tokens);
     let writing = writing.keep_at(&place);
     let writing = if replaces { writing.replace() } else { writing };
     let memory = writing.run(|event| {
         live.event(event);
+        for told in outlook.event(event, Instant::now()) {
+            live.note(&told);
+        }
+        if let Some(seconds) = outlook.expected() {
+            live.expect(seconds);
+        }
         if !matches!(event, Event::Progress { .. }) {
             record.fold(event);
         }

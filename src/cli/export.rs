@@ -18,6 +18,7 @@ use super::{output_file, setup};
 
 const EXAMPLES: &str = "\
 Examples:
+  inscribe write assets/sample.md --out alone.memory --method lora
   inscribe export alone.memory --to peft --out alone.peft
   inscribe export alone.memory --to gguf --out alone.gguf     for llama.cpp's --lora
   inscribe generate --adapter alone.gguf --prompt \"...\"";

@@ -25,7 +25,7 @@ use super::setup::{self, Loaded, ModelArg};
 #[command(after_help = "Examples:
   inscribe generate --prompt \"What is a tide pool?\"
   inscribe generate --raw --prompt \"Once upon a time\" --temperature 0.8 --top-p 0.95 --seed 7
-  inscribe generate --prompt-file notes.md --system \"Summarise in three lines.\"")]
+  inscribe generate --prompt-file assets/sample.md --system \"Summarise in three lines.\"")]
 pub struct Args {
     #[command(flatten)]
     model: ModelArg,

@@ -18,8 +18,8 @@ use super::{Context, print_json, setup};
 
 const EXAMPLES: &str = "\
 Examples:
-  inscribe info report.memory
-  inscribe info report.memory --json | jq .files";
+  inscribe info sample.memory
+  inscribe info sample.memory --json | jq .files";
 
 /// Say what a memory is, and check that its files are as they were written
 ///

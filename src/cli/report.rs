@@ -43,10 +43,10 @@ pub struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  inscribe report memory                          the run in this terminal
-  inscribe report memory --replay                 the run as it went, ten times as fast
-  inscribe report memory -o report.html           a page with figures and tables
-  inscribe report memory -o slide.png --theme dark --width 2560
+  inscribe report sample.memory                       the run in this terminal
+  inscribe report sample.memory --replay              the run as it went, ten times as fast
+  inscribe report sample.memory -o report.html        a page with figures and tables
+  inscribe report sample.memory -o slide.png --theme dark --width 2560
   inscribe report events.jsonl -o figure.svg --width 720      one column";
 
 #[derive(Clone, Copy, ValueEnum)]

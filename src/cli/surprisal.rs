@@ -23,9 +23,9 @@ use super::setup::{self, Loaded, ModelArg};
 /// context tells the model.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  inscribe surprisal --text-file report.txt
-  inscribe surprisal --text-file report.txt --window 256 --format jsonl > local.jsonl
-  cat notes.md | inscribe surprisal --text-file - --model qwen2.5-coder-0.5b-instruct")]
+  inscribe surprisal --text-file assets/sample.md
+  inscribe surprisal --text-file assets/sample.md --window 256 --format jsonl > local.jsonl
+  cat assets/sample.md | inscribe surprisal --text-file - --model qwen2.5-coder-0.5b-instruct")]
 pub struct Args {
     #[command(flatten)]
     model: ModelArg,

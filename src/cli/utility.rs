@@ -23,9 +23,9 @@ use super::write_args::{Idle, WritingArgs};
 
 const EXAMPLES: &str = "\
 Examples:
-  inscribe utility report.pdf                        a line for each chunk, with bars
-  inscribe utility notes.md --chunking structure     cut at headings instead of every 1024 tokens
-  inscribe utility notes.md --format jsonl --tokens  both surprisals of every token";
+  inscribe utility assets/sample.md                         a line for each chunk, with bars
+  inscribe utility assets/sample.md --chunking structure    cut at headings, not every 1024 tokens
+  inscribe utility assets/sample.md --format jsonl --tokens   both surprisals of every token";
 
 /// Show how much each part of a document depends on what came long before
 ///

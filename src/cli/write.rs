@@ -31,7 +31,8 @@ use super::write_args::{Idle, KeepName, WritingArgs};
 mod dry_run;
 mod outlook;
 
-use outlook::Outlook;
+pub use dry_run::extent;
+pub use outlook::Outlook;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -155,7 +156,7 @@ fn write_memory(
         (false, _, true) => writing.replace(),
         (false, _, false) => writing,
     };
-    let (extent, _) = dry_run::extent(loaded, &tokens, settings)?;
+    let (extent, _) = extent(loaded, &tokens, settings)?;
     let mut shown = Shown::new(app, settings, extent, events, args.resume);
     let outcome = writing.watched(&mut shown);
     // The terminal is as it was before anything else is said.

@@ -26,10 +26,10 @@ use arms::{Experiment, arms};
 
 const EXAMPLES: &str = "\
 Examples:
-  inscribe compare report.md                                   utility, uniform, random, ...
-  inscribe compare report.md --questions questions.jsonl       and how well questions are answered
-  inscribe compare report.md --experiment chunk-size --seeds 5
-  inscribe compare report.md --experiment arms --arms utility,uniform@4 --budget 16
+  inscribe compare assets/sample.md                            utility, uniform, random, ...
+  inscribe compare assets/sample.md --questions assets/sample-questions.jsonl    and answers
+  inscribe compare assets/sample.md --experiment chunk-size --seeds 5
+  inscribe compare assets/sample.md --experiment arms --arms utility,uniform@4 --budget 16
 
 A line of a questions file: {\"question\": \"Who founded it?\", \"answer\": \"Tamsin Vane\"}
 

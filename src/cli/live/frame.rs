@@ -469,6 +469,9 @@ fn figures(run: &RunRecord, clock: &Clock, look: &Look) -> String {
         if let Some(peak) = run.peak_bytes {
             parts.push(format!("{} at most with weights", words::bytes(peak)));
         }
+        if let Some((before, after)) = run.loss_before().zip(run.loss_after()) {
+            parts.push(format!("each token {}", words::likelier(before, after)));
+        }
     } else {
         let measured = pace.is_some() && last_phase;
         if let Some(left) = run.seconds_left().filter(|_| !measured) {
