@@ -19,14 +19,16 @@ use inscribe::write::statistics::mean;
 use inscribe::{Document, Remembered, WriteSettings};
 
 use super::answering::{self, Manner, Score, cut_short, title};
+use super::columns::{side_by_side, wrapped};
 use super::live::Live;
 use super::numbers;
 use super::out::outln;
 use super::progress::size;
 use super::setup::{self, ModelArg};
 use super::shell::{model_option, shown};
+use super::terminal::Look;
 use super::write::{Outlook, extent};
-use super::{Context, columns::side_by_side, suggest};
+use super::{Context, suggest};
 
 const SAMPLE: &str = include_str!("../../assets/sample.md");
 const QUESTIONS: &str = include_str!("../../assets/sample-questions.jsonl");
@@ -130,14 +132,17 @@ fn check_place(place: &Path, document: &Document) -> Result<bool> {
 }
 
 fn told(seconds: &PhaseSeconds, steps: usize) {
-    outln!(
-        "written  {} in {:.1} s: read {:.1}, utility {:.1}, steps {:.1}, measured {:.1}",
-        words::counted(steps, "step"),
-        seconds.total(),
-        seconds.prefill,
-        seconds.local,
-        seconds.steps,
-        seconds.evaluate,
+    say(
+        "written",
+        &format!(
+            "{} in {:.1} s: read {:.1}, utility {:.1}, steps {:.1}, measured {:.1}",
+            words::counted(steps, "step"),
+            seconds.total(),
+            seconds.prefill,
+            seconds.local,
+            seconds.steps,
+            seconds.evaluate
+        ),
     );
 }
 
@@ -202,32 +207,42 @@ fn ask(args: &Args, app: &Context, memory: &Remembered) -> Result<Asked> {
 
 /// What the answers and the steps show, and what they do not.
 fn what_it_means(asked: &Asked, record: &RunRecord) {
-    outln!(
-        "\nright    {} (the expected words are in the answer)",
-        asked.score.words()
+    outln!("");
+    say(
+        "right",
+        &format!(
+            "{} (the expected words are in the answer)",
+            asked.score.words()
+        ),
     );
     let [nothing, memory, document] = asked
         .expected
         .each_ref()
         .map(|all| mean(all).unwrap_or(0.0));
-    outln!(
-        "log P    of the expected answers, a token: no document {nothing:.2}, memory {memory:.2}, full \
-         document {document:.2}\n         0 is certain, -0.7 one in two, -2.3 one in ten, -4.6 one in \
-         a hundred"
+    say(
+        "log P",
+        &format!(
+            "of the expected answers, a token: no document {nothing:.2}, memory {memory:.2}, full \
+             document {document:.2}. 0 is certain, -0.7 one in two, -2.3 one in ten, -4.6 one in a \
+             hundred."
+        ),
     );
     let steps = words::counted(record.steps.len(), "step");
     if let Some((before, after)) = record.loss_before().zip(record.loss_after()) {
-        outln!(
-            "steps    {steps} brought the mean loss over the report from {} to {}: each token {}",
-            words::number(before),
-            words::number(after),
-            words::likelier(before, after)
+        say(
+            "steps",
+            &format!(
+                "{steps} brought the mean loss over the report from {} to {}: each token {}.",
+                words::number(before),
+                words::number(after),
+                words::likelier(before, after)
+            ),
         );
     }
-    outln!(
-        "         What tells memory from no document is mostly the report's own keys and values, which \
-         the\n         memory keeps; what the steps add to them is the difference of memory and full \
-         document."
+    say(
+        "",
+        "What tells memory from no document is mostly the report's own keys and values, which the \
+         memory keeps; what the steps add to them is the difference of memory and full document.",
     );
 }
 
@@ -244,3 +259,16 @@ fn next(args: &Args, place: &Path, memory: &Remembered) {
     outln!("look     inscribe info {place}");
     outln!("yours    inscribe write your-document.pdf --out yours.memory");
 }
+
+/// A label, and words beside it in lines that fit the terminal.
+fn say(label: &str, text: &str) {
+    let columns = Look::of_stdout().columns.min(100);
+    let room = columns.saturating_sub(LABEL).max(LABEL);
+    for (at, line) in wrapped(text, room).iter().enumerate() {
+        let label = if at == 0 { label } else { "" };
+        outln!("{label:LABEL$}{line}");
+    }
+}
+
+/// Columns of a label.
+const LABEL: usize = 9;
