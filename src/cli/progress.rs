@@ -238,8 +238,9 @@ fn with_amounts(style: ProgressStyle, unit: &'static str) -> ProgressStyle {
         };
     };
     let rest = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-        if state.pos() > 0 {
-            let _ = write!(out, "{} left", words::duration(state.eta().as_secs_f64()));
+        let secs = state.eta().as_secs_f64();
+        if state.pos() > 0 && secs >= 1.0 {
+            let _ = write!(out, "{} left", words::rough_duration(secs));
         }
     };
     style
@@ -315,8 +316,9 @@ mod tests {
             .clamp(BAR.0, BAR.1);
         let amount = amount_words(123_456, 1_234_567, "tokens");
         let line = format!(
-            "{label} {} {amount}  12,345/s  12 min 30 s left",
-            "#".repeat(bar)
+            "{label} {} {amount}  12,345/s  {} left",
+            "#".repeat(bar),
+            words::rough_duration(750.0)
         );
         assert!(line.len() <= 80, "{} {line}", line.len());
     }
