@@ -231,12 +231,19 @@ fn print_json(loaded: &Loaded, prompt: &[u32], made: &Generated) -> Result<()> {
 /// Says on standard error how fast it went and what ended it, where that was not the text itself.
 pub fn report(app: &Context, prompt: &[u32], made: &Generated) {
     let rate = |tokens: usize, secs: f64| tokens as f64 / secs.max(1e-9);
+    let told = |rate: f64| {
+        if rate < 100.0 {
+            format!("{rate:.1}")
+        } else {
+            words::count(rate.round() as usize)
+        }
+    };
     app.note(&format!(
-        "read {} at {:.0} tokens/s, wrote {} at {:.1} tokens/s",
+        "read {} at {} tokens/s, wrote {} at {} tokens/s",
         words::counted(prompt.len(), "token"),
-        rate(prompt.len(), made.prefill_secs),
-        made.ids.len(),
-        rate(made.ids.len(), made.decode_secs)
+        told(rate(prompt.len(), made.prefill_secs)),
+        words::count(made.ids.len()),
+        told(rate(made.ids.len(), made.decode_secs))
     ));
     match made.ended {
         Ended::Context => app.note("stopped: the model's context is full"),
