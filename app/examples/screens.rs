@@ -116,7 +116,6 @@ fn live(options: &Options) -> Scene {
         real_models: true,
         ..Setup::default()
     });
-    desk.patience = Duration::from_secs(900);
     let started = Instant::now();
     let told = |what: &str| println!("{what}: {:.1} s", started.elapsed().as_secs_f32());
     desk.click("Try the sample");

@@ -33,8 +33,10 @@ pub enum Action {
     Pause,
     Resume,
     Cancel,
-    /// Deletes what a stopped write has written.
+    /// Throws away what a stopped write has written.
     Discard(PathBuf),
+    /// Takes the last of these back.
+    Restore,
     Ask(String),
     /// Weighs the tokens of an answer in every view.
     Score {
@@ -45,6 +47,7 @@ pub enum Action {
     Remedy(Remedy),
     /// Takes a message away.
     Dismiss(usize),
+    DismissAll,
     Dialog(Dialog),
     /// Stops the write, keeps it, and closes the window.
     StopAndQuit,

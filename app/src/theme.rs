@@ -3,6 +3,7 @@
 //!
 //! Nothing else names a colour or a font size.
 
+mod emblem;
 mod icons;
 mod legend;
 mod palette;
@@ -12,11 +13,14 @@ mod widgets;
 use eframe::egui::{self, Color32, RichText, TextStyle};
 use inscribe::write::figure::colour;
 
+pub use emblem::window_icon;
 pub use icons::{Icon, icon_button};
 pub use legend::{ColourScale, Map, Mark, draw_mark, hatch, keys, keys_at, legend, legend_width};
 pub use palette::Palette;
 pub use style::install;
-pub use widgets::{card, centred_row, column, empty, number, primary_button, section, segmented};
+pub use widgets::{
+    card, centred_row, column, empty, number, primary_button, right_row, section, segmented,
+};
 
 /// Distances in points. Everything is placed at multiples of four.
 pub mod space {

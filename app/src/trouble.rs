@@ -153,7 +153,22 @@ pub enum Remedy {
     Settings,
 }
 
-/// A message that stays in the window until it is dismissed.
+/// What a message is about, so that it goes once the same has gone well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum About {
+    /// Opening a document or a memory.
+    Opening,
+    Model,
+    /// Measuring or writing.
+    Run,
+    Asking,
+    /// Saving or exporting.
+    Saving,
+    #[default]
+    Other,
+}
+
+/// A message that stays in the window until it is dismissed, or until the same has gone well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// What happened, in one sentence.
@@ -163,9 +178,14 @@ pub struct Trouble {
     /// What to do about it, in sentences.
     pub advice: String,
     pub remedy: Option<Remedy>,
+    pub about: About,
 }
 
 impl Trouble {
+    pub fn about(self, about: About) -> Trouble {
+        Trouble { about, ..self }
+    }
+
     pub fn of(failure: &Failure) -> Trouble {
         let detail = failure.to_string();
         let advice = advised(None, failure.advice());
@@ -176,21 +196,7 @@ impl Trouble {
             return trouble;
         }
         match failure {
-            Failure::Document(DocumentError {
-                problem: DocumentProblem::Model,
-                ..
-            }) => trouble(
-                "This is a model and not a document",
-                detail,
-                &advice,
-                Some(Remedy::OpenAnother),
-            ),
-            Failure::Document(_) => trouble(
-                "This document cannot be read",
-                detail,
-                "Readable are text, Markdown, HTML, PDF, Word (.docx) and EPUB.",
-                Some(Remedy::OpenAnother),
-            ),
+            Failure::Document(error) => of_document(error, detail, &advice),
             Failure::Pull(error) => of_pull(error, detail),
             Failure::Locate(error) => trouble(
                 "There is no such model",
@@ -252,6 +258,40 @@ fn trouble(title: &str, detail: String, advice: &str, remedy: Option<Remedy>) ->
         detail,
         advice: advice.to_owned(),
         remedy,
+        about: About::Other,
+    }
+}
+
+fn of_document(error: &DocumentError, detail: String, advice: &str) -> Trouble {
+    let another = Some(Remedy::OpenAnother);
+    let name = &error.name;
+    match &error.problem {
+        DocumentProblem::Model => {
+            let title = "This is a model and not a document";
+            trouble(title, detail, advice, another)
+        }
+        DocumentProblem::Empty => trouble(
+            "There is nothing to read in it",
+            format!("“{name}” holds no words."),
+            "Open a document with some text in it.",
+            another,
+        ),
+        DocumentProblem::Binary { .. } => trouble(
+            "This document cannot be read",
+            format!(
+                "“{name}” is no text, or it is damaged: there are bytes in it that no text has."
+            ),
+            "If it should be a document, get it again or save it anew. Readable are text, \
+             Markdown, HTML, PDF, Word (.docx) and EPUB.",
+            another,
+        ),
+        DocumentProblem::Damaged { format, .. } => trouble(
+            "This document is damaged",
+            format!("“{name}” breaks the rules of a {format} file."),
+            "Get it again, or save it anew with the program that made it.",
+            another,
+        ),
+        _ => trouble("This document cannot be read", detail, advice, another),
     }
 }
 

@@ -1,9 +1,12 @@
-//! The program itself on a real display: it opens a window, draws in it, and ends when it is
-//! closed. `tests/run` gives it a display of its own.
+//! The program itself on a real display: it opens a window, draws in it, shares the clipboard with
+//! other programs, and ends when it is closed. `tests/run` gives it a display of its own, with
+//! `xdotool` to press keys and `xclip` for another program.
 #![cfg(target_os = "linux")]
 
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use image::RgbaImage;
@@ -13,10 +16,16 @@ use x11rb::protocol::xproto::{
 };
 use x11rb::rust_connection::RustConnection;
 
-/// How long a window may take to come or to go on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// After this much time something hangs, however slow the machine.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How long it has to live.
 const LIFE: Duration = Duration::from_secs(5);
+
+/// Windows are found by their title and have one keyboard: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 struct Display {
     connection: RustConnection,
@@ -134,8 +143,84 @@ fn colours(picture: &RgbaImage) -> usize {
     seen.len()
 }
 
+/// Runs a program that the test needs to its end: what it wrote, where it succeeded.
+fn run(program: &str, arguments: &[&str]) -> Option<String> {
+    let ran = Command::new(program).args(arguments).output();
+    let ran = ran.unwrap_or_else(|e| panic!("{program}, which `tests/run` installs: {e}"));
+    let wrote = String::from_utf8_lossy(&ran.stdout).into_owned();
+    ran.status.success().then_some(wrote)
+}
+
+/// Another program that has copied a text, and owns the clipboard until it is dropped.
+fn copied_elsewhere(text: &str) -> Running {
+    let mut owner = Command::new("xclip")
+        .args(["-quiet", "-selection", "clipboard"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("xclip, which `tests/run` installs");
+    let mut input = owner.stdin.take().expect("a pipe");
+    input.write_all(text.as_bytes()).expect("a reader");
+    drop(input);
+    let owner = Running(owner);
+    wait("the clipboard", || (clipboard()? == text).then_some(()));
+    owner
+}
+
+/// What another program would paste.
+fn clipboard() -> Option<String> {
+    run("xclip", &["-out", "-selection", "clipboard"])
+}
+
+/// Presses keys in the window that has the keyboard.
+fn press(keys: &[&str]) {
+    let words = [&["key", "--delay", "40"], keys].concat();
+    assert!(run("xdotool", &words).is_some(), "{keys:?} were pressed");
+}
+
+#[test]
+fn what_was_copied_elsewhere_is_pasted_and_what_is_copied_here_is_pasted_elsewhere() {
+    let _alone = alone();
+    let display = Display::open();
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let mut running = Running::start(home.path());
+    let window = wait("the window", || {
+        assert!(running.ended().is_none(), "it ended before its window came");
+        display.find("Inscribe")
+    });
+    let mut before = None;
+    let before = wait("a window at rest", || {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = display.picture(window).filter(|now| colours(now) > 50)?;
+        let last = before.replace(now.clone());
+        (last.as_ref() == Some(&now)).then_some(now)
+    });
+    wait("the keyboard", || {
+        let focus = display.connection.get_input_focus().expect("sent").reply();
+        if focus.is_ok_and(|focus| focus.focus == window) {
+            return Some(());
+        }
+        run("xdotool", &["windowfocus", &window.to_string()]);
+        None
+    });
+    let elsewhere = copied_elsewhere("Nobody knew why it burnt");
+    press(&["ctrl+v"]);
+    wait("the pasted text", || {
+        (display.picture(window)? != before).then_some(())
+    });
+    // Nobody owns the clipboard now, until the window does.
+    drop(elsewhere);
+    press(&["ctrl+End", "space", "d", "o", "w", "n"]);
+    wait("the copied text", || {
+        press(&["ctrl+a", "ctrl+c"]);
+        std::thread::sleep(Duration::from_millis(500));
+        (clipboard()? == "Nobody knew why it burnt down").then_some(())
+    });
+}
+
 #[test]
 fn the_program_opens_a_window_lives_and_ends_when_it_is_closed() {
+    let _alone = alone();
     let display = Display::open();
     let home = tempfile::tempdir().expect("a temporary folder");
     let mut running = Running::start(home.path());

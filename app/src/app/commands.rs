@@ -11,7 +11,9 @@ use inscribe::write::reader::View;
 use crate::action::Action;
 use crate::app::InscribeApp;
 use crate::dialogs;
-use crate::engine::{AskRequest, ExportRequest, FileWork, JobId, ScoreRequest, Work, WriteRequest};
+use crate::engine::{
+    AskRequest, Begin, ExportRequest, FileWork, JobId, ScoreRequest, Work, WriteRequest,
+};
 use crate::state::ask::{Turn, VIEWS};
 use crate::state::presets::Preset;
 use crate::state::{Job, Pause, Task};
@@ -21,7 +23,10 @@ use crate::vocabulary::{Dialog, ExportFormat, Purpose, Screen};
 impl InscribeApp {
     pub(crate) fn carry_out(&mut self, action: Action, ctx: &egui::Context) {
         match action {
-            Action::Show(screen) => self.state.screen = screen,
+            Action::Show(screen) => {
+                self.state.ask.wants_focus = screen == Screen::Ask;
+                self.state.screen = screen;
+            }
             Action::Pick(purpose) => self.pick(purpose),
             Action::Open(pending) => self.open(pending),
             Action::StopAndOpen(pending) => self.stop_and_open(pending),
@@ -46,12 +51,17 @@ impl InscribeApp {
             Action::Measure => self.measure(),
             Action::Write(folder) => {
                 let folder = folder.unwrap_or_else(|| self.new_folder());
-                self.write(folder, false);
+                self.write(folder, Begin::New);
             }
             Action::Pause => self.pause(Pause::Asked),
             Action::Resume => self.pause(Pause::No),
             Action::Cancel => self.cancel(|_| true),
             Action::Discard(folder) => self.engine.send_file(FileWork::Discard(folder)),
+            Action::Restore => {
+                if let Some(undo) = self.state.undo.take() {
+                    self.engine.send_file(FileWork::Restore(undo.discarded));
+                }
+            }
             Action::Ask(question) => self.ask(question),
             Action::Score { turn, answer } => self.score(turn, answer),
             Action::ForgetRecent(path) => self.state.prefs.forget(&path),
@@ -61,6 +71,7 @@ impl InscribeApp {
                     self.state.troubles.remove(index);
                 }
             }
+            Action::DismissAll => self.state.troubles.clear(),
             Action::Dialog(dialog) => self.state.dialog = dialog,
             Action::StopAndQuit => {
                 self.state.dialog = Dialog::None;
@@ -105,7 +116,7 @@ impl InscribeApp {
     }
 
     /// The request for a run, where one may begin; its model is then being loaded.
-    fn begin_run(&mut self, folder: PathBuf, resume: bool) -> Option<WriteRequest> {
+    fn begin_run(&mut self, folder: PathBuf, begin: Begin) -> Option<WriteRequest> {
         let state = &mut self.state;
         let document = Arc::clone(&state.document.as_ref()?.document);
         if state.is_running() {
@@ -124,18 +135,18 @@ impl InscribeApp {
             document,
             settings,
             folder,
-            resume,
+            begin,
         })
     }
 
     fn measure(&mut self) {
-        if let Some(request) = self.begin_run(PathBuf::new(), false) {
+        if let Some(request) = self.begin_run(PathBuf::new(), Begin::New) {
             self.start(Task::Measure, Work::Measure(request));
         }
     }
 
-    pub(crate) fn write(&mut self, folder: PathBuf, resume: bool) {
-        let Some(request) = self.begin_run(folder.clone(), resume) else {
+    pub(crate) fn write(&mut self, folder: PathBuf, begin: Begin) {
+        let Some(request) = self.begin_run(folder.clone(), begin) else {
             return;
         };
         let state = &mut self.state;
@@ -290,7 +301,7 @@ impl InscribeApp {
                 if let Some(folder) = self.state.memory.clone()
                     && !self.state.memory_written
                 {
-                    self.write(folder, true);
+                    self.write(folder, Begin::GoOn);
                 }
             }
             Remedy::OpenAnother => self.pick(Purpose::OpenDocument),

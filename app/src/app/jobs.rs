@@ -9,7 +9,7 @@ use inscribe::write::record::Status;
 use crate::app::InscribeApp;
 use crate::engine::{End, JobId};
 use crate::state::{Job, ModelState, Pause, State, Task, estimate};
-use crate::trouble::{Remedy, Trouble};
+use crate::trouble::{About, Remedy, Trouble};
 use crate::vocabulary::fresh_version;
 
 impl InscribeApp {
@@ -48,7 +48,10 @@ impl InscribeApp {
                 kept_bytes,
                 left_out,
             } => self.written(&folder, kept_bytes, left_out),
-            End::Exported(path) => self.state.note(format!("Exported to {}", path.display())),
+            End::Exported(path) => {
+                self.state.went_well(&[About::Saving]);
+                self.state.note(format!("Exported to {}", path.display()));
+            }
             End::Cancelled => self.cancelled(task),
             End::Failed(trouble) => self.failed(task, trouble),
             End::NoModel => stop(&mut self.state),
@@ -87,6 +90,7 @@ impl InscribeApp {
 
     fn written(&mut self, folder: &Path, kept_bytes: u64, left_out: Option<String>) {
         let state = &mut self.state;
+        state.went_well(&[About::Run]);
         state.memory = Some(folder.to_owned());
         state.memory_written = true;
         let kept = match (left_out, kept_bytes) {
@@ -131,7 +135,7 @@ impl InscribeApp {
         if trouble.remedy == Some(Remedy::GoOn) && !goes_on {
             trouble.remedy = None;
         }
-        state.trouble(trouble);
+        state.trouble(trouble.about(about(task)));
         if task == Task::Write {
             self.survey();
         }
@@ -139,7 +143,11 @@ impl InscribeApp {
 
     fn done(&mut self, task: Task) {
         match task {
-            Task::Measure => stop(&mut self.state),
+            Task::Measure => {
+                self.state.went_well(&[About::Run]);
+                stop(&mut self.state);
+            }
+            Task::Ask | Task::Score(_) => self.state.went_well(&[About::Asking]),
             Task::Load => {
                 self.survey();
                 self.tokenize();
@@ -168,6 +176,17 @@ impl InscribeApp {
                 *kept = new;
             }
         }
+    }
+}
+
+/// What a message about this work is about.
+fn about(task: Task) -> About {
+    match task {
+        Task::Load => About::Model,
+        Task::Measure | Task::Write => About::Run,
+        Task::Ask | Task::Score(_) => About::Asking,
+        Task::Export => About::Saving,
+        Task::Tokenize => About::Other,
     }
 }
 

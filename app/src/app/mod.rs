@@ -8,6 +8,8 @@ mod open;
 mod quit;
 mod reports;
 
+pub use open::SAMPLE;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -26,8 +28,13 @@ use crate::theme;
 const PREFS: &str = "prefs";
 /// Time for which a note of success is shown.
 const NOTE: Duration = Duration::from_secs(6);
+/// Time for which a discarded write can be had back with one click.
+const UNDO: Duration = Duration::from_secs(10);
 /// Time between two tries to draw what came while a frame was already being drawn.
 const FRAME: Duration = Duration::from_millis(33);
+
+/// The least size of the window in points: smaller, and its parts would not fit.
+pub const LEAST: [f32; 2] = [960.0, 640.0];
 
 /// How the window starts; tests start it in their own way.
 #[derive(Clone, Default)]
@@ -54,6 +61,8 @@ pub struct InscribeApp {
     actions: Vec<Action>,
     /// Seconds of work of the latest frames, the newest last.
     pub frame_secs: Vec<f32>,
+    /// The zoom that the window's least size was set for.
+    sized_for: Option<f32>,
     /// Context to wake the window with, for code that is not given one.
     pub(crate) ctx: egui::Context,
 }
@@ -82,6 +91,7 @@ impl InscribeApp {
             views: Views::default(),
             actions: Vec::new(),
             frame_secs: Vec::new(),
+            sized_for: None,
             ctx: context.egui_ctx.clone(),
         };
         app.apply_look(&context.egui_ctx);
@@ -136,12 +146,29 @@ impl InscribeApp {
         }
     }
 
-    fn fade_note(&mut self, ctx: &egui::Context) {
-        if let Some((_, since)) = &self.state.note {
-            match NOTE.checked_sub(since.elapsed()) {
-                Some(left) => ctx.request_repaint_after(left),
-                None => self.state.note = None,
+    fn fade_notes(&mut self, ctx: &egui::Context) {
+        let lasts = |most: Duration, since: Instant| {
+            let left = most.checked_sub(since.elapsed());
+            if let Some(left) = left {
+                ctx.request_repaint_after(left);
             }
+            left.is_some()
+        };
+        let state = &mut self.state;
+        state.note.take_if(|(_, since)| !lasts(NOTE, *since));
+        state.undo.take_if(|undo| !lasts(UNDO, undo.since));
+    }
+
+    /// The size may also have been changed by keys, which egui takes itself.
+    fn keep_zoom(&mut self, ctx: &egui::Context) {
+        let zoom = ctx.zoom_factor();
+        self.state.prefs.zoom = zoom.clamp(0.5, 3.0);
+        if self.state.prefs.zoom != zoom {
+            self.apply_look(ctx);
+        }
+        if self.sized_for != Some(zoom) {
+            self.sized_for = Some(zoom);
+            least_size(ctx);
         }
     }
 
@@ -151,6 +178,25 @@ impl InscribeApp {
             self.frame_secs.drain(..KEPT / 2);
         }
         self.frame_secs.push(secs);
+    }
+}
+
+/// Keeps the window large enough for what is in it, as far as the screen goes.
+fn least_size(ctx: &egui::Context) {
+    let (monitor, now) = ctx.input(|input| {
+        let viewport = input.viewport();
+        (viewport.monitor_size, viewport.inner_rect)
+    });
+    let Some(monitor) = monitor else {
+        return;
+    };
+    // In points of the zoomed window; some of the screen is taken by bars.
+    let least = egui::Vec2::from(LEAST).min(monitor * 0.9);
+    ctx.send_viewport_cmd(egui::ViewportCommand::MinInnerSize(least));
+    if let Some(now) = now.map(|rect| rect.size())
+        && (now.x < least.x || now.y < least.y)
+    {
+        ctx.send_viewport_cmd(egui::ViewportCommand::InnerSize(now.max(least)));
     }
 }
 
@@ -169,7 +215,7 @@ impl eframe::App for InscribeApp {
             self.take_in(report);
         }
         self.watch_close(ctx);
-        self.fade_note(ctx);
+        self.fade_notes(ctx);
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
@@ -178,6 +224,7 @@ impl eframe::App for InscribeApp {
         if ui.ctx().current_pass_index() == 0 {
             let ctx = ui.ctx().clone();
             self.take_drops(&ctx);
+            self.keep_zoom(&ctx);
         }
         let state = &mut self.state;
         let settings = &state.prefs.settings;

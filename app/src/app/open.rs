@@ -9,7 +9,7 @@ use inscribe::write::record::Status;
 use inscribe::write::settings::WriteSettings;
 
 use crate::app::InscribeApp;
-use crate::engine::{FileWork, OpenedMemory, UnfinishedWrite};
+use crate::engine::{Begin, FileWork, OpenedMemory, UnfinishedWrite};
 use crate::state::{Job, OpenDocument, Pause, Run, Task};
 use crate::vocabulary::{Dialog, PendingOpen, Screen, Selection};
 
@@ -49,12 +49,19 @@ impl InscribeApp {
                 self.read(FileWork::DocumentOf { name, bytes });
             }
             PendingOpen::Memory(folder) => self.read(FileWork::OpenMemory(folder)),
-            PendingOpen::Unfinished(folder) => {
-                let source = self.state.prefs.sources.get(&folder).cloned();
-                self.read(FileWork::OpenUnfinished { folder, source });
-            }
+            PendingOpen::Unfinished(folder) => self.read_unfinished(folder, false),
+            PendingOpen::AsItIs(folder) => self.read_unfinished(folder, true),
             PendingOpen::Model(model) => self.pick_model(model),
         }
+    }
+
+    fn read_unfinished(&mut self, folder: PathBuf, finish: bool) {
+        let source = self.state.prefs.sources.get(&folder).cloned();
+        self.read(FileWork::OpenUnfinished {
+            folder,
+            source,
+            finish,
+        });
     }
 
     fn read(&mut self, work: FileWork) {
@@ -123,7 +130,12 @@ impl InscribeApp {
         state.prefs.settings = settings;
         state.memory = Some(run.folder.clone());
         state.screen = Screen::Write;
-        self.write(run.folder, true);
+        let begin = if run.finish {
+            Begin::Finish
+        } else {
+            Begin::GoOn
+        };
+        self.write(run.folder, begin);
     }
 }
 

@@ -1,15 +1,16 @@
 //! Takes what the threads report into the state.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use inscribe::memory::store::Discarded;
 use inscribe::write::event::Event;
 
 use crate::app::InscribeApp;
-use crate::engine::{Answered, FileReport, FileWork, Report};
+use crate::engine::{Answered, Begin, FileReport, FileWork, Report};
 use crate::replay::load::Source;
-use crate::state::{ModelState, Pause, Run, State};
-use crate::trouble::Remedy;
+use crate::state::{ModelState, Pause, Run, State, Undo};
+use crate::trouble::{About, Remedy};
 use crate::vocabulary::{PendingOpen, Purpose, Screen};
 
 impl InscribeApp {
@@ -30,7 +31,10 @@ impl InscribeApp {
         match report {
             Report::Fetch(fetch) => state.model = ModelState::Fetching(fetch),
             Report::Loading { done, total } => state.model = ModelState::Loading { done, total },
-            Report::Loaded(model) => state.model = ModelState::Ready(model),
+            Report::Loaded(model) => {
+                state.went_well(&[About::Model]);
+                state.model = ModelState::Ready(model);
+            }
             Report::Unloaded => state.model = ModelState::None,
             Report::Tokens {
                 sha256,
@@ -68,7 +72,7 @@ impl InscribeApp {
             Report::Ended { job, end } => self.end(job, end),
             Report::File { report, opens } => {
                 state.opening -= usize::from(opens);
-                self.take_file(*report);
+                self.take_file(*report, opens);
             }
             Report::Picked {
                 purpose, opened, ..
@@ -79,7 +83,7 @@ impl InscribeApp {
         }
     }
 
-    fn take_file(&mut self, report: FileReport) {
+    fn take_file(&mut self, report: FileReport, opens: bool) {
         match report {
             FileReport::Document { document, path } => {
                 if let Some(path) = &path {
@@ -88,16 +92,25 @@ impl InscribeApp {
                 for note in &document.notes {
                     self.state.note(note.clone());
                 }
+                self.state.went_well(&[About::Opening]);
                 self.set_document(document, path);
                 self.state.screen = Screen::Write;
             }
-            FileReport::Memory(memory) => self.take_memory(*memory),
-            FileReport::Unfinished(run) => self.take_unfinished(*run),
+            FileReport::Memory(memory) => {
+                self.state.went_well(&[About::Opening]);
+                self.take_memory(*memory);
+            }
+            FileReport::Unfinished(run) => {
+                self.state.went_well(&[About::Opening]);
+                self.take_unfinished(*run);
+            }
             FileReport::Survey(survey) => self.state.survey = Some(survey),
             FileReport::Saved(path) => {
+                self.state.went_well(&[About::Saving]);
                 self.state.note(format!("Saved {}", path.display()));
             }
             FileReport::MemorySaved { from, to } => {
+                self.state.went_well(&[About::Saving]);
                 self.state.prefs.remember(&to, true);
                 self.state.note(format!("Saved {}", to.display()));
                 // Another document may have been opened meanwhile.
@@ -105,8 +118,13 @@ impl InscribeApp {
                     self.state.memory = Some(to);
                 }
             }
-            FileReport::Discarded(folder) => self.take_discarded(&folder),
+            FileReport::Discarded(discarded) => self.take_discarded(discarded),
+            FileReport::Restored(_) => {
+                self.state.note("It is back.");
+                self.survey();
+            }
             FileReport::Failed(mut trouble) => {
+                trouble.about = if opens { About::Opening } else { About::Saving };
                 // No write has failed here.
                 trouble.remedy = trouble.remedy.filter(|&remedy| remedy != Remedy::GoOn);
                 self.state.trouble(trouble);
@@ -114,13 +132,14 @@ impl InscribeApp {
         }
     }
 
-    fn take_discarded(&mut self, folder: &Path) {
+    fn take_discarded(&mut self, discarded: Discarded) {
         let state = &mut self.state;
-        let at_hand = state.memory.as_deref() == Some(folder) && !state.memory_written;
+        let at_hand = state.memory.as_ref() == Some(&discarded.folder) && !state.memory_written;
         if at_hand && !state.is_writing() {
             state.memory = None;
             state.run = Run::empty();
         }
+        state.undo = Some(Undo::of(discarded));
         self.survey();
     }
 
@@ -129,7 +148,7 @@ impl InscribeApp {
             Purpose::OpenDocument => self.open_path(path),
             Purpose::OpenMemory => self.open(PendingOpen::Memory(path)),
             Purpose::ModelFile => self.open(PendingOpen::Model(path.display().to_string())),
-            Purpose::WriteTo => self.write(path, false),
+            Purpose::WriteTo => self.write(path, Begin::New),
             Purpose::ReplayRun => self.views.replay.open(&self.ctx, Source::Path(path)),
             Purpose::CompareRun(side) => {
                 self.views.compare.open(&self.ctx, side, Source::Path(path));

@@ -13,7 +13,11 @@ const GUTTER: f32 = 44.0;
 const ROW: f32 = 84.0;
 
 pub fn show(ui: &mut Ui, a: &Figures, b: &Figures, selection: &mut Selection) {
-    section(ui, "B less A, chunk by chunk", "");
+    section(
+        ui,
+        "B − A, chunk by chunk",
+        "Where B took more steps than A, and where its loss ended higher.",
+    );
     if !same_chunks(a, b) {
         ui.label(text::muted(
             "These runs cut their documents into other chunks, so there is no difference to draw.",

@@ -1,8 +1,9 @@
 //! Two runs side by side on shared axes, and where they differ.
 
 mod difference;
+mod verdict;
 
-use eframe::egui::{self, ComboBox, Layout, RichText, Ui, vec2};
+use eframe::egui::{self, ComboBox, Layout, Ui, vec2};
 use inscribe::write::chart;
 use inscribe::write::record::RunRecord;
 
@@ -10,7 +11,9 @@ use crate::replay::load::{Loading, Source, load};
 use crate::replay::trouble;
 use crate::run::header::numbers_of;
 use crate::run::{Figures, LossPlot, Scales, Strips, loss_keys};
-use crate::theme::{Theme, card, primary_button, section, space, text};
+use crate::screens::frame::shortened;
+use crate::state::prefs::Recent;
+use crate::theme::{card, centred_row, primary_button, section, space, text};
 use crate::vocabulary::{Selection, Side, fresh_version};
 
 /// What the screen cannot do by itself.
@@ -38,6 +41,8 @@ pub struct Compare {
     loading: [Option<Loading>; 2],
     errors: [Option<String>; 2],
     known: [Option<(u64, Figures)>; 2],
+    /// The chunk that is looked at here; the document's own choice is another.
+    selection: Selection,
 }
 
 /// A side ready to be drawn.
@@ -65,6 +70,10 @@ impl Compare {
     /// Puts the run of the open document on a side.
     pub fn show_current(&mut self, side: Side) {
         self.sides[side as usize] = Some(Slot::Current);
+    }
+
+    pub fn selection(&self) -> Selection {
+        self.selection
     }
 
     pub fn is_loading(&self) -> bool {
@@ -128,25 +137,24 @@ impl Compare {
         })
     }
 
-    pub fn show(
-        &mut self,
-        ui: &mut Ui,
-        current: Current<'_>,
-        selection: &mut Selection,
-    ) -> Option<Ask> {
+    pub fn show(&mut self, ui: &mut Ui, current: Current<'_>, own: &[Recent]) -> Option<Ask> {
         self.take_loaded();
         self.refresh(current);
         let nothing = self.sides.iter().all(Option::is_none) && !self.is_loading();
         if nothing && self.errors.iter().all(Option::is_none) {
-            return self.nothing_open(ui, current.is_some());
+            return self.nothing_open(ui, current.is_some(), own);
         }
         ui.spacing_mut().item_spacing.y = space::M;
-        let ask = self.choosers(ui, current.is_some());
+        let ask = self.choosers(ui, current.is_some(), own);
         self.refresh(current);
         egui::ScrollArea::vertical()
             .id_salt("compare")
             .auto_shrink([false, false])
-            .show(ui, |ui| self.both(ui, current, selection));
+            .show(ui, |ui| {
+                let mut selection = self.selection;
+                self.both(ui, current, &mut selection);
+                self.selection = selection;
+            });
         ask
     }
 
@@ -186,7 +194,7 @@ impl Compare {
         }
     }
 
-    fn nothing_open(&mut self, ui: &mut Ui, has_current: bool) -> Option<Ask> {
+    fn nothing_open(&mut self, ui: &mut Ui, has_current: bool, own: &[Recent]) -> Option<Ask> {
         let mut ask = None;
         ui.vertical_centered(|ui| {
             ui.add_space((ui.available_height() * 0.22).max(space::XL));
@@ -199,9 +207,18 @@ impl Compare {
                 let ctx = ui.ctx().clone();
                 self.open_samples(&ctx);
             }
-            if has_current && ui.button("Compare this run with…").clicked() {
-                self.show_current(Side::A);
-                ask = Some(Ask::OpenRun(Side::B));
+            if has_current {
+                let ctx = ui.ctx().clone();
+                centred_row(ui, "this run", |ui| {
+                    ui.menu_button("Compare this run with…", |ui| {
+                        let chosen = self.choices(ui, &ctx, Side::B, own);
+                        if let Some(asks) = chosen {
+                            self.show_current(Side::A);
+                            ask = asks.then_some(Ask::OpenRun(Side::B));
+                            ui.close();
+                        }
+                    });
+                });
             }
             if ui.button("Open a saved run…").clicked() {
                 ask = Some(Ask::OpenRun(Side::A));
@@ -211,7 +228,7 @@ impl Compare {
     }
 
     /// The choice of the run on each side.
-    fn choosers(&mut self, ui: &mut Ui, has_current: bool) -> Option<Ask> {
+    fn choosers(&mut self, ui: &mut Ui, has_current: bool, own: &[Recent]) -> Option<Ask> {
         let mut ask = None;
         let width = (ui.available_width() - space::M) / 2.0;
         ui.horizontal(|ui| {
@@ -222,7 +239,7 @@ impl Compare {
                     Layout::left_to_right(egui::Align::Center),
                     |ui| {
                         ui.set_width(width);
-                        if self.chooser(ui, side, width, has_current) {
+                        if self.chooser(ui, side, width, has_current, own) {
                             ask = Some(Ask::OpenRun(side));
                         }
                     },
@@ -233,7 +250,14 @@ impl Compare {
     }
 
     /// Returns whether a file is to be opened.
-    fn chooser(&mut self, ui: &mut Ui, side: Side, width: f32, has_current: bool) -> bool {
+    fn chooser(
+        &mut self,
+        ui: &mut Ui,
+        side: Side,
+        width: f32,
+        has_current: bool,
+        own: &[Recent],
+    ) -> bool {
         let name = match &self.sides[side as usize] {
             Some(Slot::Current) => "The run of this document".to_owned(),
             Some(Slot::Loaded { name, .. }) => name.clone(),
@@ -251,19 +275,48 @@ impl Compare {
             if has_current && choice(ui, "The run of this document") {
                 self.show_current(side);
             }
-            if choice(ui, "Sample: steps by utility") {
-                self.open(&ctx, side, Source::Sample);
-            }
-            if choice(ui, "Sample: steps spread evenly") {
-                self.open(&ctx, side, Source::SampleEvenly);
-            }
-            open = choice(ui, "Open a saved run…");
+            open = self.choices(ui, &ctx, side, own) == Some(true);
         });
         response
             .response
             .widget_info(|| egui::WidgetInfo::labeled(egui::Role::ComboBox, true, label.as_str()));
         open
     }
+
+    /// Runs to choose from: whether a file is to be opened instead, once one is chosen.
+    fn choices(
+        &mut self,
+        ui: &mut Ui,
+        ctx: &egui::Context,
+        side: Side,
+        own: &[Recent],
+    ) -> Option<bool> {
+        let choice = |ui: &mut Ui, words: &str| ui.selectable_label(false, words).clicked();
+        let mut chosen = None;
+        for recent in own.iter().filter(|recent| recent.is_memory) {
+            if choice(ui, &own_name(recent)) {
+                chosen = Some(Source::Path(recent.path.clone()));
+            }
+        }
+        for (words, source) in [
+            ("Sample: steps by utility", Source::Sample),
+            ("Sample: steps spread evenly", Source::SampleEvenly),
+        ] {
+            if choice(ui, words) {
+                chosen = Some(source);
+            }
+        }
+        if choice(ui, "From a file…") {
+            return Some(true);
+        }
+        self.open(ctx, side, chosen?);
+        Some(false)
+    }
+}
+
+/// A memory's run as a list names it.
+fn own_name(recent: &Recent) -> String {
+    format!("Memory: {}", shortened(&recent.name(), 48))
 }
 
 fn waiting(ui: &mut Ui, side: Side, loading: bool) {
@@ -348,11 +401,14 @@ fn column(
     });
 }
 
-/// Both runs in numbers, and B less A.
+/// Both runs in a sentence and in numbers.
 fn summary(ui: &mut Ui, a: &Shown<'_>, b: &Shown<'_>) {
     card(ui, |ui| {
+        if let Some(words) = verdict::verdict(a.record, b.record) {
+            ui.add(egui::Label::new(text::strong(words)).wrap());
+            ui.add_space(space::XS);
+        }
         let rows = numbers_of(a.record, b.record);
-        let p = Theme::of(ui).palette;
         let columns = rows.len().max(1) as f32;
         let width = (ui.available_width() - space::M * (columns - 1.0)) / columns;
         ui.horizontal_top(|ui| {
@@ -362,19 +418,17 @@ fn summary(ui: &mut Ui, a: &Shown<'_>, b: &Shown<'_>) {
                     ui.set_width(width);
                     ui.vertical(|ui| {
                         ui.spacing_mut().item_spacing.y = 2.0;
-                        ui.label(text::caption(row.name));
+                        ui.label(text::caption(format!("{}, A  ·  B", row.name)));
                         ui.label(text::strong(format!("{}  ·  {}", row.a, row.b)));
-                        let colour = match row.better {
-                            Some(true) => p.good,
-                            Some(false) => p.worse,
-                            None => p.muted,
-                        };
-                        let small = egui::TextStyle::Small;
-                        ui.label(
-                            RichText::new(&row.difference)
-                                .text_style(small)
-                                .color(colour),
-                        );
+                        if !row.difference.is_empty() {
+                            let better = match row.better {
+                                Some(true) => "  ·  B better",
+                                Some(false) => "  ·  A better",
+                                None => "",
+                            };
+                            let words = format!("B − A: {}{better}", row.difference);
+                            ui.label(text::caption(words));
+                        }
                     });
                 });
             }

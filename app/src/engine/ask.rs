@@ -89,5 +89,6 @@ fn answered(answer: Answer, loaded: &Loaded) -> Answered {
         logprobs: answer.logprobs,
         seconds: answer.seconds,
         segment: answer.segment,
+        ended: answer.ended,
     }
 }

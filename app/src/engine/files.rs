@@ -78,14 +78,21 @@ fn one(work: FileWork) -> Result<FileReport, Failure> {
             copy_memory(&from, &to)?;
             FileReport::MemorySaved { from, to }
         }
-        FileWork::OpenUnfinished { folder, source } => {
-            FileReport::Unfinished(Box::new(open_unfinished(&folder, source.as_deref())?))
-        }
-        FileWork::Discard(folder) => {
-            if let Some(run) = Unfinished::open(&folder)? {
-                run.discard()?;
-            }
-            FileReport::Discarded(folder)
+        FileWork::OpenUnfinished {
+            folder,
+            source,
+            finish,
+        } => FileReport::Unfinished(Box::new(UnfinishedWrite {
+            finish,
+            ..open_unfinished(&folder, source.as_deref())?
+        })),
+        FileWork::Discard(folder) => match Unfinished::open(&folder)? {
+            Some(run) => FileReport::Discarded(run.set_aside()?),
+            None => return Err(no_unfinished(&folder)),
+        },
+        FileWork::Restore(discarded) => {
+            discarded.restore()?;
+            FileReport::Restored(discarded.folder)
         }
     })
 }
@@ -109,8 +116,7 @@ fn open_memory(folder: &Path) -> Result<OpenedMemory, Failure> {
 /// paragraphs that the kept text does not show.
 fn open_unfinished(folder: &Path, source: Option<&Path>) -> Result<UnfinishedWrite, Failure> {
     let Some(run) = Unfinished::open(folder)? else {
-        let what = format!("{}: there is no unfinished write there.", folder.display());
-        return Err(Failure::Refused(what));
+        return Err(no_unfinished(folder));
     };
     let read = source.and_then(|path| Document::read(path, &ReadOptions::default()).ok());
     let info = &run.file.document;
@@ -126,7 +132,13 @@ fn open_unfinished(folder: &Path, source: Option<&Path>) -> Result<UnfinishedWri
         settings,
         events: Arc::new(run.events()?),
         folder: run.folder,
+        finish: false,
     })
+}
+
+fn no_unfinished(folder: &Path) -> Failure {
+    let folder = folder.display();
+    Failure::Refused(format!("{folder}: there is no unfinished write there."))
 }
 
 /// A file that is there is replaced whole or left as it is.

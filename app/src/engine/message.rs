@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use inscribe::engine::select::DeviceChoice;
-use inscribe::memory::store::Asked;
+use inscribe::memory::store::{Asked, Discarded};
 use inscribe::model::config::ModelConfig;
+use inscribe::model::generate::Ended;
 use inscribe::write::document::Document;
 use inscribe::write::event::Event;
 use inscribe::write::figure::{FigureKind, Theme};
@@ -58,8 +59,18 @@ pub struct WriteRequest {
     pub settings: WriteSettings,
     /// The folder of the memory; unused where nothing is written.
     pub folder: PathBuf,
-    /// Whether to continue the write that was stopped in that folder.
-    pub resume: bool,
+    pub begin: Begin,
+}
+
+/// How a write begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    New,
+    /// Goes on with the write that was stopped in the folder.
+    GoOn,
+    /// Takes no more steps of the write that was stopped there, and makes a memory of what it
+    /// learned.
+    Finish,
 }
 
 #[derive(Clone, Debug)]
@@ -206,6 +217,15 @@ pub struct Answered {
     pub logprobs: Vec<f64>,
     pub seconds: f64,
     pub segment: usize,
+    /// Why it ends where it does.
+    pub ended: Ended,
+}
+
+impl Answered {
+    /// Whether it breaks off where it was cut, and not where the model ended it.
+    pub fn is_cut(&self) -> bool {
+        !matches!(self.ended, Ended::EndOfText | Ended::StopText)
+    }
 }
 
 /// What the thread for files is asked to do.
@@ -245,9 +265,13 @@ pub enum FileWork {
     OpenUnfinished {
         folder: PathBuf,
         source: Option<PathBuf>,
+        /// Whether it is to be used as it is, instead of going on.
+        finish: bool,
     },
-    /// Deletes the folder of a stopped write.
+    /// Moves a stopped write out of the way.
     Discard(PathBuf),
+    /// Puts it back.
+    Restore(Discarded),
 }
 
 impl FileWork {
@@ -262,7 +286,8 @@ impl FileWork {
             | FileWork::Figure { .. }
             | FileWork::Events { .. }
             | FileWork::SaveMemory { .. }
-            | FileWork::Discard(_) => false,
+            | FileWork::Discard(_)
+            | FileWork::Restore(_) => false,
         }
     }
 
@@ -272,7 +297,8 @@ impl FileWork {
             FileWork::Figure { .. }
             | FileWork::Events { .. }
             | FileWork::SaveMemory { .. }
-            | FileWork::Discard(_) => true,
+            | FileWork::Discard(_)
+            | FileWork::Restore(_) => true,
             FileWork::ReadDocument(_)
             | FileWork::DocumentOf { .. }
             | FileWork::OpenMemory(_)
@@ -296,7 +322,8 @@ pub enum FileReport {
         from: PathBuf,
         to: PathBuf,
     },
-    Discarded(PathBuf),
+    Discarded(Discarded),
+    Restored(PathBuf),
     Failed(Trouble),
 }
 
@@ -321,6 +348,8 @@ pub struct UnfinishedWrite {
     pub model_name: String,
     pub settings: WriteSettings,
     pub events: Arc<Vec<Event>>,
+    /// Whether it is to be used as it is, instead of going on.
+    pub finish: bool,
 }
 
 /// A stopped write as a list shows it.

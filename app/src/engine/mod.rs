@@ -3,7 +3,7 @@
 
 mod ask;
 mod control;
-mod documents;
+pub(crate) mod documents;
 mod files;
 mod load;
 mod message;

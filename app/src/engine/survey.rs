@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use inscribe::engine::Device;
 use inscribe::engine::gpu::{AdapterKind, Precision, list_adapters};
 use inscribe::engine::select::DeviceChoice;
-use inscribe::memory::store::Unfinished;
+use inscribe::memory::store::{Unfinished, empty_trash};
 use inscribe::model::hub::{KNOWN, ModelCache};
 use inscribe::model::locate::{self, ModelSpec};
 use inscribe::model::weights::WeightFile;
@@ -14,12 +15,16 @@ use inscribe::write::event::Event;
 
 use super::message::{DeviceInfo, ModelEntry, Survey, UnfinishedInfo};
 
+/// Discarded writes are kept for so long.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
 pub fn survey(memories: &Path, cache: Option<&Path>, model: &str) -> Survey {
     let cache = match cache {
         Some(root) => Some(ModelCache::at(root)),
         None => ModelCache::open().ok(),
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
+    empty_trash(memories, KEPT);
     Survey {
         devices: devices(threads),
         models: models(cache.as_ref(), model),

@@ -11,7 +11,7 @@ use inscribe::write::writer::ReadBefore;
 use super::Outbox;
 use super::control::Control;
 use super::load::{Loaded, Pace};
-use super::message::{End, ExportRequest, Report, WriteRequest};
+use super::message::{Begin, End, ExportRequest, Report, WriteRequest};
 use crate::trouble::Failure;
 use crate::vocabulary::ExportFormat;
 
@@ -38,10 +38,10 @@ pub fn write(
     let (document, settings) = (&request.document, request.settings.clone());
     let writing = loaded.inscriber.write(document, settings);
     let writing = writing.keep_at(&request.folder).knowing(known);
-    let writing = if request.resume {
-        writing.resume()
-    } else {
-        writing
+    let writing = match request.begin {
+        Begin::New => writing,
+        Begin::GoOn => writing.resume(),
+        Begin::Finish => writing.finish(),
     };
     let mut watched = Watched {
         shown: Shown::new(out),

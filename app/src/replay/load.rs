@@ -1,11 +1,19 @@
 //! Reading a saved run, away from the thread that draws.
 
-use std::path::PathBuf;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 
+use inscribe::write::document::Document;
 use inscribe::write::event::Event;
 use inscribe::write::record::read_events;
+use serde::Deserialize;
+
+use crate::app::SAMPLE as SAMPLE_TEXT;
+use crate::engine::documents;
 
 /// The sample document written by utility, and with the same steps spread evenly.
 const SAMPLE: &str = include_str!("../../../assets/sample-run.jsonl");
@@ -26,6 +34,16 @@ pub enum Source {
 pub struct Loaded {
     pub name: String,
     pub events: Vec<Event>,
+    /// The document that was written, where its text is at hand.
+    pub text: Option<Text>,
+}
+
+/// A run's document.
+#[derive(Clone, Debug)]
+pub struct Text {
+    pub document: Arc<Document>,
+    /// Bytes of the text that each token covers, where the run tells.
+    pub tokens: Option<Arc<Vec<Range<usize>>>>,
 }
 
 /// A run being read.
@@ -75,6 +93,7 @@ pub fn read(source: &Source) -> Result<Loaded, String> {
             let name = named.to_string_lossy().into_owned();
             Ok(Loaded {
                 name,
+                text: text_beside(&file.path, &file.events),
                 events: file.events,
             })
         }
@@ -82,10 +101,53 @@ pub fn read(source: &Source) -> Result<Loaded, String> {
 }
 
 fn shipped(name: &str, lines: &str) -> Result<Loaded, String> {
-    let lines = lines.lines().filter(|line| !line.trim().is_empty());
-    let events: Result<Vec<Event>, _> = lines.map(serde_json::from_str).collect();
+    let lines = || lines.lines().filter(|line| !line.trim().is_empty());
+    let events: Result<Vec<Event>, _> = lines().map(serde_json::from_str).collect();
+    let events = events.map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(SAMPLE_TEXT).into_owned();
+    let text = text_of(text, &events).map(|text| Text {
+        tokens: lines().find_map(cut).map(Arc::new),
+        ..text
+    });
     Ok(Loaded {
         name: name.to_owned(),
-        events: events.map_err(|error| error.to_string())?,
+        events,
+        text,
+    })
+}
+
+/// Where the tokens of a run of one part lie in the text, as its line of events tells.
+fn cut(line: &str) -> Option<Vec<Range<usize>>> {
+    #[derive(Deserialize)]
+    struct Cut {
+        from: usize,
+        lengths: Vec<usize>,
+    }
+    let Cut { from, lengths } = serde_json::from_str(line).ok()?;
+    let mut at = from;
+    let tokens = lengths.into_iter().map(|length| {
+        let start = at;
+        at += length;
+        start..at
+    });
+    Some(tokens.collect())
+}
+
+/// A memory keeps its document's text beside its events.
+fn text_beside(events_file: &Path, events: &[Event]) -> Option<Text> {
+    let text = fs::read_to_string(events_file.with_file_name("document.txt")).ok()?;
+    text_of(text, events)
+}
+
+/// The text, where it is the one that was written.
+fn text_of(text: String, events: &[Event]) -> Option<Text> {
+    let written = events.iter().find_map(|event| match event {
+        Event::Started(started) => Some(&started.document),
+        _ => None,
+    })?;
+    let document = documents::of_text(&written.name, text);
+    (document.sha256 == written.sha256).then(|| Text {
+        document: Arc::new(document),
+        tokens: None,
     })
 }

@@ -1,16 +1,23 @@
 //! Plays a saved run again, at any speed, with no model.
 
 pub mod load;
+mod page;
 pub mod player;
 mod transport;
 
-use eframe::egui::{Key, Modifiers, ScrollArea, Ui};
+use eframe::egui::{Align, Key, Layout, Modifiers, ScrollArea, Ui, vec2};
 
 use crate::run::{RunView, Shown};
+use crate::screens::frame::shortened;
+use crate::state::prefs::Recent;
 use crate::theme::{card, primary_button, space, text};
 use crate::vocabulary::Selection;
 use load::{Loading, Source};
+use page::Page;
 use player::Player;
+
+/// Below this width there is room for the run alone, without its text.
+const BESIDE: f32 = 800.0;
 
 /// What the screen cannot do by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +33,10 @@ pub struct Replay {
     loading: Option<Loading>,
     error: Option<String>,
     view: RunView,
+    /// The document, where its text is at hand.
+    page: Option<Page>,
+    /// The chunk that is looked at here; the document's own choice is another.
+    selection: Selection,
 }
 
 impl Replay {
@@ -49,16 +60,18 @@ impl Replay {
             Ok(run) => {
                 let mut player = Player::new(run.name, run.events);
                 player.play();
+                self.page = run.text.map(Page::new);
+                self.selection = Selection::default();
                 self.player = Some(player);
             }
             Err(error) => self.error = Some(error),
         }
     }
 
-    pub fn show(&mut self, ui: &mut Ui, selection: &mut Selection) -> Option<Ask> {
+    pub fn show(&mut self, ui: &mut Ui, own: &[Recent]) -> Option<Ask> {
         self.take_loaded();
         let Some(player) = &mut self.player else {
-            return self.nothing_open(ui);
+            return self.nothing_open(ui, own);
         };
         if !ui.ctx().text_edit_focused() {
             keys(ui, player);
@@ -75,11 +88,32 @@ impl Replay {
         if let Some(error) = &self.error {
             trouble(ui, error);
         }
-        let run = Shown::new(player.record(), player.version());
-        ScrollArea::vertical()
-            .id_salt("replay")
-            .auto_shrink([false, false])
-            .show(ui, |ui| self.view.show(ui, run, selection));
+        let (record, version) = (player.record(), player.version());
+        let (view, selection) = (&mut self.view, &mut self.selection);
+        let mut run = |ui: &mut Ui, selection: &mut Selection| {
+            ScrollArea::vertical()
+                .id_salt("replay")
+                .auto_shrink([false, false])
+                .show(ui, |ui| {
+                    view.show(ui, Shown::new(record, version), selection)
+                });
+        };
+        let size = ui.available_size();
+        match &mut self.page {
+            Some(page) if size.x >= BESIDE => {
+                let left = (size.x * 0.38).clamp(320.0, 760.0);
+                ui.horizontal_top(|ui| {
+                    ui.spacing_mut().item_spacing.x = space::M;
+                    let top_down = Layout::top_down(Align::Min);
+                    ui.allocate_ui_with_layout(vec2(left, size.y), top_down, |ui| {
+                        page.show(ui, record, version, selection);
+                    });
+                    let right = vec2(size.x - left - space::M, size.y);
+                    ui.allocate_ui_with_layout(right, top_down, |ui| run(ui, selection));
+                });
+            }
+            _ => run(ui, selection),
+        }
         match ask {
             Some(transport::Wish::Open) => Some(Ask::OpenRun),
             Some(transport::Wish::Sample) => {
@@ -91,7 +125,7 @@ impl Replay {
         }
     }
 
-    fn nothing_open(&mut self, ui: &mut Ui) -> Option<Ask> {
+    fn nothing_open(&mut self, ui: &mut Ui, own: &[Recent]) -> Option<Ask> {
         let mut ask = None;
         ui.vertical_centered(|ui| {
             ui.add_space((ui.available_height() * 0.22).max(space::XL));
@@ -114,6 +148,13 @@ impl Replay {
             }
             ui.add_space(space::S);
             ui.label(text::caption("A memory's folder, or an events.jsonl file"));
+            for recent in own.iter().filter(|recent| recent.is_memory).take(4) {
+                let name = shortened(&recent.name(), 60);
+                if ui.link(format!("Play how “{name}” was written")).clicked() {
+                    let ctx = ui.ctx().clone();
+                    self.open(&ctx, Source::Path(recent.path.clone()));
+                }
+            }
             if let Some(error) = &self.error {
                 ui.add_space(space::M);
                 trouble(ui, error);

@@ -26,6 +26,7 @@ const SPEEDS: [(f64, &str); 5] = [
 pub fn show(ui: &mut Ui, player: &mut Player) -> Option<Wish> {
     let mut wish = None;
     ui.horizontal(|ui| {
+        ui.set_min_height(34.0);
         buttons(ui, player);
         ui.add_space(space::S);
         let mut speed = player.speed();

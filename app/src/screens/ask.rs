@@ -1,39 +1,34 @@
 //! Questions to the memory: answers as they are written, side by side where that is wished, and
 //! how likely each of their tokens is with the memory, with the document, and with neither.
 
+mod question;
 mod tokens;
 
 use eframe::egui::{
-    self, Align, CornerRadius, Frame, Id, Layout, Margin, Panel, Response, Role, ScrollArea, Sense,
-    Stroke, TextEdit, Ui, WidgetInfo, vec2,
+    self, Align, CornerRadius, Frame, Id, Layout, Margin, Panel, Role, ScrollArea, Sense, Stroke,
+    Ui, WidgetInfo, vec2,
 };
 use inscribe::memory::store::Asked;
-use inscribe::words::{self, count, counted};
+use inscribe::model::generate::Ended;
+use inscribe::words::{count, counted};
 use inscribe::write::reader::View;
 
 use crate::action::Action;
 use crate::engine::Answered;
+use crate::state::State;
 use crate::state::ask::{Turn, VIEWS, view_name};
-use crate::state::{State, Task};
-use crate::theme::{Theme, card, column, empty, primary_button, segmented, space, text};
-use crate::vocabulary::Screen;
+use crate::theme::{Theme, card, centred_row, column, empty, primary_button, space, text};
+use crate::vocabulary::{PendingOpen, Screen};
+
+use super::frame::of_run;
+use super::transport::as_it_is;
 
 /// Lines of text are no wider.
 const WIDTH: f32 = 1120.0;
 
 pub fn show(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
     if !state.memory_written {
-        empty(
-            ui,
-            "There is no memory to ask yet",
-            "Write the document into a memory first, then ask here.",
-        );
-        ui.vertical_centered(|ui| {
-            if primary_button(ui, "Go and write").clicked() {
-                actions.push(Action::Show(Screen::Write));
-            }
-        });
-        return;
+        return nothing_to_ask(ui, state, actions);
     }
     let frame = Frame::new().inner_margin(Margin {
         top: space::M as i8,
@@ -43,63 +38,62 @@ pub fn show(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
         .frame(frame)
         .show_separator_line(false)
         .show(ui, |ui| {
-            column(ui, WIDTH, |ui| question(ui, state, actions));
+            column(ui, WIDTH, |ui| question::show(ui, state, actions));
         });
+    // The answers keep to the edges of the field, whether they scroll or not.
+    ui.spacing_mut().scroll = egui::style::ScrollStyle::thin();
     ScrollArea::vertical()
         .auto_shrink([false, false])
         .stick_to_bottom(true)
         .show(ui, |ui| column(ui, WIDTH, |ui| turns(ui, state, actions)));
 }
 
-fn question(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
-    let busy = state.is_busy_with(Task::Ask) || state.is_running();
-    card(ui, |ui| {
-        let row = vec2(ui.available_width(), 38.0);
-        let layout = Layout::right_to_left(Align::Center);
-        ui.allocate_ui_with_layout(row, layout, |ui| {
-            let ready = !busy && !state.ask.question.trim().is_empty();
-            let button = ui.add_enabled_ui(ready, |ui| primary_button(ui, "Ask"));
-            let field = question_field(ui, state);
-            let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
-            if ready && (button.inner.clicked() || entered) {
-                actions.push(Action::Ask(state.ask.question.clone()));
-                field.request_focus();
+/// What is missing for a question, and the way to it.
+fn nothing_to_ask(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    let record = &state.run.record;
+    if state.is_running() {
+        let (part, _, words) = of_run(state);
+        empty(
+            ui,
+            "The memory is not ready yet",
+            &format!("{words}. Questions can be asked once it is written."),
+        );
+        ui.vertical_centered(|ui| {
+            let bar = egui::ProgressBar::new(part.unwrap_or(0.0));
+            let bar = ui.add(bar.desired_width(320.0).desired_height(6.0));
+            bar.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, &words));
+            ui.add_space(space::L);
+            if ui.button("Watch it").clicked() {
+                actions.push(Action::Show(Screen::Write));
             }
         });
-        ui.horizontal(|ui| {
-            let choices = [(false, "Memory"), (true, "Side by side")];
-            segmented(ui, &mut state.ask.side_by_side, &choices);
-            ui.label(text::caption(if state.ask.side_by_side {
-                "Answers with no document, with the memory, and with the full document."
-            } else {
-                "Answers with the memory."
-            }));
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                if state.is_busy_with(Task::Ask) && ui.button("Stop").clicked() {
-                    actions.push(Action::Cancel);
-                }
-            });
+        return;
+    }
+    let stopped = !record.steps.is_empty() && !state.run.is_done();
+    if let Some(folder) = state.memory.clone().filter(|_| stopped) {
+        let (done, of) = (record.steps.len(), record.steps_to_take());
+        empty(
+            ui,
+            &format!("The write was stopped after {done} of {of} steps"),
+            "What it learned so far can be asked, or it can go on first.",
+        );
+        return centred_row(ui, "stopped", |ui| {
+            as_it_is(ui, folder.clone(), actions);
+            if primary_button(ui, "Go on").clicked() {
+                actions.push(Action::Open(PendingOpen::Unfinished(folder)));
+            }
         });
+    }
+    empty(
+        ui,
+        "There is no memory to ask yet",
+        "Write the document into a memory first, then ask here.",
+    );
+    ui.vertical_centered(|ui| {
+        if primary_button(ui, "Go and write").clicked() {
+            actions.push(Action::Show(Screen::Write));
+        }
     });
-}
-
-fn question_field(ui: &mut Ui, state: &mut State) -> Response {
-    let hint = match state.document.as_ref() {
-        Some(open) => format!("Ask about {}", open.document.name),
-        None => "Ask about it".to_owned(),
-    };
-    let field = TextEdit::singleline(&mut state.ask.question)
-        .hint_text(hint)
-        .margin(Margin::symmetric(12, 9))
-        .desired_width(ui.available_width());
-    let field = ui.add(field);
-    field.widget_info(|| {
-        let mut info = WidgetInfo::new(Role::TextInput);
-        info.label = Some("Question".to_owned());
-        info.current_text_value = Some(state.ask.question.clone());
-        info
-    });
-    field
 }
 
 fn turns(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
@@ -126,7 +120,8 @@ fn turns(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
 fn earlier(ui: &mut Ui, asked: &Asked) {
     ui.label(text::strong(&asked.question));
     card(ui, |ui| {
-        ui.label(&asked.answer);
+        let more = if asked.cut { " …" } else { "" };
+        ui.label(format!("{}{more}", asked.answer));
         let likely = asked.log_prob.map(likely_words);
         let likely = likely.unwrap_or_default();
         ui.label(text::caption(format!(
@@ -243,12 +238,26 @@ fn given(
         counted(answer.ids.len(), "token"),
         answer.seconds
     );
+    let p = Theme::of(ui).palette;
+    if let Some(words) = ended_words(answer) {
+        ui.label(text::caption(words).color(p.warning));
+    }
     ui.label(text::caption(facts));
+}
+
+/// Why an answer breaks off; `None` where the model ended it.
+fn ended_words(answer: &Answered) -> Option<String> {
+    match answer.ended {
+        Ended::EndOfText | Ended::StopText => None,
+        Ended::MaxTokens => Some(format!("Cut at {}", counted(answer.ids.len(), "token"))),
+        Ended::Context => Some("Cut: the model’s context is full".to_owned()),
+    }
 }
 
 /// The mean `log P` of an answer's tokens, before other facts about it.
 fn likely_words(mean: f64) -> String {
-    format!("log P {} a token  ·  ", words::number(mean))
+    let mean = format!("{mean:.2}").replace('-', "−");
+    format!("log P {mean} a token  ·  ")
 }
 
 /// A token's surprisal in every view.

@@ -1,17 +1,22 @@
-//! The bar at the top: where one is, which model and device are in use, how the window looks.
+//! The bar at the top: where one is, what goes on, which model and device are in use, how the
+//! window looks.
+
+mod life;
+mod menus;
+
+pub use life::of_run;
 
 use eframe::egui::{
-    self, Align, Button, CornerRadius, Frame, Layout, Margin, Panel, Response, RichText, Role,
-    Stroke, Ui, WidgetInfo, vec2,
+    self, Button, CornerRadius, Frame, Margin, Panel, Response, RichText, Role, Stroke, TextStyle,
+    Ui, WidgetInfo, vec2,
 };
 use inscribe::engine::select::DeviceChoice;
-use inscribe::write::figure::FigureKind;
 
+use super::keys;
 use crate::action::Action;
-use crate::state::prefs::ThemeChoice;
 use crate::state::{ModelState, State, estimate};
-use crate::theme::{Theme, space, text};
-use crate::vocabulary::{Dialog, ExportFormat, Purpose, Screen};
+use crate::theme::{Theme, right_row, space, text};
+use crate::vocabulary::{Dialog, Screen};
 
 pub fn top_bar(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let p = Theme::of(ui).palette;
@@ -26,13 +31,15 @@ pub fn top_bar(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             ui.horizontal(|ui| {
                 ui.set_min_height(34.0);
                 brand(ui, state, actions);
-                ui.add_space(space::M);
+                ui.add_space(space::S);
                 tabs(ui, state, actions);
-                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                life::show(ui, state, actions);
+                let room = ui.available_width();
+                right_row(ui, "model, device, menus", |ui| {
                     ui.spacing_mut().item_spacing.x = space::S;
-                    look_menu(ui, state, actions);
-                    file_menu(ui, state, actions);
-                    chips(ui, state, actions);
+                    chips(ui, state, room, actions);
+                    menus::file(ui, state, actions);
+                    menus::look(ui, state, actions);
                 });
             });
         });
@@ -52,17 +59,12 @@ fn brand(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 }
 
 fn tabs(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    let tabs = [
-        (Screen::Write, "Write", state.document.is_some()),
-        (Screen::Ask, "Ask", state.document.is_some()),
-        (Screen::Compare, "Compare", true),
-        (Screen::Learn, "Learn", true),
-        (Screen::Replay, "Replay", true),
-    ];
     ui.spacing_mut().item_spacing.x = 2.0;
-    for (screen, name, enabled) in tabs {
-        let on = state.screen == screen;
-        if tab(ui, name, on, enabled).clicked() {
+    for (shortcut, screen, name) in keys::SCREENS {
+        let (on, enabled) = (state.screen == screen, state.can_show(screen));
+        let tab = tab(ui, name, on, enabled);
+        let keys = ui.ctx().format_shortcut(&shortcut);
+        if tab.on_hover_text(keys).clicked() {
             actions.push(Action::Show(screen));
         }
     }
@@ -85,49 +87,83 @@ fn tab(ui: &mut Ui, name: &str, on: bool, enabled: bool) -> Response {
         .stroke(Stroke::NONE)
         .corner_radius(CornerRadius::same(space::RADIUS_S as u8))
         .min_size(vec2(0.0, 30.0));
-    let response = ui.add_enabled(enabled, button);
-    response.widget_info(|| WidgetInfo::selected(Role::Tab, enabled, on, name));
-    if enabled {
-        response
-    } else {
-        response.on_disabled_hover_text("Open a document first")
-    }
+    ui.scope(|ui| {
+        // Where there is little room, it is better taken from between the tabs than from names.
+        if ui.ctx().content_rect().width() < 820.0 {
+            ui.spacing_mut().button_padding.x = space::S;
+        }
+        let response = ui.add_enabled(enabled, button);
+        response.widget_info(|| WidgetInfo::selected(Role::Tab, enabled, on, name));
+        if enabled {
+            response
+        } else {
+            response.on_disabled_hover_text("Open a document first")
+        }
+    })
+    .inner
 }
 
 /// Which model and which device: what they are and how they do, and the way to others.
-fn chips(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    let of_choice = |device: &DeviceChoice| *device == state.prefs.device_choice();
-    let ready = state.model.ready();
-    let device = match ready.filter(|model| of_choice(&model.request.device)) {
-        Some(model) => model.device.clone(),
-        None => match (state.prefs.device.as_str(), estimate::chosen_device(state)) {
-            (_, Some(device)) => device.name.clone(),
-            (other, None) => other.to_owned(),
-        },
-    };
-    let narrow = ui.available_width() < 420.0;
-    let short = |text: &str, most: usize| shortened(text, if narrow { most / 2 } else { most });
-    let name = short(device_label(&device), 26);
-    if chip(ui, &format!("Device: {device}"), &name, None).clicked() {
-        actions.push(Action::Dialog(Dialog::Device));
-    }
+fn chips(ui: &mut Ui, state: &State, room: f32, actions: &mut Vec<Action>) {
+    let device = device(state);
+    let model = model_label(&state.prefs.model);
     let p = Theme::of(ui).palette;
     let dot = match &state.model {
         ModelState::Ready(model) if model.request.model == state.prefs.model => p.good,
         ModelState::Ready(_) | ModelState::None => p.faint,
         _ => p.warning,
     };
-    let model = model_label(&state.prefs.model);
-    if chip(
-        ui,
-        &format!("Model: {model}"),
-        &short(&model, 30),
-        Some(dot),
-    )
-    .clicked()
-    {
+    let (of_model, of_device) = fitting(ui, room, &model, device_label(&device));
+    let label = format!("Model: {model}");
+    if chip(ui, &label, &of_model, Some(dot)).clicked() {
         actions.push(Action::Dialog(Dialog::Model));
     }
+    // Where there is no room for it, the menu still leads there.
+    if let Some(shown) = of_device
+        && chip(ui, &format!("Device: {device}"), &shown, None).clicked()
+    {
+        actions.push(Action::Dialog(Dialog::Device));
+    }
+}
+
+/// The device in use, or the one that will be.
+fn device(state: &State) -> String {
+    let of_choice = |device: &DeviceChoice| *device == state.prefs.device_choice();
+    let ready = state.model.ready();
+    match ready.filter(|model| of_choice(&model.request.device)) {
+        Some(model) => model.device.clone(),
+        None => match estimate::chosen_device(state) {
+            Some(device) => device.name.clone(),
+            None => state.prefs.device.clone(),
+        },
+    }
+}
+
+/// Both names as far as there is room for them beside the menus; the device's goes first.
+fn fitting(ui: &Ui, room: f32, model: &str, device: &str) -> (String, Option<String>) {
+    /// What stands around a name, and what the two menus take.
+    const AROUND: f32 = 2.0 * space::M + space::S + 2.0;
+    const DOT: f32 = 18.0;
+    const MENUS: f32 = 128.0;
+    const MOST: [(usize, usize); 6] = [(30, 26), (30, 14), (24, 9), (18, 9), (18, 0), (12, 0)];
+    let width = |name: &str| {
+        let font = egui::FontId::new(13.0, TextStyle::Body.resolve(ui.style()).family);
+        let colour = egui::Color32::WHITE;
+        let words = ui.painter().layout_no_wrap(name.to_owned(), font, colour);
+        words.size().x + AROUND
+    };
+    let names = |(of_model, of_device): (usize, usize)| {
+        let device = (of_device > 0).then(|| shortened(device, of_device));
+        (shortened(model, of_model), device)
+    };
+    let fits = |(model, device): &(String, Option<String>)| {
+        let device = device.as_deref().map_or(0.0, &width);
+        width(model) + DOT + device + MENUS <= room
+    };
+    let mut choices = MOST.into_iter().map(names);
+    choices
+        .find(fits)
+        .unwrap_or_else(|| (shortened(model, 7), None))
 }
 
 /// A device's name without what follows in brackets, such as its driver or a count of threads.
@@ -177,91 +213,4 @@ fn chip(ui: &mut Ui, label: &str, shown: &str, dot: Option<egui::Color32>) -> Re
         ui.painter().circle_filled(at, 4.0, colour);
     }
     response.on_hover_text(label)
-}
-
-fn file_menu(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    ui.menu_button("File", |ui| {
-        ui.set_min_width(230.0);
-        let mut entry = |ui: &mut Ui, name: &str, enabled: bool, action: Action| {
-            if ui.add_enabled(enabled, Button::new(name)).clicked() {
-                actions.push(action);
-                ui.close();
-            }
-        };
-        entry(
-            ui,
-            "Open a document…",
-            true,
-            Action::Pick(Purpose::OpenDocument),
-        );
-        entry(
-            ui,
-            "Open a memory…",
-            true,
-            Action::Pick(Purpose::OpenMemory),
-        );
-        entry(ui, "Paste text…", true, Action::Dialog(Dialog::Paste));
-        ui.separator();
-        let written = state.memory_written;
-        let lora = state
-            .run
-            .record
-            .settings
-            .as_ref()
-            .is_none_or(|s| s.method.uses(inscribe::write::setting::Setting::Rank));
-        entry(
-            ui,
-            "Save the memory as…",
-            written,
-            Action::Pick(Purpose::SaveMemoryAs),
-        );
-        entry(
-            ui,
-            "Export for PEFT…",
-            written,
-            Action::Pick(Purpose::Export(ExportFormat::Peft)),
-        );
-        let gguf = Action::Pick(Purpose::Export(ExportFormat::Gguf));
-        entry(ui, "Export as GGUF adapter…", written && lora, gguf);
-        ui.separator();
-        let drawn = !state.run.record.is_empty();
-        for (name, kind) in [
-            ("Save the figure as SVG…", FigureKind::Svg),
-            ("Save the figure as PNG…", FigureKind::Png),
-            ("Save a report (HTML)…", FigureKind::Html),
-        ] {
-            entry(ui, name, drawn, Action::Pick(Purpose::Figure(kind)));
-        }
-        let events = !state.run.events.is_empty();
-        let jsonl = Action::Pick(Purpose::Events { csv: false });
-        entry(ui, "Save the events (JSONL)…", events, jsonl);
-        let csv = Action::Pick(Purpose::Events { csv: true });
-        entry(ui, "Save the steps (CSV)…", events, csv);
-    });
-}
-
-fn look_menu(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    let menu = ui.menu_button("View", |ui| {
-        ui.set_min_width(180.0);
-        ui.label(text::caption("Colours"));
-        for (name, choice) in [
-            ("As the desktop", ThemeChoice::System),
-            ("Light", ThemeChoice::Light),
-            ("Dark", ThemeChoice::Dark),
-        ] {
-            if ui.radio(state.prefs.theme == choice, name).clicked() {
-                actions.push(Action::Theme(choice));
-            }
-        }
-        ui.separator();
-        ui.label(text::caption("Size"));
-        for percent in [100u16, 125, 150, 175, 200] {
-            let zoom = f32::from(percent) / 100.0;
-            let on = (state.prefs.zoom - zoom).abs() < 0.01;
-            if ui.radio(on, format!("{percent} %")).clicked() {
-                actions.push(Action::Zoom(zoom));
-            }
-        }
-    });
-    menu.response.on_hover_text("Colours and size");
 }

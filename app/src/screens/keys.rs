@@ -1,12 +1,25 @@
 //! Keys that work everywhere where no text is being typed.
 
-use eframe::egui::{Key, KeyboardShortcut, Modifiers, Ui};
+use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, Ui};
 
 use crate::action::Action;
 use crate::state::{Pause, State, Task};
 use crate::vocabulary::{Dialog, Purpose, Screen, Selection};
 
-const OPEN: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::O);
+pub const OPEN: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::O);
+
+/// The screens in their order, each with its keys.
+pub const SCREENS: [(KeyboardShortcut, Screen, &str); 5] = [
+    (with_command(Key::Num1), Screen::Write, "Write"),
+    (with_command(Key::Num2), Screen::Ask, "Ask"),
+    (with_command(Key::Num3), Screen::Compare, "Compare"),
+    (with_command(Key::Num4), Screen::Learn, "Learn"),
+    (with_command(Key::Num5), Screen::Replay, "Replay"),
+];
+
+const fn with_command(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND, key)
+}
 
 pub fn take(ui: &Ui, state: &mut State, actions: &mut Vec<Action>) {
     let ctx = ui.ctx();
@@ -18,6 +31,18 @@ pub fn take(ui: &Ui, state: &mut State, actions: &mut Vec<Action>) {
             actions.push(Action::Dialog(Dialog::None));
         }
         return;
+    }
+    for (shortcut, screen, _) in SCREENS {
+        let pressed = ctx.input_mut(|input| input.consume_shortcut(&shortcut));
+        if pressed && state.can_show(screen) {
+            actions.push(Action::Show(screen));
+        }
+    }
+    let escape = |ctx: &egui::Context| {
+        ctx.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Escape))
+    };
+    if !state.troubles.is_empty() && escape(ctx) {
+        actions.push(Action::DismissAll);
     }
     if ctx.egui_wants_keyboard_input() {
         return;

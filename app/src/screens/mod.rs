@@ -3,6 +3,7 @@
 
 pub mod ask;
 pub mod controls;
+mod focus;
 pub mod frame;
 pub mod keys;
 pub mod overlays;
@@ -21,7 +22,7 @@ use crate::compare::Compare;
 use crate::replay::{self, Replay};
 use crate::run::RunView;
 use crate::state::State;
-use crate::teach::Teach;
+use crate::teach::{Teach, Words};
 use crate::theme::{Theme, space};
 use crate::vocabulary::{Purpose, Screen};
 
@@ -60,7 +61,7 @@ pub fn show(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec
             Screen::Compare => compare(ui, state, views, actions),
             Screen::Learn => learn(ui, state, views),
             Screen::Replay => {
-                let ask = views.replay.show(ui, &mut state.selection);
+                let ask = views.replay.show(ui, &state.prefs.recent);
                 if let Some(replay::Ask::OpenRun) = ask {
                     actions.push(Action::Pick(Purpose::ReplayRun));
                 }
@@ -68,6 +69,7 @@ pub fn show(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec
             _ => welcome::show(ui, state, actions),
         });
     overlays::show(ui, state, actions);
+    focus::ring(ui.ctx());
 }
 
 /// The run of the open document, if there is one worth showing elsewhere.
@@ -76,10 +78,8 @@ fn current(state: &State) -> Option<(&RunRecord, u64)> {
     (!run.record.is_empty()).then_some((&run.record, run.version))
 }
 
-fn compare(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec<Action>) {
-    let mut selection = state.selection;
-    let ask = views.compare.show(ui, current(state), &mut selection);
-    state.selection = selection;
+fn compare(ui: &mut Ui, state: &State, views: &mut Views, actions: &mut Vec<Action>) {
+    let ask = views.compare.show(ui, current(state), &state.prefs.recent);
     if let Some(crate::compare::Ask::OpenRun(side)) = ask {
         actions.push(Action::Pick(Purpose::CompareRun(side)));
     }
@@ -87,5 +87,12 @@ fn compare(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec<
 
 fn learn(ui: &mut Ui, state: &State, views: &mut Views) {
     let run = current(state).filter(|_| state.run.is_measured());
-    views.teach.show(ui, run, &state.selection);
+    let words = state.document.as_ref().and_then(|open| {
+        let tokens = open.tokens.as_deref()?;
+        Some(Words {
+            text: &open.document.text,
+            tokens,
+        })
+    });
+    views.teach.show(ui, run, words, &state.selection);
 }

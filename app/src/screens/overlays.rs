@@ -10,6 +10,7 @@ use crate::state::State;
 use crate::theme::{Theme, primary_button, space, text};
 use crate::vocabulary::{Dialog, PendingOpen, Screen};
 
+use super::frame::{of_run, shortened};
 use super::pickers;
 
 pub fn show(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
@@ -31,7 +32,7 @@ pub fn show(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
         Dialog::Device => modal(ui, 620.0, actions, |ui, actions| {
             pickers::devices(ui, state, actions);
         }),
-        Dialog::Quit => modal(ui, 460.0, actions, quit),
+        Dialog::Quit => modal(ui, 460.0, actions, |ui, actions| quit(ui, state, actions)),
         Dialog::Paste => modal(ui, 640.0, actions, |ui, actions| {
             paste(ui, &mut state.draft, actions);
         }),
@@ -82,9 +83,20 @@ fn drop_target(ui: &Ui) {
     });
 }
 
-fn quit(ui: &mut Ui, actions: &mut Vec<Action>) {
+fn quit(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     ui.label(text::title("A document is being written"));
-    ui.label("Its memory is not finished. What was learned so far is kept, and the write can go on the next time.");
+    let (document, how_far) = match &state.document {
+        Some(open) if state.is_running() => {
+            let (.., how_far) = of_run(state);
+            let name = format!("“{}”", shortened(&open.document.name, 60));
+            (name, format!(" ({})", how_far.to_lowercase()))
+        }
+        _ => ("It".to_owned(), String::new()),
+    };
+    ui.label(format!(
+        "{document} is not finished{how_far}. What was learned so far is kept, and the write can \
+         go on the next time."
+    ));
     ui.add_space(space::S);
     ui.horizontal(|ui| {
         if primary_button(ui, "Keep writing").clicked() {
@@ -97,18 +109,33 @@ fn quit(ui: &mut Ui, actions: &mut Vec<Action>) {
 }
 
 fn replace(ui: &mut Ui, state: &State, pending: &PendingOpen, actions: &mut Vec<Action>) {
-    ui.label(text::title(match pending {
-        PendingOpen::Model(_) => "Use another model?",
-        _ => "Open another document?",
-    }));
-    let (about, agree) = if state.is_running() {
-        (
-            "A run goes on. It will be stopped; what was learned so far is kept, and it can go on later.",
-            "Stop and open",
-        )
+    let model = matches!(pending, PendingOpen::Model(_));
+    let title = if model {
+        "Use another model?"
     } else {
-        ("The run that went on has ended.", "Open it")
+        "Open another document?"
     };
+    ui.label(text::title(title));
+    let document = match &state.document {
+        Some(open) => format!("“{}”", shortened(&open.document.name, 60)),
+        None => "The document".to_owned(),
+    };
+    let next = shortened(&pending.name(), 60);
+    let (about, agree) = if !state.is_running() {
+        (format!("{document} is done meanwhile."), "Open it")
+    } else if state.is_writing() {
+        let (.., how_far) = of_run(state);
+        let words = format!(
+            "{document} is being written ({}). To go to “{next}” it is stopped; what was learned \
+             so far is kept, and it can go on later.",
+            how_far.to_lowercase()
+        );
+        (words, "Stop and open")
+    } else {
+        let words = format!("{document} is being read. To go to “{next}” that is stopped.");
+        (words, "Stop and open")
+    };
+    let agree = if model { "Stop and use it" } else { agree };
     ui.label(about);
     ui.add_space(space::S);
     ui.horizontal(|ui| {
@@ -135,7 +162,13 @@ fn paste(ui: &mut Ui, pasted: &mut String, actions: &mut Vec<Action>) {
             info.current_text_value = Some(pasted.clone());
             info
         });
-        if pasted.is_empty() {
+        // Also where the text was pasted before the dialog came.
+        let now = ui.ctx().cumulative_frame_nr();
+        let opened = ui.data_mut(|data| {
+            let last = data.get_temp_mut_or_default::<u64>(field.id);
+            std::mem::replace(last, now) + 1 < now
+        });
+        if opened || pasted.is_empty() {
             field.request_focus();
         }
     });

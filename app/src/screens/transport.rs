@@ -1,5 +1,7 @@
 //! The bar at the bottom: what a run will take, how far it is, and the one thing to do next.
 
+use std::path::PathBuf;
+
 use eframe::egui::{
     Align, Button, CornerRadius, Frame, Label, Layout, Margin, Panel, Rect, Role, Sense, Stroke,
     Ui, WidgetInfo, vec2,
@@ -73,8 +75,9 @@ fn buttons(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let stopped = !state.run.record.steps.is_empty() && !state.run.is_done();
     if let Some(folder) = state.memory.clone().filter(|_| stopped) {
         if primary_button(ui, "Go on").clicked() {
-            actions.push(Action::Open(PendingOpen::Unfinished(folder)));
+            actions.push(Action::Open(PendingOpen::Unfinished(folder.clone())));
         }
+        as_it_is(ui, folder, actions);
         if ui.add_enabled(valid, Button::new("Start anew")).clicked() {
             actions.push(Action::Write(None));
         }
@@ -103,6 +106,14 @@ fn buttons(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             }
         }
     });
+}
+
+/// The way to a memory of what a stopped write has learned.
+pub fn as_it_is(ui: &mut Ui, folder: PathBuf, actions: &mut Vec<Action>) {
+    let hint = "Takes no more steps, and makes a memory of what was learned so far";
+    if ui.button("Use it as it is").on_hover_text(hint).clicked() {
+        actions.push(Action::Open(PendingOpen::AsItIs(folder)));
+    }
 }
 
 /// What is known before anything starts, in two lines.

@@ -1,7 +1,7 @@
 //! The first screen: one sentence, and the ways to begin.
 
 use eframe::egui::{
-    self, Align, Button, Color32, CornerRadius, Frame, Layout, Margin, RichText, ScrollArea,
+    self, Align, Button, Color32, CornerRadius, Frame, Label, Layout, Margin, RichText, ScrollArea,
     Stroke, Ui, vec2,
 };
 
@@ -9,8 +9,10 @@ use crate::action::Action;
 use crate::engine::UnfinishedInfo;
 use crate::state::State;
 use crate::state::prefs::Recent;
-use crate::theme::{Theme, card, centred_row, column, primary_button, space, text};
+use crate::theme::{Theme, card, centred_row, column, primary_button, right_row, space, text};
 use crate::vocabulary::{Dialog, PendingOpen, Purpose, Screen};
+
+use super::transport::as_it_is;
 
 const WIDTH: f32 = 720.0;
 
@@ -30,8 +32,8 @@ fn ways_to_begin(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             "Write a document into a small model’s memory",
         ));
         ui.add_space(space::XS);
-        let sentence = "See which parts need distant context, watch the gradient steps go \
-                        there, then ask.";
+        let sentence = "Some words can only be guessed by someone who read the rest. See which \
+                        they are, watch the model learn them, then ask.";
         ui.label(RichText::new(sentence).size(16.0).color(p.muted));
     });
     ui.add_space(space::XL);
@@ -130,21 +132,24 @@ fn unfinished(ui: &mut Ui, run: &UnfinishedInfo, actions: &mut Vec<Action>) {
     card(ui, |ui| {
         ui.horizontal(|ui| {
             ui.vertical(|ui| {
+                ui.set_max_width((ui.available_width() - 320.0).max(160.0));
                 ui.spacing_mut().item_spacing.y = 2.0;
-                ui.label(text::strong(format!(
-                    "{} is not written to its end",
-                    run.document
-                )));
+                let words = format!("{} is not written to its end", run.document);
+                let name = Label::new(text::strong(words)).truncate();
+                ui.add(name).on_hover_text(run.document.as_str());
                 let words = format!("Step {} of {}, with {}", run.step, run.of, run.model);
-                ui.label(text::caption(words));
+                ui.add(Label::new(text::caption(words)).truncate());
             });
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            right_row(ui, &run.folder.to_string_lossy(), |ui| {
+                if ui.button("Discard").clicked() {
+                    actions.push(Action::Discard(run.folder.clone()));
+                }
+                if run.step > 0 {
+                    as_it_is(ui, run.folder.clone(), actions);
+                }
                 if primary_button(ui, "Go on").clicked() {
                     let run = PendingOpen::Unfinished(run.folder.clone());
                     actions.push(Action::Open(run));
-                }
-                if ui.button("Discard").clicked() {
-                    actions.push(Action::Discard(run.folder.clone()));
                 }
             });
         });
@@ -161,8 +166,11 @@ fn recent(ui: &mut Ui, recent: &[Recent], actions: &mut Vec<Action>) {
                 "document"
             };
             let name = RichText::new(entry.name()).text_style(text::strong_style());
-            let open = ui.add(Button::new(name).frame(false));
-            let open = open.on_hover_text(entry.path.display().to_string());
+            let open = ui.scope(|ui| {
+                ui.set_max_width(ui.available_width() * 0.6);
+                ui.add(Button::new(name).frame(false).truncate())
+            });
+            let open = open.inner.on_hover_text(entry.path.display().to_string());
             if open.clicked() {
                 let path = entry.path.clone();
                 actions.push(Action::Open(if entry.is_memory {

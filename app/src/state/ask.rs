@@ -18,7 +18,7 @@ pub fn view_name(view: View) -> &'static str {
 
 pub const VIEWS: [View; 3] = [View::Nothing, View::Memory, View::Document];
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct AskState {
     pub question: String,
     /// Whether to answer in all three views instead of the memory's alone.
@@ -31,6 +31,22 @@ pub struct AskState {
     pub picked: Option<(usize, usize, usize)>,
     /// Progress of a document that is read first: tokens done, and tokens in all.
     pub reading: Option<(usize, usize)>,
+    /// Whether the field for the question is to take the keyboard.
+    pub wants_focus: bool,
+}
+
+impl Default for AskState {
+    fn default() -> AskState {
+        AskState {
+            question: String::new(),
+            side_by_side: true,
+            turns: Vec::new(),
+            history: Vec::new(),
+            picked: None,
+            reading: None,
+            wants_focus: false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -52,6 +68,7 @@ impl AskState {
         *self = AskState {
             history,
             side_by_side: self.side_by_side,
+            wants_focus: self.wants_focus,
             ..AskState::default()
         };
     }

@@ -12,13 +12,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use inscribe::memory::store::Discarded;
 use inscribe::write::document::Document;
 use inscribe::write::event::Event;
 use inscribe::write::record::{RunRecord, Status};
 use inscribe::write::settings::WriteSettings;
 
 use crate::engine::{Fetch, JobId, LoadRequest, LoadedModel, Survey, UnfinishedInfo};
-use crate::trouble::{Remedy, Trouble};
+use crate::trouble::{About, Remedy, Trouble};
 use crate::vocabulary::{Dialog, Screen, Selection, fresh_version};
 
 pub use ask::AskState;
@@ -159,6 +160,22 @@ impl Job {
     }
 }
 
+/// A stopped write that was discarded, and when.
+#[derive(Clone, Debug)]
+pub struct Undo {
+    pub discarded: Discarded,
+    pub since: Instant,
+}
+
+impl Undo {
+    pub fn of(discarded: Discarded) -> Undo {
+        Undo {
+            discarded,
+            since: Instant::now(),
+        }
+    }
+}
+
 #[derive(Default)]
 pub struct State {
     pub screen: Screen,
@@ -192,6 +209,8 @@ pub struct State {
     pub troubles: Vec<Trouble>,
     /// A message of what was done last, and when.
     pub note: Option<(String, Instant)>,
+    /// What was discarded last, for as long as it is offered back.
+    pub undo: Option<Undo>,
     pub prefs: Prefs,
     /// Device memory that writes take, as planned so far.
     pub footprints: Footprints,
@@ -233,6 +252,12 @@ impl State {
     /// order, so everything before the end of such a job is its own.
     pub fn is_orphaned(&self) -> bool {
         self.jobs.values().any(|job| job.orphaned)
+    }
+
+    /// Whether there is anything to show on a screen.
+    pub fn can_show(&self, screen: Screen) -> bool {
+        let of_the_document = matches!(screen, Screen::Write | Screen::Ask);
+        !of_the_document || self.document.is_some()
     }
 
     /// Whether a run goes on that belongs to the open document.
@@ -278,6 +303,12 @@ impl State {
 
     pub fn note(&mut self, text: impl Into<String>) {
         self.note = Some((text.into(), Instant::now()));
+    }
+
+    /// Takes away the messages about what has gone well now.
+    pub fn went_well(&mut self, about: &[About]) {
+        self.troubles
+            .retain(|trouble| !about.contains(&trouble.about));
     }
 
     /// Adds a message unless it is already shown.

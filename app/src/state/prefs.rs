@@ -81,7 +81,16 @@ pub struct Recent {
 
 impl Recent {
     pub fn name(&self) -> String {
-        let name = self.path.file_name().unwrap_or(self.path.as_os_str());
+        let whole = self.path.file_name().unwrap_or(self.path.as_os_str());
+        // A memory's ending says no more than the word beside it.
+        let is_named = self
+            .path
+            .extension()
+            .is_some_and(|ending| ending == "memory");
+        let name = match self.path.file_stem() {
+            Some(stem) if self.is_memory && is_named => stem,
+            _ => whole,
+        };
         name.to_string_lossy().into_owned()
     }
 }

@@ -25,7 +25,7 @@ pub struct Example {
     pub differences: Vec<f32>,
     /// The token whose prediction far context changes most.
     pub token: Option<Token>,
-    /// Number of tokens of local context.
+    /// Number of tokens of local context: each token sees so many and up to twice as many.
     pub window: usize,
     pub step: Option<Step>,
     /// The utilities that the softmax is taken of.
@@ -33,6 +33,13 @@ pub struct Example {
 }
 
 impl Example {
+    /// Tokens before this one that the local pass showed the model.
+    pub fn local_context(&self, token: &Token) -> usize {
+        let window = self.window.max(1);
+        // A block of n tokens is scored with the n before it.
+        token.at - (token.at / window * window).saturating_sub(window)
+    }
+
     pub fn of(record: &RunRecord, figures: &Figures, selection: &Selection) -> Option<Example> {
         let chosen = figures.selected(selection);
         let utility = |place: &usize| figures.cells[*place].record.utility;

@@ -7,6 +7,7 @@ use inscribe::write::settings::WriteSettings;
 
 use super::example::Example;
 use super::formula::{Formula, up};
+use super::words::Words;
 use crate::run::Figures;
 
 /// What a page is written about.
@@ -14,6 +15,8 @@ pub struct Lesson<'a> {
     pub record: &'a RunRecord,
     pub figures: &'a Figures,
     pub example: &'a Example,
+    /// The document's words, where its tokens are known.
+    pub words: Option<Words<'a>>,
     /// The temperature that the page on the softmax is drawn with.
     pub tau: &'a mut f64,
     /// The temperature of the run.

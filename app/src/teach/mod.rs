@@ -5,13 +5,14 @@ pub mod formula;
 mod lesson;
 mod pages;
 mod pictures;
+mod words;
 
 use eframe::egui::{
     self, CornerRadius, Key, Layout, Modifiers, Role, Sense, Stroke, Ui, WidgetInfo, vec2,
 };
 use inscribe::write::record::RunRecord;
 
-use crate::replay::load::{Loading, Source, load};
+use crate::replay::load::{Loading, Source, Text, load};
 use crate::replay::trouble;
 use crate::run::Figures;
 use crate::theme::{Theme, card, empty, primary_button, space, text};
@@ -19,6 +20,7 @@ use crate::vocabulary::{Selection, fresh_version};
 use example::Example;
 use lesson::Lesson;
 use pages::PAGES;
+pub use words::Words;
 
 /// Width of the buttons and dots that turn pages.
 const NAVIGATION: f32 = 400.0;
@@ -32,9 +34,26 @@ pub struct Teach {
     /// The temperature that the page on the softmax is drawn with; the run's own until it is moved.
     tau: Option<f64>,
     known: Option<Known>,
-    sample: Option<(RunRecord, u64)>,
+    sample: Option<Sample>,
     loading: Option<Loading>,
     error: Option<String>,
+}
+
+/// The run that the program ships, with its text.
+struct Sample {
+    record: RunRecord,
+    version: u64,
+    text: Option<Text>,
+}
+
+impl Sample {
+    fn words(&self) -> Option<Words<'_>> {
+        let text = self.text.as_ref()?;
+        Some(Words {
+            text: &text.document.text,
+            tokens: text.tokens.as_deref()?,
+        })
+    }
 }
 
 /// What was worked out of a run, for as long as it stays the same.
@@ -55,7 +74,13 @@ impl Teach {
     }
 
     /// Walks through this run, or through the sample where there is none with utilities.
-    pub fn show(&mut self, ui: &mut Ui, run: Option<(&RunRecord, u64)>, selection: &Selection) {
+    pub fn show(
+        &mut self,
+        ui: &mut Ui,
+        run: Option<(&RunRecord, u64)>,
+        words: Option<Words<'_>>,
+        selection: &Selection,
+    ) {
         let measured = |record: &RunRecord| {
             let read = record.segments.iter().any(|s| s.local_secs > 0.0);
             read && record.utility_range().is_some()
@@ -63,13 +88,18 @@ impl Teach {
         let own = run.filter(|(record, _)| measured(record));
         self.take_sample(ui, own.is_none());
         let sample = self.sample.take();
-        let shown = own.or(sample.as_ref().map(|(record, version)| (record, *version)));
         let is_sample = own.is_none();
+        let of_sample = sample.as_ref().map(|s| (&s.record, s.version, s.words()));
+        let shown = own.map(|(record, version)| (record, version, words));
+        let shown = shown.or(of_sample);
         let area = egui::ScrollArea::vertical()
             .id_salt("teach")
             .auto_shrink([false, false]);
         area.show(ui, |ui| match shown {
-            Some((record, version)) => self.lesson(ui, record, version, selection, is_sample),
+            Some((record, version, words)) => {
+                let run = (record, version, words);
+                self.lesson(ui, run, selection, is_sample);
+            }
             None => self.waiting(ui),
         });
         self.sample = sample;
@@ -80,8 +110,11 @@ impl Teach {
             self.loading = None;
             match loaded {
                 Ok(run) => {
-                    let record = RunRecord::from_events(&run.events);
-                    self.sample = Some((record, fresh_version()));
+                    self.sample = Some(Sample {
+                        record: RunRecord::from_events(&run.events),
+                        version: fresh_version(),
+                        text: run.text,
+                    });
                 }
                 Err(error) => self.error = Some(error),
             }
@@ -107,8 +140,7 @@ impl Teach {
     fn lesson(
         &mut self,
         ui: &mut Ui,
-        record: &RunRecord,
-        version: u64,
+        (record, version, words): (&RunRecord, u64, Option<Words<'_>>),
         selection: &Selection,
         is_sample: bool,
     ) {
@@ -126,7 +158,10 @@ impl Teach {
             return;
         };
         match &known.example {
-            Some(example) => self.pages(ui, record, &known.figures, example, is_sample),
+            Some(example) => {
+                let run = (record, words);
+                self.pages(ui, run, &known.figures, example, is_sample);
+            }
             None => empty(
                 ui,
                 "Nothing measured yet",
@@ -139,7 +174,7 @@ impl Teach {
     fn pages(
         &mut self,
         ui: &mut Ui,
-        record: &RunRecord,
+        (record, words): (&RunRecord, Option<Words<'_>>),
         figures: &Figures,
         example: &Example,
         is_sample: bool,
@@ -150,6 +185,7 @@ impl Teach {
             record,
             figures,
             example,
+            words,
             tau: &mut tau,
             own_tau,
         };

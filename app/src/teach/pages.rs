@@ -155,7 +155,7 @@ fn log_p(name: &str) -> Formula {
 fn passes(ui: &mut Ui, lesson: &mut Lesson<'_>) {
     prose(
         ui,
-        "The model reads the document twice. In the full pass each token is predicted from everything before it. In the local pass it is predicted from its neighbourhood alone.",
+        "The model reads the document twice. In the full pass each token is predicted from everything before it. In the local pass it is predicted from its neighbourhood alone: the m tokens before it, at least n and fewer than 2n, as the document is cut into blocks of n.",
     );
     let x = |of: Formula| low(var("x"), of);
     let given = |from: Formula| {
@@ -187,7 +187,7 @@ fn passes(ui: &mut Ui, lesson: &mut Lesson<'_>) {
             eq(),
             up("log "),
             var("P"),
-            given(x(row([var("t"), up("−"), var("n")]))),
+            given(x(row([var("t"), up("−"), var("m")]))),
         ]),
     );
     prose(
@@ -201,11 +201,15 @@ fn passes(ui: &mut Ui, lesson: &mut Lesson<'_>) {
     here(
         ui,
         &format!(
-            "Token {} of this document, with n = {}",
+            "Token {} of this document, with n = {} and m = {}",
             words::count(at + 1),
-            lesson.example.window
+            lesson.example.window,
+            lesson.example.local_context(&token)
         ),
     );
+    if let Some(words) = lesson.words {
+        words.show(ui, at, WORDS);
+    }
     shown(
         ui,
         row([

@@ -118,10 +118,10 @@ pub fn windows(ui: &mut Ui, lesson: &mut Lesson<'_>) {
     let at = example
         .token
         .map_or(example.cell.to, |token| token.at + start);
-    let window = example.window.max(1);
-    // A block of n tokens is scored with the n before it.
-    let block = (at - start) / window * window;
-    let local = start + block.saturating_sub(window);
+    let local = match &example.token {
+        Some(token) => at - example.local_context(token),
+        None => start,
+    };
     let tokens = lesson.figures.tokens;
     let mut top = f.rect.top() + 18.0;
     for (name, from, colour) in [("full", start, p.better), ("local", local, p.utility)] {

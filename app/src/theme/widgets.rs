@@ -50,6 +50,19 @@ pub fn centred_row(ui: &mut Ui, name: &str, add: impl FnOnce(&mut Ui)) {
     });
 }
 
+/// A row at the right end of this one, as wide as what it holds was in the frame before; what is
+/// added first stands left, and comes first for the keyboard.
+pub fn right_row(ui: &mut Ui, name: &str, add: impl FnOnce(&mut Ui)) {
+    let id = ui.scope_id().with(("right row", name));
+    let before: f32 = ui.data(|data| data.get_temp(id)).unwrap_or(0.0);
+    ui.add_space((ui.available_width() - before).max(0.0));
+    let width = ui.horizontal(add).response.rect.width();
+    if (width - before).abs() > 0.5 {
+        ui.data_mut(|data| data.insert_temp(id, width));
+        ui.ctx().request_discard("a row is placed by its width");
+    }
+}
+
 /// The heading of a card with one line that says what it shows.
 pub fn section(ui: &mut Ui, heading: &str, explanation: &str) {
     ui.spacing_mut().item_spacing.y = 2.0;

@@ -1,6 +1,6 @@
 //! What is about to be opened, and the dialogs that the window asks its questions in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The dialog in front of the rest of the window.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,11 +30,30 @@ pub enum PendingOpen {
     Memory(PathBuf),
     /// The folder of a stopped write, to continue it.
     Unfinished(PathBuf),
+    /// The folder of a stopped write, to make a memory of what it learned.
+    AsItIs(PathBuf),
     /// A known name, a path or a hub id of a model.
     Model(String),
 }
 
 impl PendingOpen {
+    /// What a person calls it.
+    pub fn name(&self) -> String {
+        let of_path = |path: &Path| {
+            let name = path.file_name().unwrap_or(path.as_os_str());
+            name.to_string_lossy().into_owned()
+        };
+        match self {
+            PendingOpen::Document(path)
+            | PendingOpen::Memory(path)
+            | PendingOpen::Unfinished(path)
+            | PendingOpen::AsItIs(path) => of_path(path),
+            PendingOpen::Bytes { name, .. } => name.clone(),
+            PendingOpen::Sample => "the sample".to_owned(),
+            PendingOpen::Model(model) => of_path(Path::new(model)),
+        }
+    }
+
     /// What a path that was dropped or chosen is: a memory, a model or a document.
     pub fn of(path: PathBuf) -> PendingOpen {
         if path.join("memory.json").is_file() {

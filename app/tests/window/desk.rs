@@ -3,13 +3,14 @@
 // Several programs share it, and each leaves some of it unused.
 #![allow(dead_code)]
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use eframe::egui::{self, Vec2, vec2};
 use egui_kittest::Harness;
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 use inscribe::model::hub;
 use inscribe::write::document::{Document, ReadOptions};
 use inscribe::write::settings::WriteSettings;
@@ -17,11 +18,11 @@ use inscribe::write::synthetic::Invented;
 use inscribe_app::InscribeApp;
 use inscribe_app::app::Options;
 use inscribe_app::state::prefs::ThemeChoice;
-use inscribe_app::state::{OpenDocument, Prefs, State};
+use inscribe_app::state::{ModelState, OpenDocument, Prefs, State};
 use inscribe_app::vocabulary::Purpose;
 
-/// Longer than anything takes on a slow machine with the tiny model.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// After so long without a sign of progress something hangs, however slow the machine.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub struct Desk {
     pub window: Harness<'static, InscribeApp>,
@@ -30,8 +31,6 @@ pub struct Desk {
     picked: Arc<Mutex<Option<PathBuf>>>,
     /// No dialog answers while this is locked.
     pub dialogs: Arc<Mutex<()>>,
-    /// How long anything may take.
-    pub patience: Duration,
     /// Where pictures are kept; nowhere if that is not said.
     pub shots: Option<PathBuf>,
 }
@@ -145,7 +144,6 @@ impl Desk {
             folder,
             picked,
             dialogs,
-            patience: PATIENCE,
             shots: std::env::var_os("INSCRIBE_SHOTS").map(PathBuf::from),
         };
         desk.wait("the survey", |state| state.survey.is_some());
@@ -178,18 +176,14 @@ impl Desk {
 
     /// Draws until something is so, also of what is kept beside the state.
     pub fn wait_for(&mut self, what: &str, is_so: impl Fn(&InscribeApp) -> bool) {
-        let started = Instant::now();
+        let mut hang = Hang::default();
         loop {
             self.window.step();
             if is_so(self.window.state()) {
                 self.window.run_ok();
                 return;
             }
-            let troubles = &self.state().troubles;
-            assert!(
-                started.elapsed() < self.patience,
-                "waited for {what}; {troubles:?}"
-            );
+            hang.watch(self.state(), what);
             std::thread::sleep(Duration::from_millis(4));
         }
     }
@@ -207,9 +201,9 @@ impl Desk {
 
     /// Draws until something of this name stands in the window.
     pub fn wait_until_seen(&mut self, label: &str) {
-        let started = Instant::now();
+        let mut hang = Hang::default();
         while !self.sees(label) {
-            assert!(started.elapsed() < self.patience, "waited for {label}");
+            hang.watch(self.state(), label);
             std::thread::sleep(Duration::from_millis(10));
             self.window.step();
         }
@@ -256,6 +250,13 @@ impl Desk {
             .query_all_by_label_contains(label)
             .next()
             .is_some()
+    }
+
+    /// The whole name of what has this in its name.
+    pub fn label_of(&self, part: &str) -> String {
+        let mut nodes = self.window.query_all_by_label_contains(part);
+        let label = nodes.find_map(|node| node.accesskit_node().label());
+        label.unwrap_or_else(|| panic!("there is no {part}"))
     }
 
     /// The next dialog answers with this path.
@@ -345,6 +346,59 @@ impl Desk {
             .save(folder.join(format!("{name}.png")))
             .expect("room");
     }
+}
+
+/// Tells slow work from work that hangs: the time counts from the last sign of progress.
+struct Hang {
+    last: u64,
+    since: Instant,
+}
+
+impl Default for Hang {
+    fn default() -> Hang {
+        Hang {
+            last: 0,
+            since: Instant::now(),
+        }
+    }
+}
+
+impl Hang {
+    fn watch(&mut self, state: &State, what: &str) {
+        let now = signs(state);
+        if now != self.last {
+            (self.last, self.since) = (now, Instant::now());
+        }
+        let troubles = &state.troubles;
+        assert!(
+            self.since.elapsed() < PATIENCE,
+            "waited for {what}; {troubles:?}"
+        );
+    }
+}
+
+/// A number that changes with whatever goes on.
+fn signs(state: &State) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let record = &state.run.record;
+    let progress = record
+        .progress
+        .map(|now| (now.segment, now.done, now.total));
+    let turns = state.ask.turns.iter().map(|turn| {
+        let text = turn.streaming.as_ref().map(|(_, text)| text.len());
+        (turn.answers.len(), turn.scores.len(), text)
+    });
+    let fetched = match &state.model {
+        ModelState::None => 0,
+        ModelState::Fetching(fetch) => 1 + fetch.done,
+        ModelState::Loading { done, .. } => 1 + done,
+        ModelState::Ready(_) => u64::MAX,
+    };
+    let jobs: Vec<u64> = state.jobs.keys().copied().collect();
+    (progress, record.steps.len(), state.run.version, fetched).hash(&mut hasher);
+    (turns.collect::<Vec<_>>(), state.ask.reading, jobs).hash(&mut hasher);
+    (state.opened, state.opening, state.troubles.len()).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A small text with headings, of about so many words.

@@ -84,9 +84,11 @@ fn what_was_written_is_saved_exported_and_opened_again() {
     assert_eq!(again.logprobs, answered.logprobs);
 }
 
+/// Asks the memory alone.
 fn ask(desk: &mut Desk, question: &str) {
     desk.window.state_mut().state.screen = Screen::Ask;
     desk.window.run_ok();
+    desk.choose("Memory");
     desk.write_in("Question", question);
     desk.click_button("Ask");
     desk.wait("the answer", |state| {

@@ -65,6 +65,7 @@ fn answered() -> Turn {
             pieces,
             seconds: 1.5,
             segment: 0,
+            ended: inscribe::model::generate::Ended::EndOfText,
         }
     };
     let words = "The mill burnt down in winter, and nobody knew why it did so. ";
@@ -102,6 +103,7 @@ fn the_screens_look_as_they_did() {
             log_prob: Some(-0.42),
             seconds: 1.5,
             unix_secs: 1_763_700_000,
+            cut: false,
         }];
         state.screen = Screen::Ask;
         desk.window.run_ok();

@@ -1,5 +1,6 @@
 //! The window driven by the labels a person sees, on a tiny random model.
 
+mod bar;
 mod controls;
 mod crossing;
 mod desk;
@@ -9,6 +10,7 @@ mod frames;
 mod keep;
 mod looks;
 mod methods;
+mod safety;
 // It misbehaves in more ways than are tried here.
 #[allow(dead_code)]
 #[path = "../../../tests/pull/server.rs"]

@@ -67,6 +67,8 @@ fn the_run_at_hand_is_compared_with_a_saved_one() {
     desk.click("Compare");
     desk.will_pick(&memory);
     desk.click("Compare this run with…");
+    assert!(desk.sees("Memory: notes"), "own runs need no dialog");
+    desk.click("From a file…");
     desk.wait_until_seen("B, Chunk 1");
     desk.get_labels("A, Chunk 1");
     assert!(desk.sees("Mean loss after"));

@@ -286,6 +286,11 @@ fn remove_own(disk: &Disk, folder: &Path) -> Result<()> {
     }
 }
 
+/// Removes the folder of a run that was thrown away; nothing of it where it holds anything else.
+pub fn clear_thrown_away(folder: &Path) -> Result<()> {
+    remove_own(&Disk::default(), folder)
+}
+
 /// Keeps other runs from the same memory until it is dropped, or the program ends.
 #[derive(Debug)]
 pub struct Lock {

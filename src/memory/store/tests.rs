@@ -1,4 +1,5 @@
 use std::io;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -223,6 +224,7 @@ fn the_history_grows_and_survives_half_a_line() {
         log_prob: Some(-1.5),
         seconds: 0.5,
         unix_secs: 7,
+        cut: true,
     };
     memory.remember(&asked("When?")).unwrap();
     let path = folder.join(HISTORY);
@@ -514,4 +516,33 @@ fn stopped_runs_are_listed_read_and_discarded() {
     assert_eq!(events, [json!({"step": 1})]);
     run.discard().expect("nobody writes it");
     assert!(Unfinished::list(folder.path()).is_empty());
+}
+
+#[test]
+fn a_stopped_run_that_was_thrown_away_comes_back_whole_until_the_trash_is_emptied() {
+    let (folder, place) = place();
+    let case = Case::new(3);
+    let mut writer = MemoryWriter::create(&place, &case.plan()).expect("a free place");
+    writer.append(&json!({"step": 1})).expect("room");
+    writer.checkpoint(&case.checkpoint(0, 1)).expect("room");
+    let run = || Unfinished::open(&place).expect("readable");
+    let refused = refusal(run().expect("a run").set_aside());
+    assert!(refused.contains("another run"), "{refused}");
+    drop(writer);
+    let month = Duration::from_secs(30 * 24 * 3600);
+    let gone = run().expect("a run").set_aside().expect("nobody writes it");
+    assert!(Unfinished::list(folder.path()).is_empty());
+    empty_trash(folder.path(), month);
+    gone.restore().expect("it is kept");
+    let back = run().expect("the run");
+    assert!(back.has_checkpoint());
+    assert_eq!(back.document().expect("a document"), case.text);
+    let gone = back.set_aside().expect("nobody writes it");
+    let newer = MemoryWriter::create(&place, &case.plan()).expect("a free place");
+    drop(newer);
+    let refused = refusal(gone.restore());
+    assert!(refused.contains("newer run"), "{refused}");
+    assert!(gone.kept.is_dir(), "what cannot come back is not lost");
+    empty_trash(folder.path(), Duration::ZERO);
+    assert!(!gone.kept.exists());
 }

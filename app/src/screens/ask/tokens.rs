@@ -92,6 +92,14 @@ fn text_of(answer: &Answered) -> (String, Vec<usize>) {
             owners.push(token);
         }
     }
+    if answer.is_cut()
+        && let Some(&last) = owners.last()
+    {
+        for c in " …".chars() {
+            text.push(c);
+            owners.push(last);
+        }
+    }
     (text, owners)
 }
 
@@ -108,6 +116,7 @@ pub fn heat(theme: Theme, surprisal: f64) -> Color32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use inscribe::model::generate::Ended;
     use inscribe::write::reader::View;
 
     #[test]
@@ -122,10 +131,16 @@ mod tests {
             logprobs: vec![-0.1; 4],
             seconds: 1.0,
             segment: 0,
+            ended: Ended::EndOfText,
         };
         let (text, owners) = text_of(&answer);
         assert_eq!(text, "The mühle\nburnt");
         assert_eq!(owners.len(), text.chars().count());
         assert_eq!((owners[0], owners[4], owners[9], owners[10]), (0, 1, 2, 3));
+        let cut = Answered {
+            ended: Ended::MaxTokens,
+            ..answer
+        };
+        assert!(text_of(&cut).0.ends_with("burnt …"), "a cut is shown");
     }
 }
