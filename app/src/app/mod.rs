@@ -49,6 +49,8 @@ pub struct Options {
     pub picker: Option<Picker>,
     /// Where models are fetched from; as the environment says where `None`.
     pub hub: Option<hub::Setup>,
+    /// Whether nothing is to move by itself.
+    pub still: bool,
     /// A document or memory to open at once.
     pub open: Option<PathBuf>,
 }
@@ -84,6 +86,7 @@ impl InscribeApp {
         let mut app = InscribeApp {
             state: State {
                 prefs,
+                still: options.still,
                 ..State::default()
             },
             engine,

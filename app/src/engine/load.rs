@@ -109,6 +109,9 @@ impl<'a> Progress<'a> {
     fn event(&mut self, event: &PullEvent<'_>) {
         let fetch = &mut self.fetch;
         match event {
+            PullEvent::Source { name } if name.starts_with("Python") => {
+                "a second source".clone_into(&mut fetch.source);
+            }
             PullEvent::Source { name } => fetch.source = (*name).to_owned(),
             PullEvent::SourceFailed { error, next } => {
                 fetch.note = Some(format!("{error}; trying {next} instead"));

@@ -151,3 +151,30 @@ fn text_of(text: String, events: &[Event]) -> Option<Text> {
         tokens: None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_runs_come_with_their_text_and_its_tokens() {
+        for source in [Source::Sample, Source::SampleEvenly] {
+            let run = read(&source).expect("a shipped run");
+            let Text { document, tokens } = run.text.expect("the sample is the text");
+            let tokens = tokens.expect("lengths of the tokens");
+            let read = run.events.iter().find_map(|event| match event {
+                Event::Prefilled { tokens, .. } => Some(*tokens),
+                _ => None,
+            });
+            assert_eq!(Some(tokens.len()), read);
+            assert_eq!(tokens.last().map(|t| t.end), Some(document.text.len()));
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_not_the_one_that_was_written_is_left_out() {
+        let run = read(&Source::Sample).expect("a shipped run");
+        assert!(text_of("Another text".to_owned(), &run.events).is_none());
+        assert!(text_of(String::new(), &[]).is_none());
+    }
+}

@@ -55,7 +55,9 @@ fn facts(record: &RunRecord) -> String {
     if !record.device.is_empty() {
         parts.push(record.device.clone());
     }
-    parts.join("  ·  ")
+    // A line breaks between facts and not within one.
+    let whole = parts.iter().map(|part| part.replace(' ', "\u{a0}"));
+    whole.collect::<Vec<_>>().join("  ·  ")
 }
 
 pub fn rule(allocate: Allocate) -> &'static str {

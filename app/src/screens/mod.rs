@@ -19,6 +19,7 @@ use inscribe::write::record::RunRecord;
 
 use crate::action::Action;
 use crate::compare::Compare;
+use crate::replay::load::Source;
 use crate::replay::{self, Replay};
 use crate::run::RunView;
 use crate::state::State;
@@ -36,6 +37,7 @@ pub struct Views {
     pub compare: Compare,
     pub teach: Teach,
     pub replay: Replay,
+    pub welcome: welcome::Demo,
 }
 
 /// Draws the whole window.
@@ -66,7 +68,12 @@ pub fn show(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec
                     actions.push(Action::Pick(Purpose::ReplayRun));
                 }
             }
-            _ => welcome::show(ui, state, actions),
+            _ => {
+                if welcome::show(ui, state, &mut views.welcome, actions) {
+                    views.replay.open(ui.ctx(), Source::Sample);
+                    actions.push(Action::Show(Screen::Replay));
+                }
+            }
         });
     overlays::show(ui, state, actions);
     focus::ring(ui.ctx());

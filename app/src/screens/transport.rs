@@ -92,7 +92,7 @@ fn buttons(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         } else if primary_button(ui, "Write into memory").clicked() {
             actions.push(Action::Write(None));
         }
-        let elsewhere = ui.button("Save as…");
+        let elsewhere = ui.button("Write to…");
         let hint = "Choose the folder that the memory is to stand in, and write";
         if elsewhere.on_hover_text(hint).clicked() {
             actions.push(Action::Pick(Purpose::WriteTo));

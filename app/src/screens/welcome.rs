@@ -1,4 +1,6 @@
-//! The first screen: one sentence, and the ways to begin.
+//! The first screen: one sentence, the ways to begin, and a recorded run for a newcomer.
+
+mod demo;
 
 use eframe::egui::{
     self, Align, Button, Color32, CornerRadius, Frame, Label, Layout, Margin, RichText, ScrollArea,
@@ -13,16 +15,27 @@ use crate::theme::{Theme, card, centred_row, column, primary_button, right_row, 
 use crate::vocabulary::{Dialog, PendingOpen, Purpose, Screen};
 
 use super::transport::as_it_is;
+pub use demo::Demo;
 
 const WIDTH: f32 = 720.0;
 
-pub fn show(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+/// Draws it; whether the recorded run is to be played in full.
+pub fn show(ui: &mut Ui, state: &State, demo: &mut Demo, actions: &mut Vec<Action>) -> bool {
+    let mut play = false;
     ScrollArea::vertical()
         .auto_shrink([false, false])
         .show(ui, |ui| {
             ui.add_space((ui.available_height() * 0.09).clamp(space::M, 110.0));
-            column(ui, WIDTH, |ui| ways_to_begin(ui, state, actions));
+            column(ui, WIDTH, |ui| {
+                ways_to_begin(ui, state, actions);
+                let is_new = state.prefs.recent.is_empty();
+                if is_new && state.stopped_writes().next().is_none() {
+                    ui.add_space(space::L);
+                    play = demo.show(ui, state.still);
+                }
+            });
         });
+    play
 }
 
 fn ways_to_begin(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {

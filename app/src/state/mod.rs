@@ -223,6 +223,8 @@ pub struct State {
     pub opening: usize,
     /// The byte of the text to scroll to.
     pub scroll_to: Option<usize>,
+    /// Whether nothing is to move by itself, such as in pictures that are compared.
+    pub still: bool,
     /// Whether the window may close.
     pub may_quit: bool,
     /// Whether to close the window once the write has stopped.

@@ -130,6 +130,7 @@ impl Desk {
                 answers.lock().ok()?.take()
             })),
             hub: setup.hub,
+            still: true,
             open: None,
         };
         let window = Harness::builder()

@@ -81,7 +81,7 @@ fn a_memory_is_written_where_one_wishes_and_opened_from_the_menu() {
     let mut desk = desk();
     let place = desk.place("of my own.memory");
     desk.will_pick(&place);
-    desk.click("Save as…");
+    desk.click("Write to…");
     desk.wait("the memory", |state| state.memory_written);
     assert!(place.join("memory.json").is_file());
     desk.click("Home");
