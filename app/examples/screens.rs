@@ -24,7 +24,7 @@ use inscribe_app::state::prefs::{Recent, ThemeChoice};
 use inscribe_app::state::{
     AskState, Job, ModelState, OpenDocument, Pause, Prefs, Run, State, Task,
 };
-use inscribe_app::trouble::{Remedy, Trouble};
+use inscribe_app::trouble::{About, Remedy, Trouble};
 use inscribe_app::vocabulary::{Dialog, Screen, Selection};
 
 use desk::{Desk, Setup};
@@ -400,6 +400,7 @@ fn trouble(desk: &mut Desk, scene: &Scene) {
                      that use the device and try again, or go on with the processor."
                 .to_owned(),
             remedy: Some(Remedy::UseProcessor),
+            about: About::Run,
         });
     });
 }

@@ -34,8 +34,17 @@ struct Display {
 
 impl Display {
     fn open() -> Display {
-        let (connection, screen) = x11rb::connect(None)
-            .expect("an X display: `tests/run` starts one, or set DISPLAY yourself");
+        // A server that has lost its last program begins anew, and hears nobody for that moment.
+        let mut tries = 0..20;
+        let (connection, screen) = loop {
+            match x11rb::connect(None) {
+                Ok(connected) => break connected,
+                Err(_) if tries.next().is_some() => {
+                    std::thread::sleep(Duration::from_millis(250));
+                }
+                Err(e) => panic!("a display: `tests/run` starts one, or set DISPLAY: {e}"),
+            }
+        };
         let root = connection.setup().roots[screen].root;
         Display { connection, root }
     }

@@ -24,7 +24,11 @@ impl InscribeApp {
     pub(crate) fn carry_out(&mut self, action: Action, ctx: &egui::Context) {
         match action {
             Action::Show(screen) => {
-                self.state.ask.wants_focus = screen == Screen::Ask;
+                if screen == Screen::Ask {
+                    // What it said to do is being done, and it would cover the field.
+                    self.state.note = None;
+                    self.state.ask.wants_focus = true;
+                }
                 self.state.screen = screen;
             }
             Action::Pick(purpose) => self.pick(purpose),

@@ -139,6 +139,7 @@ impl InscribeApp {
             state.memory = None;
             state.run = Run::empty();
         }
+        state.note = None;
         state.undo = Some(Undo::of(discarded));
         self.survey();
     }

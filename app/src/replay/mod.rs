@@ -77,7 +77,8 @@ impl Replay {
             keys(ui, player);
         }
         if player.is_playing() {
-            let dt = ui.input(|input| input.stable_dt);
+            // The stable one is a guess where pictures are asked for at intervals, as here.
+            let dt = ui.input(|input| input.unstable_dt);
             player.advance(f64::from(dt.min(0.25)));
             ui.ctx()
                 .request_repaint_after(std::time::Duration::from_millis(25));

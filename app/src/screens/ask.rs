@@ -97,15 +97,15 @@ fn nothing_to_ask(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 }
 
 fn turns(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
-    let ask = &mut state.ask;
-    if ask.turns.is_empty() && ask.history.is_empty() {
+    if state.ask.is_empty() {
         empty(
             ui,
             "Ask something",
             "The answer comes from the memory that was just written; nothing leaves this computer.",
         );
-        return;
+        return question::first(ui, state, actions);
     }
+    let ask = &mut state.ask;
     for asked in &ask.history {
         earlier(ui, asked);
     }

@@ -63,6 +63,11 @@ pub struct Turn {
 }
 
 impl AskState {
+    /// Whether nothing was ever asked.
+    pub fn is_empty(&self) -> bool {
+        self.turns.is_empty() && self.history.is_empty()
+    }
+
     /// Begins again with another memory.
     pub fn reset(&mut self, history: Vec<Asked>) {
         *self = AskState {

@@ -81,10 +81,31 @@ fn field(ui: &mut Ui, state: &mut State) -> Response {
     field
 }
 
-/// Questions to begin with, as far as a row has room for them.
+/// Questions to begin with, one under the other, where nothing was asked yet.
+pub fn first(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    const MOST: usize = 5;
+    let enabled = !state.is_running();
+    ui.vertical_centered(|ui| {
+        for question in questions(state).into_iter().take(MOST) {
+            if ui.add_enabled(enabled, chip(ui, question)).clicked() {
+                actions.push(Action::Ask(question.to_owned()));
+            }
+        }
+    });
+}
+
+fn chip(ui: &Ui, question: &str) -> Button<'static> {
+    let p = Theme::of(ui).palette;
+    Button::new(RichText::new(question).color(p.accent))
+        .fill(p.surface)
+        .stroke(Stroke::new(1.0, p.border))
+        .corner_radius(CornerRadius::same(15))
+}
+
+/// More questions, as far as a row has room for them.
 fn suggestions(ui: &mut Ui, state: &State, enabled: bool, actions: &mut Vec<Action>) {
     let questions = questions(state);
-    if questions.is_empty() {
+    if questions.is_empty() || state.ask.is_empty() {
         return;
     }
     let p = Theme::of(ui).palette;
@@ -99,11 +120,7 @@ fn suggestions(ui: &mut Ui, state: &State, enabled: bool, actions: &mut Vec<Acti
             if words.size().x + 2.0 * space::M + space::XS > ui.available_width() {
                 break;
             }
-            let chip = Button::new(RichText::new(question).color(p.accent))
-                .fill(p.surface)
-                .stroke(Stroke::new(1.0, p.border))
-                .corner_radius(CornerRadius::same(15));
-            if ui.add_enabled(enabled, chip).clicked() {
+            if ui.add_enabled(enabled, chip(ui, question)).clicked() {
                 actions.push(Action::Ask(question.to_owned()));
             }
         }

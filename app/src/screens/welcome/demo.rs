@@ -37,7 +37,7 @@ impl Demo {
     pub fn show(&mut self, ui: &mut Ui, still: bool) -> bool {
         let player = self.player.get_or_insert_with(|| begin(still));
         if player.is_playing() {
-            let dt = ui.input(|input| input.stable_dt);
+            let dt = ui.input(|input| input.unstable_dt);
             player.advance(f64::from(dt.min(0.25)));
             ui.ctx().request_repaint_after(FRAME);
         }
