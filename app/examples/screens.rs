@@ -30,9 +30,12 @@ use inscribe_app::vocabulary::{Dialog, Screen, Selection};
 use desk::{Desk, Setup};
 
 /// Width and height in points, and pixels a point.
-const SIZES: [(f32, f32, f32); 5] = [
+const SIZES: [(f32, f32, f32); 7] = [
     (1280.0, 800.0, 1.0),
     (1024.0, 700.0, 1.0),
+    // The least window, and 1280 by 800 at 125 percent.
+    (960.0, 640.0, 1.0),
+    (1024.0, 640.0, 1.25),
     (2560.0, 1440.0, 1.0),
     (1920.0, 1080.0, 2.0),
     (3840.0, 2160.0, 1.0),

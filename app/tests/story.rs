@@ -4,7 +4,9 @@
 #[path = "window/desk.rs"]
 mod desk;
 
+use std::cell::Cell;
 use std::path::Path;
+use std::time::Instant;
 
 use inscribe::model::hub;
 use inscribe::model::transformer::Cache;
@@ -62,9 +64,22 @@ fn the_sample_is_opened_written_asked_and_saved_with_the_default_model() {
         "What was the profession of the founder of the house?",
     );
     desk.click_button("Ask");
-    desk.wait("the answer", |state| {
+    let (read, asked) = (Cell::new(false), Instant::now());
+    desk.wait("the first words", |state| {
+        read.set(read.get() || state.ask.reading.is_some());
+        let turn = state.ask.turns.first();
+        turn.is_some_and(|turn| turn.answers.len() == 1 && turn.streaming.is_some())
+    });
+    println!(
+        "the first answer after {:.1} s",
+        asked.elapsed().as_secs_f32()
+    );
+    desk.wait("the answers", |state| {
+        read.set(read.get() || state.ask.reading.is_some());
         Desk::is_idle(state) && state.ask.turns.iter().any(|turn| turn.ended)
     });
+    println!("all answers after {:.1} s", asked.elapsed().as_secs_f32());
+    assert!(!read.get(), "the document is read once, when it is written");
     let state = desk.state();
     let answer = state.ask.turns[0].answers.first();
     let answer = answer.unwrap_or_else(|| panic!("{:?}", state.troubles));

@@ -421,13 +421,7 @@ fn summary(ui: &mut Ui, a: &Shown<'_>, b: &Shown<'_>) {
                         ui.label(text::caption(format!("{}, A  ·  B", row.name)));
                         ui.label(text::strong(format!("{}  ·  {}", row.a, row.b)));
                         if !row.difference.is_empty() {
-                            let better = match row.better {
-                                Some(true) => "  ·  B better",
-                                Some(false) => "  ·  A better",
-                                None => "",
-                            };
-                            let words = format!("B − A: {}{better}", row.difference);
-                            ui.label(text::caption(words));
+                            ui.label(text::caption(format!("B − A: {}", row.difference)));
                         }
                     });
                 });

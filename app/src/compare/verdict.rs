@@ -34,11 +34,7 @@ pub fn verdict(a: &RunRecord, b: &RunRecord) -> Option<String> {
              {learned:.3} by which the document's loss fell; another seed may turn it round."
         ));
     }
-    let better = if b_ends.1 < a_ends.1 {
-        names_b
-    } else {
-        names_a
-    };
+    let better = if b_end < a_end { names_b } else { names_a };
     Some(format!(
         "{better} did better: {numbers} nats a token, {apart:.3} apart, where the document's loss \
          fell by {learned:.3}."

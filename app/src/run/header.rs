@@ -57,7 +57,7 @@ fn facts(record: &RunRecord) -> String {
     }
     // A line breaks between facts and not within one.
     let whole = parts.iter().map(|part| part.replace(' ', "\u{a0}"));
-    whole.collect::<Vec<_>>().join("  ·  ")
+    whole.collect::<Vec<_>>().join("\u{a0}\u{a0}·\u{a0} ")
 }
 
 pub fn rule(allocate: Allocate) -> &'static str {
@@ -116,8 +116,6 @@ pub struct Pair {
     pub b: String,
     /// The second number less the first.
     pub difference: String,
-    /// Whether the second is the better one; `None` where neither is.
-    pub better: Option<bool>,
 }
 
 /// What two runs are compared by.
@@ -131,7 +129,6 @@ pub fn numbers_of(a: &RunRecord, b: &RunRecord) -> Vec<Pair> {
         a: format!("{} {}", a.steps.len(), rule_of(a)),
         b: format!("{} {}", b.steps.len(), rule_of(b)),
         difference: String::new(),
-        better: None,
     }];
     let mut pair = |name, a: Option<f64>, b: Option<f64>| {
         let (Some(a), Some(b)) = (a, b) else { return };
@@ -141,7 +138,6 @@ pub fn numbers_of(a: &RunRecord, b: &RunRecord) -> Vec<Pair> {
             a: words::number(a),
             b: words::number(b),
             difference: format!("{} nats a token", words::signed(difference)),
-            better: (difference.abs() > 5e-4).then_some(difference < 0.0),
         });
     };
     pair("Mean loss after", a.loss_after(), b.loss_after());
@@ -152,7 +148,6 @@ pub fn numbers_of(a: &RunRecord, b: &RunRecord) -> Vec<Pair> {
         a: words::duration(secs_a),
         b: words::duration(secs_b),
         difference: String::new(),
-        better: None,
     });
     pairs
 }

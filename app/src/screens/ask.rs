@@ -41,7 +41,10 @@ pub fn show(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
             column(ui, WIDTH, |ui| question::show(ui, state, actions));
         });
     // The answers keep to the edges of the field, whether they scroll or not.
-    ui.spacing_mut().scroll = egui::style::ScrollStyle::thin();
+    ui.spacing_mut().scroll = egui::style::ScrollStyle {
+        floating_allocated_width: 0.0,
+        ..egui::style::ScrollStyle::thin()
+    };
     ScrollArea::vertical()
         .auto_shrink([false, false])
         .stick_to_bottom(true)

@@ -21,7 +21,7 @@ pub fn show(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         left: space::L as i8,
         right: space::L as i8,
         top: space::S as i8,
-        bottom: 0,
+        bottom: space::XS as i8,
     });
     Panel::top("troubles")
         .frame(frame)
@@ -72,7 +72,6 @@ fn bar(ui: &mut Ui, newest: &Trouble, earlier: &[Trouble], actions: &mut Vec<Act
         }
     });
     ui.data_mut(|data| data.insert_temp(id, open));
-    ui.add_space(space::XS);
 }
 
 /// What happened and what to do, leaving so much room at the right.

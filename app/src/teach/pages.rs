@@ -222,8 +222,15 @@ fn passes(ui: &mut Ui, lesson: &mut Lesson<'_>) {
             n(token.local),
         ]),
     );
-    let better = token.full > token.local;
-    let ratio = (token.full - token.local).abs().exp();
+    let apart = token.full - token.local;
+    if apart.abs() < 0.005 {
+        ui.label(text::caption(
+            "Far context changes nothing in this document.",
+        ));
+        return;
+    }
+    let better = apart > 0.0;
+    let ratio = apart.abs().exp();
     let ratio = if ratio < 100.0 {
         words::number(ratio)
     } else {

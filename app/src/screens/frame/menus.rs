@@ -1,6 +1,6 @@
 //! The menus of the bar at the top.
 
-use eframe::egui::{Button, Ui};
+use eframe::egui::{Button, ScrollArea, Ui};
 use inscribe::write::figure::FigureKind;
 use inscribe::write::setting::Setting;
 
@@ -13,8 +13,7 @@ use crate::vocabulary::{Dialog, ExportFormat, Purpose};
 
 pub fn file(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let open = ui.ctx().format_shortcut(&keys::OPEN);
-    ui.menu_button("File", |ui| {
-        ui.set_min_width(250.0);
+    menu(ui, "File", 250.0, |ui| {
         let mut entry = |ui: &mut Ui, name: &str, enabled: bool, action: Action| {
             let button = Button::new(name);
             let button = match action {
@@ -65,8 +64,7 @@ pub fn file(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 }
 
 pub fn look(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    ui.menu_button("View", |ui| {
-        ui.set_min_width(220.0);
+    menu(ui, "View", 220.0, |ui| {
         ui.label(text::caption("Colours"));
         for (name, choice) in [
             ("As the desktop", ThemeChoice::System),
@@ -95,6 +93,19 @@ pub fn look(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 ui.close();
             }
         }
+    });
+}
+
+/// A menu of this width, which scrolls where the window is too low for it.
+fn menu(ui: &mut Ui, name: &str, width: f32, add: impl FnOnce(&mut Ui)) {
+    ui.menu_button(name, |ui| {
+        ui.set_min_width(width);
+        let most = ui.ctx().content_rect().height() - 80.0;
+        let scroll = ScrollArea::vertical().max_height(most.max(120.0));
+        scroll.show(ui, |ui| {
+            ui.set_min_width(width);
+            add(ui);
+        });
     });
 }
 
