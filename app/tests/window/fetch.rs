@@ -125,7 +125,7 @@ fn another_model_chosen_during_a_fetch_takes_its_place() {
     desk.drop_file(Path::new(&other));
     desk.window.run_ok();
     assert!(desk.sees("Use another model?"));
-    desk.click("Stop and open");
+    desk.click("Stop and use it");
     desk.wait("the stop", Desk::is_idle);
     assert_eq!(desk.state().prefs.model, other);
     assert!(desk.state().model.ready().is_none(), "the fetch went on");

@@ -49,7 +49,7 @@ fn every_method_writes_a_memory_that_answers() {
         desk.wait("the answer", |state| {
             Desk::is_idle(state) && state.ask.turns.last().is_some_and(|turn| turn.ended)
         });
-        assert_eq!(desk.state().ask.turns[0].answers.len(), 1, "{label}");
+        assert_eq!(desk.state().ask.turns[0].answers.len(), 3, "{label}");
         desk.click("Write");
     }
 }

@@ -100,9 +100,10 @@ pub fn look(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 fn menu(ui: &mut Ui, name: &str, width: f32, add: impl FnOnce(&mut Ui)) {
     ui.menu_button(name, |ui| {
         ui.set_min_width(width);
-        let most = ui.ctx().content_rect().height() - 80.0;
-        let scroll = ScrollArea::vertical().max_height(most.max(120.0));
-        scroll.show(ui, |ui| {
+        let most = (ui.ctx().content_rect().height() - 80.0).max(120.0);
+        // A menu is given less room than there is.
+        let scroll = ScrollArea::vertical().max_height(most);
+        scroll.min_scrolled_height(most).show(ui, |ui| {
             ui.set_min_width(width);
             add(ui);
         });
