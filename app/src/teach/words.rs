@@ -34,6 +34,10 @@ impl<'a> Words<'a> {
             ""
         };
         let word = format!("{head}{own}{tail}").trim().to_owned();
+        // White space alone is no word to show.
+        if word.is_empty() {
+            return None;
+        }
         let before = format!("{}{lead}", &before[..before.len() - head.len()]);
         Some([
             flat(sentence_before(&before)),
@@ -83,13 +87,13 @@ fn beginning_word(text: &str) -> &str {
 /// From the sentence's beginning, or from a place not too far before its end.
 fn sentence_before(text: &str) -> String {
     let ends = |at: &(usize, &str)| at.1.starts_with(char::is_whitespace);
-    let breaks = text
+    let mut breaks = text
         .match_indices(['.', '!', '?', ':'])
         .map(|(at, mark)| (at + mark.len(), &text[at + mark.len()..]))
         .filter(ends)
         .map(|(at, _)| at);
     let paragraph = text.rfind("\n\n").map(|at| at + 2);
-    let start = breaks.last().max(paragraph).unwrap_or(0);
+    let start = breaks.next_back().max(paragraph).unwrap_or(0);
     let sentence = text[start..].trim_start();
     match far_enough(sentence, sentence.len().saturating_sub(SIDE)) {
         Some(at) if at > 0 => format!("… {}", &sentence[at..]),

@@ -13,19 +13,32 @@ use inscribe_app::vocabulary::Screen;
 
 use crate::desk::{Desk, invented, prefs};
 
-/// 120 frames a second leave no more.
-const MOST: Duration = Duration::from_millis(8);
+/// Frames that show much take no more than so many times those of an empty page, which cost what
+/// this machine makes every frame cost.
+const TIMES: u32 = 72;
 
 fn percentile_95(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() * 95 / 100]
 }
 
-/// The fastest of a few tries: other programs take the processor from this one at times.
-fn best_of_tries(mut measure: impl FnMut() -> Duration) -> Duration {
+/// A frame of the first page: the fastest, and so the one that other programs lengthened least.
+fn empty_frame() -> Duration {
+    let mut desk = Desk::new();
+    let times = (0..60).map(|_| {
+        let started = ThreadTime::now();
+        desk.window.step();
+        started.elapsed()
+    });
+    times.min().unwrap_or_default()
+}
+
+/// Measures until frames are short enough, and no more than a few times: other programs take the
+/// processor from this one at times.
+fn best_of_tries(most: Duration, mut measure: impl FnMut() -> Duration) -> Duration {
     let mut best = measure();
     for _ in 0..4 {
-        if best < MOST {
+        if best < most {
             break;
         }
         best = best.min(measure());
@@ -35,6 +48,7 @@ fn best_of_tries(mut measure: impl FnMut() -> Duration) -> Duration {
 
 #[test]
 fn frames_stay_short_while_a_document_is_written() {
+    let most = TIMES * empty_frame();
     let mut long = prefs();
     long.settings.budget = 100_000;
     long.settings.checkpoint = 64;
@@ -44,7 +58,7 @@ fn frames_stay_short_while_a_document_is_written() {
     desk.open_text(2000);
     desk.click("Write into memory");
     desk.wait("some steps", |state| state.run.record.steps.len() > 20);
-    let taken = best_of_tries(|| {
+    let taken = best_of_tries(most, || {
         let times = (0..60).map(|_| {
             std::thread::sleep(Duration::from_millis(5));
             let started = ThreadTime::now();
@@ -55,13 +69,14 @@ fn frames_stay_short_while_a_document_is_written() {
     });
     desk.click("Cancel");
     desk.wait("the end", Desk::is_idle);
-    println!("a frame during a write: {taken:?} at the 95th percentile");
-    assert!(taken < MOST, "{taken:?}");
+    println!("a frame during a write: {taken:?} of {most:?} at the 95th percentile");
+    assert!(taken < most, "{taken:?} of {most:?}");
 }
 
 /// Nobody waits for 100,000 tokens to be read here: their surprisals are invented.
 #[test]
 fn text_of_a_hundred_thousand_tokens_scrolls_smoothly() {
+    let most = TIMES * empty_frame();
     let mut desk = Desk::with(prefs(), [1280.0, 800.0].into());
     let run = Invented {
         tokens: 100_000,
@@ -75,7 +90,7 @@ fn text_of_a_hundred_thousand_tokens_scrolls_smoothly() {
     desk.window.run_ok();
     desk.shot("long");
     let pos = eframe::egui::pos2(300.0, 400.0);
-    let taken = best_of_tries(|| {
+    let taken = best_of_tries(most, || {
         let times = (0..60).map(|_| {
             desk.window.event(Event::PointerMoved(pos));
             desk.window.event(Event::MouseWheel {
@@ -91,7 +106,7 @@ fn text_of_a_hundred_thousand_tokens_scrolls_smoothly() {
         });
         percentile_95(times.collect())
     });
-    println!("a frame of scrolling: {taken:?} at the 95th percentile");
-    assert!(taken < MOST, "{taken:?}");
+    println!("a frame of scrolling: {taken:?} of {most:?} at the 95th percentile");
+    assert!(taken < most, "{taken:?} of {most:?}");
     desk.shot("long-scrolled");
 }
