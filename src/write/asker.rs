@@ -35,14 +35,12 @@ pub struct Answer {
     pub seconds: f64,
     /// Number of the document's part that the question was asked of, from 0.
     pub segment: usize,
-    /// Why the answer ends where it does.
-    pub ended: Ended,
 }
 
 impl Answer {
     /// Whether the answer breaks off where it was cut, and not where the model ended it.
     pub fn is_cut(&self) -> bool {
-        !matches!(self.ended, Ended::EndOfText | Ended::StopText)
+        !self.ended.is_natural()
     }
 
     /// Mean log-probability in nats of the answer's tokens; `None` for an empty answer.
@@ -166,7 +164,6 @@ impl Asker {
             ended: made.ended,
             seconds,
             segment,
-            ended: made.ended,
         })
     }
 

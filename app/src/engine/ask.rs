@@ -34,6 +34,7 @@ pub fn ask(
     out: &Outbox,
 ) -> Result<End, Failure> {
     let mut options = GenerateOptions::greedy(request.max_tokens);
+    options.cut_loops = true;
     options.sample.temperature = request.temperature;
     options.sample.seed = request.seed;
     for &view in &request.views {

@@ -224,7 +224,7 @@ pub struct Answered {
 impl Answered {
     /// Whether it breaks off where it was cut, and not where the model ended it.
     pub fn is_cut(&self) -> bool {
-        !matches!(self.ended, Ended::EndOfText | Ended::StopText)
+        !self.ended.is_natural()
     }
 }
 

@@ -254,6 +254,7 @@ fn ended_words(answer: &Answered) -> Option<String> {
         Ended::EndOfText | Ended::StopText => None,
         Ended::MaxTokens => Some(format!("Cut at {}", counted(answer.ids.len(), "token"))),
         Ended::Context => Some("Cut: the model’s context is full".to_owned()),
+        Ended::Loop => Some("Stopped: it repeated itself".to_owned()),
     }
 }
 
@@ -320,4 +321,29 @@ fn token_detail(ui: &mut Ui, turn: &Turn, answer: usize, answered: &Answered, to
                 }
             });
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_says_why_it_breaks_off_and_nothing_where_it_ends() {
+        let words = |ended| {
+            ended_words(&Answered {
+                view: View::Memory,
+                text: String::new(),
+                ids: vec![1; 96],
+                pieces: Vec::new(),
+                logprobs: Vec::new(),
+                seconds: 1.0,
+                segment: 0,
+                ended,
+            })
+        };
+        assert_eq!(words(Ended::MaxTokens).as_deref(), Some("Cut at 96 tokens"));
+        let repeats = words(Ended::Loop).expect("a reason");
+        assert!(repeats.contains("repeated itself"), "{repeats}");
+        assert_eq!(words(Ended::EndOfText), None);
+    }
 }
