@@ -74,7 +74,7 @@ fn rows(cache: &ModelCache) -> Vec<Row> {
         description: Some(model.description),
         licence: Some(model.licence),
         licence_url: Some(model.licence_url),
-        sha256: Some(model.sha256),
+        sha256: model.pinned().map(|pinned| pinned.sha256),
     });
     let others = cache
         .list()

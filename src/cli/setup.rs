@@ -199,7 +199,7 @@ pub fn model_of(memory: &Memory, given: Option<&str>) -> Result<String> {
     if let Some(found) = all.find(|model| is_it(&model.path) == Some(true)) {
         return Ok(found.name.clone());
     }
-    if let Some(known) = KNOWN.iter().find(|model| model.file == wanted.name) {
+    if let Some(known) = KNOWN.iter().find(|model| model.is_named_by(&wanted.name)) {
         return Ok(known.name.to_owned());
     }
     bail!(

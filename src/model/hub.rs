@@ -26,7 +26,9 @@ use sha2::{Digest, Sha256};
 
 pub use cache::{CACHE_VARIABLE, CachedModel, ModelCache};
 pub use error::PullError;
-pub use registry::{DEFAULT, HubFile, KNOWN, KnownModel, Packages, default_model, known};
+pub use registry::{
+    DEFAULT, HubFile, KNOWN, KnownModel, Origin, Packages, PinnedFile, default_model, known,
+};
 pub use repo::HubId;
 
 use error::Result;
@@ -148,6 +150,9 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// Where a model is not that has no packages, in an error.
+const AMONG_PACKAGES: &str = "among the packages";
+
 /// Fetches models into a cache.
 #[derive(Debug, Clone)]
 pub struct Puller {
@@ -170,37 +175,71 @@ impl Puller {
 
     /// The path of a known model, fetched if it is not in the cache.
     pub fn known(&self, model: &KnownModel, watch: &mut Watch<'_>) -> Result<PathBuf> {
+        match &model.origin {
+            Origin::Pinned(pinned) => self.pinned(model, pinned, watch),
+            Origin::Listed { .. } => self.listed(model, watch),
+        }
+    }
+
+    fn pinned(
+        &self,
+        model: &KnownModel,
+        pinned: &PinnedFile,
+        watch: &mut Watch<'_>,
+    ) -> Result<PathBuf> {
         if !self.force
-            && let Some(path) = self.cache.find_vouched(model)
+            && let Some(path) = self.cache.find_vouched(model, pinned)
         {
             return Ok(path);
         }
         let _lock = self.cache.lock(model.name, watch)?;
         if !self.force
-            && let Some(path) = self.check_known(model, watch)?
+            && let Some(path) = self.check_pinned(model, pinned, watch)?
         {
             return Ok(path);
         }
-        let path = self.fetch_known(model, watch)?;
-        self.cache.vouch(model);
+        let path = self.fetch_pinned(model, pinned, watch)?;
+        self.cache.vouch(model, pinned);
         Ok(path)
     }
 
-    /// The known model's file if it is in the cache and right: hashed where that is not known.
-    fn check_known(&self, model: &KnownModel, watch: &mut Watch<'_>) -> Result<Option<PathBuf>> {
-        if let Some(path) = self.cache.find_vouched(model) {
+    /// A model that the hub's listing names the file of.
+    fn listed(&self, model: &KnownModel, watch: &mut Watch<'_>) -> Result<PathBuf> {
+        if !self.force
+            && let Some(path) = self.cache.find_known(model)
+        {
+            return Ok(path);
+        }
+        let no_package = || PullError::NoSuchSource {
+            name: model.name.to_owned(),
+            wanted: AMONG_PACKAGES,
+        };
+        match model.hub_id() {
+            Some(id) if self.source != Source::Packages => self.hub(&id, watch),
+            _ => Err(no_package()),
+        }
+    }
+
+    /// The pinned file if it is in the cache and right: hashed where that is not known.
+    fn check_pinned(
+        &self,
+        model: &KnownModel,
+        pinned: &PinnedFile,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<PathBuf>> {
+        if let Some(path) = self.cache.find_vouched(model, pinned) {
             return Ok(Some(path));
         }
         let Some(path) = self.cache.find_known(model) else {
             return Ok(None);
         };
-        match check_sha256(&path, model.file, model.sha256, watch) {
+        match check_sha256(&path, pinned.file, pinned.sha256, watch) {
             Ok(()) => {
-                self.cache.vouch(model);
+                self.cache.vouch(model, pinned);
                 Ok(Some(path))
             }
             Err(PullError::WrongHash { .. }) => {
-                watch.tell(PullEvent::Damaged { label: model.file });
+                watch.tell(PullEvent::Damaged { label: pinned.file });
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -217,7 +256,7 @@ impl Puller {
         if self.source == Source::Packages {
             return Err(PullError::NoSuchSource {
                 name: id.to_string(),
-                wanted: "among the packages",
+                wanted: AMONG_PACKAGES,
             });
         }
         let _lock = self.cache.lock(&id.repo_key(), watch)?;
@@ -233,7 +272,12 @@ impl Puller {
 /// Without the cargo feature `hub` only what is in the cache already is found.
 #[cfg(not(feature = "hub"))]
 impl Puller {
-    fn fetch_known(&self, model: &KnownModel, _: &mut Watch<'_>) -> Result<PathBuf> {
+    fn fetch_pinned(
+        &self,
+        model: &KnownModel,
+        _: &PinnedFile,
+        _: &mut Watch<'_>,
+    ) -> Result<PathBuf> {
         Err(PullError::NotBuilt {
             name: model.name.to_owned(),
         })

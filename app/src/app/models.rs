@@ -20,7 +20,7 @@ impl InscribeApp {
 
     /// The model that a memory names, where it is one of those known here.
     pub(crate) fn choose_model_of(&mut self, file_name: &str) {
-        if let Some(known) = KNOWN.iter().find(|known| known.file == file_name) {
+        if let Some(known) = KNOWN.iter().find(|known| known.is_named_by(file_name)) {
             self.state.prefs.model = known.name.to_owned();
         }
     }

@@ -106,6 +106,7 @@ fn learning_bytes(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::hub::KNOWN;
     use crate::model::shapes;
     use crate::write::method::Method;
     use crate::write::settings::{Allocate, RecomputeWhen};
@@ -151,5 +152,16 @@ mod tests {
         let (utility, evenly) = (of(Allocate::Utility), of(Allocate::Uniform));
         assert_eq!((utility.segments, evenly.segments), (3, 3));
         assert!(utility.peak_bytes > evenly.peak_bytes);
+    }
+
+    #[test]
+    fn what_a_known_model_is_said_to_take_is_enough_for_a_write() {
+        let settings = WriteSettings::default();
+        for model in KNOWN {
+            let free = model.memory_bytes() - model.bytes;
+            let config = (model.config)();
+            let takes = footprint(&config, &settings, (24, 20_000), Some(free)).peak_bytes;
+            eprintln!("{:28} file {:5} MiB, said {:5}, takes {:5}", model.name, model.bytes>>20, free>>20, takes>>20);
+        }
     }
 }
