@@ -30,7 +30,9 @@ pub use registry::{
     DEFAULT, HubFile, KNOWN, KnownModel, Origin, Packages, PinnedFile, default_model, known,
 };
 pub use repo::HubId;
+pub(super) use repo::{fitting, is_safe_path as safe_path};
 
+use super::elsewhere;
 use error::Result;
 
 /// What happens while a model is fetched.
@@ -78,10 +80,13 @@ pub struct Setup {
     pub offline: bool,
     /// Programs to try as Python, in this order.
     pub pythons: Vec<OsString>,
+    /// The cache of the hub's own tools: what is there is used and not fetched again.
+    pub shared_cache: Option<PathBuf>,
 }
 
 impl Setup {
-    /// `HF_ENDPOINT`, `HF_TOKEN` (or the token file), `HF_HUB_OFFLINE`, `INSCRIBE_PYTHON`.
+    /// `HF_ENDPOINT`, `HF_TOKEN` (or the token file), `HF_HUB_OFFLINE`, `HF_HUB_CACHE` or `HF_HOME`,
+    /// `INSCRIBE_PYTHON`.
     pub fn from_env() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
         let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
@@ -97,6 +102,7 @@ impl Setup {
                 .map(|t| t.trim().to_owned()),
             offline,
             pythons,
+            shared_cache: elsewhere::hugging_face_cache(),
         }
     }
 }
@@ -249,7 +255,7 @@ impl Puller {
     /// The path of a hub model: a `.gguf` file or a folder, fetched if it is not in the cache.
     pub fn hub(&self, id: &HubId, watch: &mut Watch<'_>) -> Result<PathBuf> {
         if !self.force
-            && let Some(path) = repo::find(&self.cache, id)
+            && let Some(path) = self.find_hub(id)
         {
             return Ok(path);
         }
@@ -266,6 +272,14 @@ impl Puller {
             return Ok(path);
         }
         self.fetch_hub(id, watch)
+    }
+}
+
+impl Puller {
+    /// A hub model that is here already, fetched by this program or by the hub's own tools.
+    fn find_hub(&self, id: &HubId) -> Option<PathBuf> {
+        let theirs = self.setup.shared_cache.as_deref();
+        repo::find(&self.cache, id).or_else(|| elsewhere::find_in_hugging_face_cache(theirs?, id))
     }
 }
 

@@ -125,6 +125,7 @@ impl Shop {
                 token: None,
                 offline: false,
                 pythons: vec![self.python().into()],
+                shared_cache: None,
             },
             source,
             force: false,

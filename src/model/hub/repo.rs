@@ -73,7 +73,7 @@ fn split_off(text: &str, mark: char) -> (&str, Option<&str>) {
 }
 
 /// Whether a name from outside can be part of a path: relative, no dot folders, nothing odd.
-fn is_safe_path(path: &str) -> bool {
+pub(crate) fn is_safe_path(path: &str) -> bool {
     !path.is_empty()
         && path.split('/').all(|part| {
             !part.is_empty()
@@ -103,7 +103,7 @@ pub(super) fn find(cache: &ModelCache, id: &HubId) -> Option<PathBuf> {
 
 /// The files that `wanted` names: the one of that very path, or those whose name it or a word of it
 /// is. What only goes with a model, such as the part that sees, is named by its path alone.
-fn fitting<'a>(wanted: &str, files: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn fitting<'a>(wanted: &str, files: &[&'a str]) -> Vec<&'a str> {
     match files.iter().find(|name| **name == wanted) {
         Some(exact) => vec![exact],
         None => {

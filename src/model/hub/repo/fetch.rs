@@ -9,6 +9,7 @@ use super::super::cache::{ModelCache, make_folder, put_in_place, remove_if_there
 use super::super::error::{PullError, Result};
 use super::super::http::{Client, Remote, discard};
 use super::{HubId, base_name, fitting, is_safe_path};
+use crate::model::gguf::part_of;
 
 /// What the hub says of a repository at a revision.
 #[derive(Deserialize)]
@@ -205,15 +206,8 @@ fn pick(id: &HubId, fitting: &[&str], ggufs: &[&str], none: &str) -> Result<Choi
     })
 }
 
-/// `model-00001-of-00003.gguf`
 fn is_split(name: &str) -> bool {
-    let stem = name.strip_suffix(".gguf").unwrap_or(name);
-    let Some((rest, count)) = stem.rsplit_once("-of-") else {
-        return false;
-    };
-    let number = rest.rsplit('-').next().unwrap_or_default();
-    let digits = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
-    digits(number) && digits(count)
+    part_of(name).is_some()
 }
 
 fn has_ending(name: &str, ending: &str) -> bool {
