@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use eframe::egui;
+use inscribe::model::elsewhere::Places;
 use inscribe::model::hub;
 
 use crate::action::Action;
@@ -42,6 +43,8 @@ pub struct Options {
     pub picker: Option<Picker>,
     /// Where models are fetched from; as the environment says where `None`.
     pub hub: Option<hub::Setup>,
+    /// Where other programs keep models; as the environment says where `None`.
+    pub places: Option<Places>,
     /// A document or memory to open at once.
     pub open: Option<PathBuf>,
 }
@@ -103,6 +106,7 @@ impl InscribeApp {
             memories: self.memories(),
             cache: self.options.cache.clone(),
             model: self.state.prefs.model.clone(),
+            places: self.options.places.clone().unwrap_or_else(Places::from_env),
         });
     }
 

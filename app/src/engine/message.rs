@@ -7,6 +7,7 @@ use std::sync::Arc;
 use inscribe::engine::select::DeviceChoice;
 use inscribe::memory::store::Asked;
 use inscribe::model::config::ModelConfig;
+use inscribe::model::elsewhere::{Places, Program};
 use inscribe::write::document::Document;
 use inscribe::write::event::Event;
 use inscribe::write::figure::{FigureKind, Theme};
@@ -224,6 +225,8 @@ pub enum FileWork {
         cache: Option<PathBuf>,
         /// The model in use, which may be in any folder.
         model: String,
+        /// Where other programs keep models.
+        places: Places,
     },
     Figure {
         run: Box<RunRecord>,
@@ -338,6 +341,8 @@ pub struct UnfinishedInfo {
 pub struct Survey {
     pub devices: Vec<DeviceInfo>,
     pub models: Vec<ModelEntry>,
+    /// What could not be looked at, a line each.
+    pub notes: Vec<String>,
     pub unfinished: Vec<UnfinishedInfo>,
     pub processor_threads: usize,
     pub processor_bytes: Option<u64>,
@@ -367,4 +372,10 @@ pub struct ModelEntry {
     pub here: bool,
     /// The model's sizes, where they are known before loading.
     pub config: Option<ModelConfig>,
+    /// Another program whose model it is.
+    pub program: Option<Program>,
+    /// Its architecture and the type of its weights, as far as they are known.
+    pub kind: String,
+    /// Why it cannot be opened.
+    pub fault: Option<String>,
 }

@@ -105,7 +105,9 @@ fn place(name: &str) -> Option<[&str; 4]> {
             && !part.contains(['/', '\\'])
             && !part.chars().any(char::is_control)
     };
-    place.iter().all(plain).then_some(place)
+    // Only a host may have a colon, before its port.
+    let colon = place[1..].iter().any(|part| part.contains(':'));
+    (place.iter().all(plain) && !colon).then_some(place)
 }
 
 /// The blob that a manifest names as the model.

@@ -224,7 +224,7 @@ fn ollamas_manifests_lead_to_their_blobs_and_nowhere_else() {
         ("odd:latest", "hash is none"),
         ("odd:out", "hash is none"),
         ("text:latest", "not the JSON"),
-        ("list:latest", "not the JSON"),
+        ("list:latest", "names no file"),
         ("empty:latest", "names no file"),
         ("long:latest", "no file of a few KiB"),
     ] {
@@ -240,9 +240,14 @@ fn ollamas_manifests_lead_to_their_blobs_and_nowhere_else() {
     assert!(places.find("ollama:none").unwrap().is_err());
 }
 
+/// The folder of a repository in the Hugging Face cache.
+fn repository(hub: &Path, kind: &str, id: &str) -> PathBuf {
+    hub.join(format!("{kind}/{id}").replace('/', "--"))
+}
+
 /// A repository in the Hugging Face cache with one snapshot that `main` points to.
-fn snapshot(hub: &Path, repo: &str, commit: &str) -> PathBuf {
-    let repo = hub.join(format!("models--{repo}"));
+fn snapshot(hub: &Path, id: &str, commit: &str) -> PathBuf {
+    let repo = repository(hub, "models", id);
     put(&repo.join("refs/main"), commit);
     repo.join("snapshots").join(commit)
 }
@@ -253,26 +258,32 @@ const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 fn the_hugging_face_cache_is_used_by_its_ids() {
     let folder = tempfile::tempdir().unwrap();
     let hub = folder.path();
-    let ggufs = snapshot(hub, "org--name-GGUF", COMMIT);
+    let ggufs = snapshot(hub, "org/name-GGUF", COMMIT);
     put(&ggufs.join("tiny-F32.gguf"), tiny());
     put(&ggufs.join("sub/tiny-Q8_0.gguf"), tiny());
     let other = ggufs.parent().unwrap().join("fedcba");
     put(&other.join("tiny-F32.gguf"), tiny());
-    let whole = snapshot(hub, "org--tiny", COMMIT);
+    let whole = snapshot(hub, "org/tiny", COMMIT);
     fs::create_dir_all(&whole).unwrap();
     for file in fs::read_dir(golden("llama")).unwrap().flatten() {
         fs::copy(file.path(), whole.join(file.file_name())).unwrap();
     }
-    let half = snapshot(hub, "org--half", COMMIT);
+    let half = snapshot(hub, "org/half", COMMIT);
     fs::create_dir_all(&half).unwrap();
     for name in ["config.json", "model.safetensors"] {
         fs::copy(golden("llama").join(name), half.join(name)).unwrap();
     }
-    let torch = snapshot(hub, "org--torch", COMMIT);
+    let torch = snapshot(hub, "org/torch", COMMIT);
     put(&torch.join("config.json"), "{}");
     put(&torch.join("pytorch_model.bin"), "x");
-    put(&hub.join("datasets--org--data/refs/main"), COMMIT);
-    put(&hub.join("models--bare/snapshots/x/a.gguf"), tiny());
+    put(
+        &repository(hub, "datasets", "org/data").join("refs/main"),
+        COMMIT,
+    );
+    put(
+        &repository(hub, "models", "bare").join("snapshots/x/a.gguf"),
+        tiny(),
+    );
     put(&hub.join("version.txt"), "1");
 
     let places = Places {
@@ -332,8 +343,11 @@ fn links_are_followed_once_and_never_in_circles() {
     symlink(&disk, root.join("far")).unwrap();
     // As the Hugging Face cache has its files.
     let hub = folder.path().join("hub");
-    let snapshot = snapshot(&hub, "org--name", COMMIT);
-    put(&hub.join("models--org--name/blobs/abc"), tiny());
+    let snapshot = snapshot(&hub, "org/name", COMMIT);
+    put(
+        &repository(&hub, "models", "org/name").join("blobs/abc"),
+        tiny(),
+    );
     fs::create_dir_all(&snapshot).unwrap();
     symlink("../../blobs/abc", snapshot.join("a.gguf")).unwrap();
     symlink("../../blobs/gone", snapshot.join("b.gguf")).unwrap();
