@@ -9,6 +9,7 @@ mod frames;
 mod keep;
 mod looks;
 mod methods;
+mod models;
 // It misbehaves in more ways than are tried here.
 #[allow(dead_code)]
 #[path = "../../../tests/pull/server.rs"]

@@ -174,13 +174,14 @@ fn choose(id: &HubId, all: &[&str]) -> Result<Choice> {
 }
 
 fn pick(id: &HubId, fitting: &[&str], ggufs: &[&str], none: &str) -> Result<Choice> {
-    let (detail, listed) = match fitting {
-        [only] if is_split(only) => (
+    let whole: Vec<&str> = fitting.iter().copied().filter(|n| !is_split(n)).collect();
+    let (detail, listed) = match whole.as_slice() {
+        [only] => return Ok(Choice::Gguf((*only).to_owned())),
+        [] if fitting.is_empty() => (none.to_owned(), ggufs),
+        [] => (
             "its file is split into several, which is not supported".to_owned(),
             ggufs,
         ),
-        [only] => return Ok(Choice::Gguf((*only).to_owned())),
-        [] => (none.to_owned(), ggufs),
         several => (format!("{} .gguf files fit", several.len()), several),
     };
     let names: Vec<&str> = listed
@@ -279,7 +280,16 @@ mod tests {
         assert!(error.hint().unwrap().contains("a/b:x-Q4_K_M.gguf"));
         assert!(choose(&id("a/b:Q2_K"), &ggufs).is_err());
         assert!(choose(&id("a/b"), &["README.md"]).is_err());
-        assert!(choose(&id("a/b"), &["x-00001-of-00002.gguf"]).is_err());
+        let parts = ["x-Q8_0-00001-of-00002.gguf", "x-Q8_0-00002-of-00002.gguf"];
+        for wanted in ["a/b", "a/b:Q8_0"] {
+            let error = choose(&id(wanted), &parts).unwrap_err();
+            assert!(error.to_string().contains("split"), "{error}");
+        }
+        let seeing = ["mmproj-x-Q8_0.gguf", "x-Q8_0.gguf"];
+        assert_eq!(
+            choose(&id("a/b:Q8_0"), &seeing).unwrap(),
+            Choice::Gguf("x-Q8_0.gguf".into())
+        );
         assert!(choose(&id("a/b"), &["adapter_model.safetensors"]).is_err());
     }
 }
