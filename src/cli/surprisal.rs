@@ -25,7 +25,7 @@ use super::setup::{self, Loaded};
 #[command(after_help = "Examples:
   inscribe surprisal --text-file report.txt
   inscribe surprisal --text-file report.txt --window 256 --format jsonl > local.jsonl
-  cat notes.md | inscribe surprisal --text-file - --model qwen2.5-coder-0.5b-instruct")]
+  cat notes.md | inscribe surprisal --text-file - --model qwen2.5-0.5b-instruct")]
 pub struct Args {
     /// A model: a known name, a .gguf file, a model folder or a hub id
     #[arg(long, short, default_value = setup::DEFAULT_MODEL)]
