@@ -1,9 +1,15 @@
 //! `inscribe models`: the models known by name, those in the cache and those of other programs.
 
+use std::path::PathBuf;
+
 use anyhow::bail;
 use clap::Subcommand;
-use inscribe::model::elsewhere::{Found, Limits, Looks, Places, Program, Survey};
-use inscribe::model::hub::{CachedModel, DEFAULT, KNOWN, KnownModel, ModelCache, known};
+use inscribe::model::elsewhere::{
+    Found, Limits, Looks, Places, Program, Survey, hugging_face_cache,
+};
+use inscribe::model::hub::{
+    CachedModel, DEFAULT, KNOWN, KnownModel, ModelCache, find_known, known,
+};
 use inscribe::model::locate::{LocateError, near_names};
 use serde::Serialize;
 
@@ -93,7 +99,7 @@ fn known_row<'a>(model: &'a KnownModel, cache: &ModelCache) -> Row<'a> {
         bytes: model.bytes,
         memory_bytes: Some(model.memory_bytes()),
         default: model.name == DEFAULT,
-        path: cache.find_known(model).map(|p| p.display().to_string()),
+        path: here(model, cache).map(|p| p.display().to_string()),
         can_open: true,
         architecture: Some((model.config)().arch.name()),
         quantisation: Some(model.quantisation),
@@ -130,6 +136,11 @@ fn found_row(model: &Found) -> Row<'_> {
         quantisation: model.quantisation.as_deref(),
         ..Row::default()
     }
+}
+
+/// The model if it is in the cache, or in that of the hub's own tools.
+fn here(model: &KnownModel, cache: &ModelCache) -> Option<PathBuf> {
+    find_known(cache, hugging_face_cache().as_deref(), model)
 }
 
 /// What was fetched by a hub id.
@@ -182,7 +193,7 @@ fn print_known(cache: &ModelCache) {
     let licences = KNOWN.iter().map(|m| m.licence.len()).max().unwrap_or(0);
     outln!("Known by name (`inscribe pull NAME` fetches one):");
     for model in KNOWN {
-        let path = cache.find_known(model);
+        let path = here(model, cache);
         let state = if path.is_some() { "here" } else { "to pull" };
         let mark = match (model.name == DEFAULT, model.gated) {
             (true, _) => "  (default)",
@@ -190,7 +201,7 @@ fn print_known(cache: &ModelCache) {
             _ => "",
         };
         outln!(
-            "  {:width$}  {:>7}  needs {:>7}  {:licences$}  {state}{mark}",
+            "  {:width$}  {:>8}  needs {:>8}  {:licences$}  {state}{mark}",
             model.name,
             size(model.bytes),
             size(model.memory_bytes()),
@@ -216,7 +227,7 @@ fn print_found(rows: Vec<Row<'_>>) {
             bytes => size(bytes),
         };
         let line = format!(
-            "  {:names$}  {size:>7}  {:archs$}  {}",
+            "  {:names$}  {size:>8}  {:archs$}  {}",
             row.name,
             row.architecture.unwrap_or_default(),
             row.quantisation.unwrap_or_default()

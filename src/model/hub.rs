@@ -283,6 +283,16 @@ impl Puller {
     }
 }
 
+/// The known model if it is here, in the cache or in that of the hub's own tools (`shared`).
+pub fn find_known(
+    cache: &ModelCache,
+    shared: Option<&Path>,
+    model: &KnownModel,
+) -> Option<PathBuf> {
+    let theirs = || elsewhere::find_in_hugging_face_cache(shared?, &model.hub_id()?);
+    cache.find_known(model).or_else(theirs)
+}
+
 /// Without the cargo feature `hub` only what is in the cache already is found.
 #[cfg(not(feature = "hub"))]
 impl Puller {

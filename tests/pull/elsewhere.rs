@@ -103,7 +103,7 @@ fn models_of_other_programs_are_listed_and_opened_by_name() {
     }
     let half = of("lmstudio:pub/repo/half.gguf");
     assert_eq!(half["can_open"], false);
-    assert!(half["why_not"].as_str().unwrap().contains("truncated"));
+    assert!(half["why_not"].as_str().unwrap().contains("cut short"));
     let table = bench.run(&["models"]).out;
     for (name, program) in NAMES {
         assert!(table.contains(name) && table.contains(program), "{table}");
@@ -111,6 +111,23 @@ fn models_of_other_programs_are_listed_and_opened_by_name() {
     assert!(table.contains("cannot be opened"), "{table}");
     assert_eq!(theirs(&bench), before, "nothing of theirs was touched");
     assert!(bench.files("hub").is_empty(), "and nothing was copied");
+}
+
+#[test]
+fn a_known_model_in_the_hubs_own_cache_is_here() {
+    let bench = Bench::unreachable();
+    let hub = bench.folder.path().join(".cache/huggingface/hub");
+    let repo = hub.join("models--Qwen--Qwen3-0.6B-GGUF");
+    put(&repo.join("refs/main"), COMMIT);
+    let file = repo
+        .join("snapshots")
+        .join(COMMIT)
+        .join("Qwen3-0.6B-Q8_0.gguf");
+    put(&file, tiny());
+    assert_eq!(bench.run(&["pull", "qwen3-0.6b"]).path(), file);
+    let models = listed(&bench.run(&["models", "--json"]));
+    let row = models.iter().find(|m| m["name"] == "qwen3-0.6b").unwrap();
+    assert_eq!(row["path"], file.to_str().unwrap());
 }
 
 #[test]

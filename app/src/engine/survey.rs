@@ -1,6 +1,6 @@
 //! What there is on this machine: devices, models, stopped writes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use inscribe::engine::gpu::{AdapterKind, Precision, list_adapters};
 use inscribe::engine::select::DeviceChoice;
 use inscribe::memory::store::Unfinished;
 use inscribe::model::elsewhere::{Found, Limits, Looks, Places};
-use inscribe::model::hub::{KNOWN, ModelCache};
+use inscribe::model::hub::{KNOWN, ModelCache, find_known};
 use inscribe::model::locate::{self, ModelSpec};
 use inscribe::model::weights::WeightFile;
 use inscribe::write::event::Event;
@@ -35,7 +35,8 @@ pub fn survey(
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let elsewhere = places.survey(ELSEWHERE, looks);
     let found = elsewhere.found.into_iter().map(of_another_program);
-    let mut models = models(cache.as_ref());
+    let shared = places.hugging_face.first().map(PathBuf::as_path);
+    let mut models = models(cache.as_ref(), shared);
     models.extend(found);
     add_chosen(&mut models, cache.as_ref(), model);
     Survey {
@@ -75,9 +76,9 @@ fn devices(threads: usize) -> Vec<DeviceInfo> {
     gpus.chain([processor]).collect()
 }
 
-fn models(cache: Option<&ModelCache>) -> Vec<ModelEntry> {
+fn models(cache: Option<&ModelCache>, shared: Option<&Path>) -> Vec<ModelEntry> {
     let known = KNOWN.iter().map(|model| {
-        let path = cache.and_then(|cache| cache.find_known(model));
+        let path = cache.and_then(|cache| find_known(cache, shared, model));
         ModelEntry {
             name: model.name.to_owned(),
             description: model.description.to_owned(),

@@ -302,15 +302,14 @@ fn costs(ui: &mut Ui, estimate: &Estimate) {
     ui.vertical(|ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         ui.set_width(COSTS);
-        let about = if estimate.timed { "" } else { "about " };
-        let read = format!(
-            "reading {about}{}",
-            words::rough_duration(estimate.read_secs)
-        );
-        let steps = format!(
-            "steps {about}{}",
-            words::rough_duration(estimate.steps_secs)
-        );
+        let takes = |what: &str, secs: f64| {
+            let time = words::rough_duration(secs);
+            let exact = estimate.timed || !time.starts_with(|c: char| c.is_ascii_digit());
+            let about = if exact { "" } else { "about " };
+            format!("{what} {about}{time}")
+        };
+        let read = takes("reading", estimate.read_secs);
+        let steps = takes("steps", estimate.steps_secs);
         ui.label(text::caption(read));
         ui.label(text::caption(steps));
         if let Some(bytes) = estimate.memory_bytes {

@@ -33,7 +33,7 @@ fn other_programs_models_are_chosen_and_say_why_where_they_cannot_be() {
     desk.open_text(200);
     desk.click("Model: llama");
     assert!(desk.sees("Already on this computer") && desk.sees("LM Studio, pub/repo"));
-    assert!(desk.sees("Cannot be opened: ") && desk.sees("truncated"));
+    assert!(desk.sees("Cannot be opened: ") && desk.sees("cut short"));
     desk.shot("models-elsewhere");
     let chosen = desk.state().prefs.model.clone();
     desk.choose("half.gguf");

@@ -103,7 +103,7 @@ fn look_at_gguf(path: &Path, look: &mut Look) -> Option<String> {
         return Some(fault);
     }
     match ModelConfig::from_gguf(&gguf) {
-        Err(error) => Some(damaged(&error)),
+        Err(error) => Some(error.without_path()),
         Ok(config) => {
             let fault = missing(&WeightFile::Gguf(gguf), &config);
             look.config = Some(config);
@@ -122,7 +122,7 @@ fn look_at_folder(path: &Path) -> Look {
     let unknown = look.architecture.clone().filter(|arch| !runs(arch));
     look.fault = match (opened, unknown) {
         (Err(_), Some(arch)) => Some(unknown_architecture(&arch)),
-        (Err(error), None) => Some(damaged(&error)),
+        (Err(error), None) => Some(error.without_path()),
         (Ok((config, file)), _) => {
             look.quantisation = most_bytes(file.tensors());
             let fault = missing(&file, &config).or_else(|| no_tokenizer(path));
@@ -170,8 +170,14 @@ fn missing(file: &WeightFile, config: &ModelConfig) -> Option<String> {
     ))
 }
 
+/// Why a header could not be read to its end.
 fn damaged(error: &ModelError) -> String {
-    error.without_path()
+    match error {
+        ModelError::Field { field, .. } => {
+            format!("the file is damaged or cut short (at {field}); fetch it again")
+        }
+        other => other.without_path(),
+    }
 }
 
 fn runs(arch: &str) -> bool {

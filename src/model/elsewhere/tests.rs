@@ -99,7 +99,7 @@ fn lm_studios_files_are_named_by_their_paths() {
     assert_eq!(at(&survey, "lmstudio:pub/mlx").fault, None);
     for (name, why) in [
         ("repo/mmproj-x.gguf", "sees pictures"),
-        ("repo/cut.gguf", "truncated"),
+        ("repo/cut.gguf", "cut short"),
         ("repo/web.gguf", "web page"),
         ("repo/phi.gguf", "architecture phi3 cannot be run"),
         ("parts/m-00001-of-00002.gguf", "in 2 parts"),
