@@ -59,7 +59,11 @@ pub fn models(ui: &mut Ui, state: &State, typed: &mut String, actions: &mut Vec<
     opening(ui, state, ("Model", about), actions, |ui, actions| {
         let entries = state.survey.as_ref().map_or(&[][..], |s| &s.models);
         let height = (ui.ctx().content_rect().height() - AROUND).clamp(160.0, 460.0);
-        ScrollArea::vertical().max_height(height).show(ui, |ui| {
+        // As high at once as it will be: a dialog that grew would move away under a click.
+        let list = ScrollArea::vertical()
+            .min_scrolled_height(height)
+            .max_height(height);
+        list.show(ui, |ui| {
             // What can be opened first; the order is otherwise that of the list.
             let mut here: Vec<&ModelEntry> = entries.iter().filter(|m| m.here).collect();
             here.sort_by_key(|entry| entry.fault.is_some());
