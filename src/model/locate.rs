@@ -117,13 +117,12 @@ fn elsewhere(name: &str, found: Result<PathBuf, String>) -> Result<ModelSpec, Lo
         name: name.clone(),
         detail,
     })?;
-    let path = match path.is_dir() {
-        true => match folder(&path)? {
-            ModelSpec::Gguf(path) => path,
-            _ => path,
-        },
-        false => path,
+    let only = if path.is_dir() {
+        folder(&path)?.path().map(Path::to_owned)
+    } else {
+        None
     };
+    let path = only.unwrap_or(path);
     Ok(ModelSpec::Elsewhere { name, path })
 }
 

@@ -141,9 +141,10 @@ fn blob(root: &Path, manifest: &Path) -> Result<PathBuf, String> {
         .filter(is_hash)
         .ok_or("its manifest is damaged: the model’s hash is none")?;
     let path = root.join("blobs").join(format!("sha256-{hash}"));
-    match path.is_file() {
-        true => Ok(path),
-        false => Err("its file is missing from Ollama’s blobs".to_owned()),
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err("its file is missing from Ollama’s blobs".to_owned())
     }
 }
 
