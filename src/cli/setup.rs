@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Read};
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,7 +15,9 @@ use inscribe::engine::select::{self, DeviceChoice, SelectOptions};
 use inscribe::engine::{Device, Profile};
 use inscribe::inscriber::OpenEvent;
 use inscribe::kernels::self_test;
+use inscribe::memory::store::StoredModel;
 use inscribe::memory::{Memory, fingerprint};
+use inscribe::model::elsewhere::{Found, Limits, Looks, Places};
 use inscribe::model::hub::{KNOWN, ModelCache};
 use inscribe::model::session::SessionOptions;
 use inscribe::model::weights::WeightFile;
@@ -215,27 +217,39 @@ pub fn model_of(memory: &Memory, given: Option<&str>) -> Result<String> {
         return Ok(given.to_owned());
     }
     let wanted = &memory.file.model.info;
-    let cached = ModelCache::open()
+    let cached: Vec<(String, PathBuf)> = ModelCache::open()
         .map(|cache| cache.list())
-        .unwrap_or_default();
+        .unwrap_or_default()
+        .into_iter()
+        .map(|model| (model.name, model.path))
+        .collect();
     let is_it = |path: &Path| {
         let file = WeightFile::open(path).ok()?;
         Some(fingerprint(&file).ok()? == wanted.fingerprint)
     };
     // The name says which to look into first; the files say whether it is the one.
-    let (likely, others): (Vec<_>, Vec<_>) = cached
-        .iter()
-        .partition(|model| model.path.file_name().is_some_and(|n| *n == *wanted.name));
-    let mut all = likely.into_iter().chain(others);
-    if let Some(found) = all.find(|model| is_it(&model.path) == Some(true)) {
-        return Ok(found.name.clone());
+    let find = |mut models: Vec<(String, PathBuf)>| {
+        let is_named = |(name, path): &(String, PathBuf)| {
+            *name == wanted.name || path.file_name().is_some_and(|n| *n == *wanted.name)
+        };
+        models.sort_by_key(|model| !is_named(model));
+        let found = models
+            .into_iter()
+            .find(|(_, path)| is_it(path) == Some(true));
+        found.map(|(name, _)| name)
+    };
+    if let Some(name) = find(cached) {
+        return Ok(name);
     }
     // Where it was when the memory was written.
     let hint = memory.file.model_path.as_deref();
     if let Some(path) = hint.filter(|path| is_it(path) == Some(true)) {
         return Ok(path.display().to_string());
     }
-    if let Some(known) = KNOWN.iter().find(|model| model.file == wanted.name) {
+    if let Some(name) = find(elsewhere_like(&memory.file.model)) {
+        return Ok(name);
+    }
+    if let Some(known) = KNOWN.iter().find(|model| model.is_named_by(&wanted.name)) {
         return Ok(known.name.to_owned());
     }
     bail!(
@@ -244,6 +258,19 @@ pub fn model_of(memory: &Memory, given: Option<&str>) -> Result<String> {
         memory.path().display(),
         memory.file.model
     )
+}
+
+/// Other programs' models that have the sizes of this one.
+fn elsewhere_like(model: &StoredModel) -> Vec<(String, PathBuf)> {
+    let survey = Places::from_env().survey(Limits::default(), &mut Looks::default());
+    let alike = |found: &Found| {
+        found.fault.is_none()
+            && found.config.as_ref().is_some_and(|config| {
+                StoredModel::new(&model.info.name, &model.info.fingerprint, config) == *model
+            })
+    };
+    let found = survey.found.into_iter().filter(alike);
+    found.map(|found| (found.name, found.path)).collect()
 }
 
 /// Bytes of a text that takes seconds to be cut into tokens.

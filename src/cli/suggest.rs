@@ -1,16 +1,11 @@
 //! A word on larger models, for those who took the default one.
 
 use inscribe::model::hub::{DEFAULT, KNOWN, KnownModel, ModelCache, default_model};
-use inscribe::model::transformer::Cache;
 
 use super::Context;
 use super::progress::size;
 use super::setup::Loaded;
 
-/// Tokens that a model is taken to read at once.
-const READ: usize = 8192;
-/// Bytes that the work needs besides weights, keys and values.
-const WORK: u64 = 1 << 30;
 /// More times slower than the default model is more than somebody who tries it out would wait.
 const MOST_TIMES: u64 = 16;
 
@@ -41,11 +36,7 @@ pub fn larger_model(name: &str, loaded: &Loaded, app: &Context) {
 /// one: all work is products with the weights.
 fn larger(free: u64) -> Option<(&'static KnownModel, u64)> {
     let own = (default_model().config)().parameters().max(1);
-    let fits = |model: &&KnownModel| {
-        let config = (model.config)();
-        let cache = Cache::bytes(&config, READ.min(config.context));
-        model.bytes + cache + WORK <= free
-    };
+    let fits = |model: &&KnownModel| model.suggested && model.memory_bytes() <= free;
     let timed = KNOWN.iter().filter(fits).map(|model| {
         let parameters = (model.config)().parameters();
         (model, (parameters + own / 2) / own)
@@ -67,7 +58,7 @@ mod tests {
             "{} {times}",
             model.name
         );
-        let (smaller, fewer) = larger(model.bytes + WORK).unwrap_or((model, times));
+        let (smaller, fewer) = larger(model.memory_bytes() - 1).unwrap_or((model, times));
         assert!(fewer <= times, "{}", smaller.name);
     }
 }

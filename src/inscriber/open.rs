@@ -111,7 +111,10 @@ impl Opening {
             }
         };
         on_event(OpenEvent::Found(&path));
-        let model = Model::open(&path)?;
+        let mut model = Model::open(&path)?;
+        if let Some(title) = spec.title(&path) {
+            model.name = title;
+        }
         let total = model.file.total_bytes();
         let mut progress = |done| {
             on_event(OpenEvent::Loading { done, total });

@@ -23,6 +23,14 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// The architecture that files call by this name.
+    pub fn named(name: &str) -> Option<Architecture> {
+        use Architecture::*;
+        [Llama, Qwen2, Qwen3, Gemma3]
+            .into_iter()
+            .find(|known| known.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Architecture::Llama => "llama",

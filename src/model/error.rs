@@ -6,7 +6,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::advice::Advice;
-use crate::engine::EngineError;
+use crate::engine::{DType, EngineError};
 use crate::model::chat::ChatError;
 use crate::model::tokenizer::TokenizerError;
 use crate::words::{count, counted};
@@ -36,6 +36,18 @@ pub enum ModelError {
         "the model's logits are not numbers: the weights are damaged or do not fit the architecture"
     )]
     NotANumber,
+    /// The tensor's numbers are in a form that cannot be read.
+    #[error(
+        "{path}: tensor '{tensor}': has type {kind} ({kind_name}), which cannot be read; use a file whose weights are in {}",
+        DType::WEIGHTS.map(DType::name).join(", ")
+    )]
+    WeightType {
+        path: String,
+        tensor: String,
+        /// GGUF's number of the type.
+        kind: u32,
+        kind_name: &'static str,
+    },
     /// The file is the pointer that git keeps in place of a large file that was not fetched.
     #[error("{path}: is a Git LFS pointer and not the model itself; run `git lfs pull`")]
     LfsPointer { path: String },
@@ -60,6 +72,21 @@ impl ModelError {
     pub(super) fn lfs_pointer(path: &Path) -> Self {
         ModelError::LfsPointer {
             path: path.display().to_string(),
+        }
+    }
+
+    /// What is wrong, without the file's path: for a list that names the file already.
+    pub fn without_path(&self) -> String {
+        match self {
+            ModelError::File { detail, .. } => detail.clone(),
+            ModelError::Field { field, detail, .. } => format!("{field}: {detail}"),
+            ModelError::WeightType { kind_name, .. } => {
+                format!("it has weights in a form that cannot be read ({kind_name})")
+            }
+            ModelError::LfsPointer { .. } => {
+                "it is a Git LFS pointer and not the model itself".to_owned()
+            }
+            other => other.to_string(),
         }
     }
 

@@ -53,33 +53,33 @@ impl Gguf {
 
     /// Reads a file that is already mapped; `path` is what errors name.
     pub fn from_map(path: &Path, map: Arc<Mmap>) -> Result<Gguf, ModelError> {
-        let mut reader = Reader::new(path, &map, 0);
+        match Gguf::read(path, &map)? {
+            (gguf, None) => Ok(gguf),
+            (_, Some(fault)) => Err(fault),
+        }
+    }
+
+    /// Opens a file as far as it can be read: without its tensors, and with what is wrong, where
+    /// those cannot be.
+    pub fn peek(path: &Path) -> Result<(Gguf, Option<ModelError>), ModelError> {
+        Gguf::read(path, &map_file(path)?)
+    }
+
+    fn read(path: &Path, map: &Arc<Mmap>) -> Result<(Gguf, Option<ModelError>), ModelError> {
+        let mut reader = Reader::new(path, map, 0);
         let (tensor_count, metadata_count) = reader.header()?;
         let metadata = reader.metadata(metadata_count)?;
-        let infos = reader.tensor_infos(tensor_count)?;
-        let alignment = match metadata.get(ALIGNMENT_KEY) {
-            None => DEFAULT_ALIGNMENT,
-            Some(value) => value
-                .as_u64()
-                .filter(|a| a.is_power_of_two() && *a <= 1 << 20)
-                .ok_or_else(|| {
-                    let detail = "must be a power of two up to 1 MiB; the file is damaged";
-                    ModelError::field(path, ALIGNMENT_KEY, detail)
-                })?,
+        let tensors = read_tensors(path, map, &mut reader, tensor_count, &metadata);
+        let (tensors, fault) = match tensors {
+            Ok(tensors) => (tensors, None),
+            Err(fault) => (BTreeMap::new(), Some(fault)),
         };
-        let data_start = (reader.at as u64).next_multiple_of(alignment);
-        let place = Placement {
-            path,
-            map: &map,
-            data_start,
-            alignment,
-        };
-        let tensors = place.all(infos)?;
-        Ok(Gguf {
+        let gguf = Gguf {
             path: path.to_owned(),
             metadata,
             tensors,
-        })
+        };
+        Ok((gguf, fault))
     }
 
     pub fn path(&self) -> &Path {
@@ -146,6 +146,17 @@ impl Gguf {
     }
 }
 
+/// Which part of how many a file is by its name: `model-00001-of-00003.gguf` is the first of three.
+pub fn part_of(name: &str) -> Option<(u32, u32)> {
+    let stem = name.get(..name.len().checked_sub(5)?)?;
+    let (rest, count) = stem.rsplit_once("-of-")?;
+    let number = rest.rsplit('-').next()?;
+    let digits = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
+    let both = digits(number) && digits(count);
+    let part = (number.parse().ok()?, count.parse().ok()?);
+    both.then_some(part)
+}
+
 fn describe(value: &Value) -> String {
     match value {
         Value::Unsigned(v) => v.to_string(),
@@ -155,6 +166,34 @@ fn describe(value: &Value) -> String {
         Value::String(_) => "a text".into(),
         Value::Array(array) => format!("an array of {}", array.len()),
     }
+}
+
+/// Reads the directory of tensors, which `reader` has come to.
+fn read_tensors(
+    path: &Path,
+    map: &Arc<Mmap>,
+    reader: &mut Reader<'_>,
+    count: u64,
+    metadata: &BTreeMap<String, Value>,
+) -> Result<BTreeMap<String, TensorBytes>, ModelError> {
+    let infos = reader.tensor_infos(count)?;
+    let alignment = match metadata.get(ALIGNMENT_KEY) {
+        None => DEFAULT_ALIGNMENT,
+        Some(value) => value
+            .as_u64()
+            .filter(|a| a.is_power_of_two() && *a <= 1 << 20)
+            .ok_or_else(|| {
+                let detail = "must be a power of two up to 1 MiB; the file is damaged";
+                ModelError::field(path, ALIGNMENT_KEY, detail)
+            })?,
+    };
+    let place = Placement {
+        path,
+        map,
+        data_start: (reader.at as u64).next_multiple_of(alignment),
+        alignment,
+    };
+    place.all(infos)
 }
 
 /// Where tensors may lie in a file.

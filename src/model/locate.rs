@@ -1,4 +1,5 @@
-//! What the name of a model means: a known name, a `.gguf` file, a model folder or a hub id.
+//! What the name of a model means: a known name, another program's model, a `.gguf` file, a model
+//! folder or a hub id.
 
 use std::path::{Path, PathBuf};
 
@@ -6,12 +7,18 @@ use thiserror::Error;
 
 use crate::advice::Advice;
 
+use super::elsewhere::Places;
 use super::hub::{HubId, KNOWN, KnownModel, ModelCache, PullError, Puller, Watch, known};
 
 /// A model as a person named it.
 #[derive(Debug, Clone)]
 pub enum ModelSpec {
     Known(&'static KnownModel),
+    /// Another program's, by the name that it has here.
+    Elsewhere {
+        name: String,
+        path: PathBuf,
+    },
     Gguf(PathBuf),
     Folder(PathBuf),
     Hub(HubId),
@@ -21,6 +28,8 @@ pub enum ModelSpec {
 pub enum LocateError {
     #[error("no model is named '{name}'")]
     UnknownName { name: String, near: Vec<String> },
+    #[error("{name}: {detail}")]
+    NotElsewhere { name: String, detail: String },
     #[error("{} does not exist", path.display())]
     NoSuchPath { path: PathBuf, near: Vec<String> },
     #[error("{} is not a model ({detail})", path.display())]
@@ -40,7 +49,7 @@ impl LocateError {
     /// The way out that the program itself has, beside the hint.
     pub fn advice(&self) -> Option<Advice> {
         match self {
-            Self::UnknownName { .. } => Some(Advice::ListModels),
+            Self::UnknownName { .. } | Self::NotElsewhere { .. } => Some(Advice::ListModels),
             Self::NoSuchPath { near, .. } if near.is_empty() => Some(Advice::ListModels),
             _ => None,
         }
@@ -56,6 +65,9 @@ impl LocateError {
             Self::UnknownName { near, .. } | Self::NoSuchPath { near, .. } => {
                 Some(format!("did you mean {}?", or_list(near)))
             }
+            Self::NotElsewhere { .. } => {
+                Some("fetch it with the program that it belongs to, or check the name".into())
+            }
             Self::NotAModel { advice, .. } => Some(advice.clone()),
             Self::Unreadable { .. } => Some("check that you may read it".into()),
         }
@@ -65,9 +77,21 @@ impl LocateError {
 /// Finds out what a model's name, path or id means. A known name comes first (a file of that
 /// name is reached as `./name`), then what lies on the disk, then the hub.
 pub fn resolve(text: &str, cache: Option<&ModelCache>) -> Result<ModelSpec, LocateError> {
+    resolve_in(text, cache, &Places::from_env())
+}
+
+/// As [`resolve`], with other programs' models in these places.
+pub fn resolve_in(
+    text: &str,
+    cache: Option<&ModelCache>,
+    places: &Places,
+) -> Result<ModelSpec, LocateError> {
     let text = text.trim();
     if let Some(model) = known(text) {
         return Ok(ModelSpec::Known(model));
+    }
+    if let Some(found) = places.find(text) {
+        return elsewhere(text, found);
     }
     let path = expand_home(text);
     if !text.is_empty() && path.exists() {
@@ -87,11 +111,35 @@ pub fn resolve(text: &str, cache: Option<&ModelCache>) -> Result<ModelSpec, Loca
     })
 }
 
+fn elsewhere(name: &str, found: Result<PathBuf, String>) -> Result<ModelSpec, LocateError> {
+    let name = name.to_owned();
+    let path = found.map_err(|detail| LocateError::NotElsewhere {
+        name: name.clone(),
+        detail,
+    })?;
+    let only = if path.is_dir() {
+        folder(&path)?.path().map(Path::to_owned)
+    } else {
+        None
+    };
+    let path = only.unwrap_or(path);
+    Ok(ModelSpec::Elsewhere { name, path })
+}
+
 impl ModelSpec {
+    /// What the model is called where the name of its file or folder says nothing.
+    pub fn title(&self, path: &Path) -> Option<String> {
+        match self {
+            Self::Elsewhere { name, .. } => Some(name.clone()),
+            Self::Hub(id) if path.is_dir() => Some(id.to_string()),
+            _ => None,
+        }
+    }
+
     /// Where the model is, if it was named by its path.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Gguf(path) | Self::Folder(path) => Some(path),
+            Self::Gguf(path) | Self::Folder(path) | Self::Elsewhere { path, .. } => Some(path),
             Self::Known(_) | Self::Hub(_) => None,
         }
     }
@@ -101,7 +149,9 @@ impl ModelSpec {
         match self {
             Self::Known(model) => puller.known(model, watch),
             Self::Hub(id) => puller.hub(id, watch),
-            Self::Gguf(path) | Self::Folder(path) => Ok(path.clone()),
+            Self::Gguf(path) | Self::Folder(path) | Self::Elsewhere { path, .. } => {
+                Ok(path.clone())
+            }
         }
     }
 }
@@ -232,7 +282,7 @@ fn near_files(path: &Path) -> Vec<String> {
     nearest(&name.to_string_lossy(), candidates)
 }
 
-fn near_names(name: &str, cache: Option<&ModelCache>) -> Vec<String> {
+pub fn near_names(name: &str, cache: Option<&ModelCache>) -> Vec<String> {
     let mut candidates: Vec<(String, String)> = Vec::new();
     for model in KNOWN {
         candidates.push((model.name.to_owned(), model.name.to_owned()));

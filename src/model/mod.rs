@@ -3,6 +3,7 @@
 pub mod adapter;
 pub mod chat;
 pub mod config;
+pub mod elsewhere;
 pub mod error;
 pub mod generate;
 pub mod gguf;

@@ -37,8 +37,71 @@ pub fn smollm2_135m() -> ModelConfig {
     }
 }
 
-/// Qwen2.5-Coder-0.5B.
-pub fn qwen2_5_coder_0_5b() -> ModelConfig {
+/// SmolLM2-360M.
+pub fn smollm2_360m() -> ModelConfig {
+    ModelConfig {
+        hidden: 960,
+        layers: 32,
+        heads: 15,
+        kv_heads: 5,
+        ffn: 2560,
+        ..smollm2_135m()
+    }
+}
+
+/// SmolLM2-1.7B.
+pub fn smollm2_1_7b() -> ModelConfig {
+    ModelConfig {
+        hidden: 2048,
+        layers: 24,
+        heads: 32,
+        kv_heads: 32,
+        ffn: 8192,
+        rope: Rope {
+            theta: 130_000.0,
+            scaling: RopeScaling::None,
+        },
+        ..smollm2_135m()
+    }
+}
+
+/// Llama 3.2 1B.
+pub fn llama_3_2_1b() -> ModelConfig {
+    ModelConfig {
+        vocab: 128_256,
+        hidden: 2048,
+        layers: 16,
+        heads: 32,
+        kv_heads: 8,
+        ffn: 8192,
+        context: 131_072,
+        rope: Rope {
+            theta: 500_000.0,
+            scaling: RopeScaling::Llama3 {
+                factor: 32.0,
+                low_freq_factor: 1.0,
+                high_freq_factor: 4.0,
+                original_context: 8192.0,
+            },
+        },
+        ..smollm2_135m()
+    }
+}
+
+/// Llama 3.2 3B.
+pub fn llama_3_2_3b() -> ModelConfig {
+    ModelConfig {
+        hidden: 3072,
+        layers: 28,
+        heads: 24,
+        head_dim: 128,
+        attention_scale: 1.0 / (128f32).sqrt(),
+        ..llama_3_2_1b()
+    }
+}
+
+/// Qwen2.5 0.5B, and Qwen2.5 Coder of that size.
+pub fn qwen2_5_0_5b() -> ModelConfig {
     ModelConfig {
         arch: Architecture::Qwen2,
         vocab: 151_936,
@@ -58,8 +121,8 @@ pub fn qwen2_5_coder_0_5b() -> ModelConfig {
     }
 }
 
-/// Qwen2.5-Coder-1.5B.
-pub fn qwen2_5_coder_1_5b() -> ModelConfig {
+/// Qwen2.5 1.5B, and Qwen2.5 Coder of that size.
+pub fn qwen2_5_1_5b() -> ModelConfig {
     ModelConfig {
         hidden: 1536,
         layers: 28,
@@ -67,7 +130,18 @@ pub fn qwen2_5_coder_1_5b() -> ModelConfig {
         head_dim: 128,
         ffn: 8960,
         attention_scale: 1.0 / (128f32).sqrt(),
-        ..qwen2_5_coder_0_5b()
+        ..qwen2_5_0_5b()
+    }
+}
+
+/// Qwen2.5 3B.
+pub fn qwen2_5_3b() -> ModelConfig {
+    ModelConfig {
+        hidden: 2048,
+        layers: 36,
+        heads: 16,
+        ffn: 11_008,
+        ..qwen2_5_1_5b()
     }
 }
 
@@ -98,6 +172,38 @@ pub fn gemma3_270m() -> ModelConfig {
         sliding: sliding_pattern(18, 6),
         attention_scale: 1.0 / (256f32).sqrt(),
         ..smollm2_135m()
+    }
+}
+
+/// Gemma 3 1B.
+pub fn gemma3_1b() -> ModelConfig {
+    ModelConfig {
+        hidden: 1152,
+        layers: 26,
+        ffn: 6912,
+        embedding_scale: (1152f32).sqrt(),
+        sliding: sliding_pattern(26, 6),
+        ..gemma3_270m()
+    }
+}
+
+/// Qwen3-0.6B.
+pub fn qwen3_0_6b() -> ModelConfig {
+    ModelConfig {
+        hidden: 1024,
+        layers: 28,
+        heads: 16,
+        ffn: 3072,
+        ..qwen3_4b()
+    }
+}
+
+/// Qwen3-1.7B.
+pub fn qwen3_1_7b() -> ModelConfig {
+    ModelConfig {
+        hidden: 2048,
+        ffn: 6144,
+        ..qwen3_0_6b()
     }
 }
 
@@ -132,10 +238,18 @@ mod tests {
     fn shapes_have_the_sizes_of_their_models() {
         let parameters = [
             (smollm2_135m(), 134_479_872),
-            (qwen2_5_coder_0_5b(), 493_961_216),
-            (qwen2_5_coder_1_5b(), 1_543_569_408),
+            (qwen2_5_0_5b(), 493_961_216),
+            (qwen2_5_1_5b(), 1_543_569_408),
             (gemma3_270m(), 268_042_240),
             (qwen3_4b(), 4_022_272_000),
+            (smollm2_360m(), 361_758_720),
+            (smollm2_1_7b(), 1_711_276_032),
+            (llama_3_2_1b(), 1_235_746_816),
+            (llama_3_2_3b(), 3_212_574_720),
+            (qwen2_5_3b(), 3_085_697_024),
+            (gemma3_1b(), 999_751_680),
+            (qwen3_0_6b(), 595_984_384),
+            (qwen3_1_7b(), 1_720_451_072),
         ];
         for (config, expected) in parameters {
             assert_eq!(config.parameters(), expected, "{config:?}");

@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use bytes::Pieces;
 pub(crate) use folder::read_json;
+pub(crate) use gguf::readable_in_gguf;
 pub use gguf::{GgufVocab, TokenType};
 use pipeline::Pipeline;
 use spm::Spm;

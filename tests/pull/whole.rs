@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::command::{Bench, COMMIT, content, description, hub_with};
+use super::command::{Bench, COMMIT, content, description, hub_with, listed};
 use super::server::{Answer, Server};
 
 #[test]
@@ -99,9 +99,7 @@ fn a_folder_comes_whole_and_can_be_removed() {
     }
     assert_eq!(hub.requests("00002-of")[1].headers["range"], "bytes=20000-");
 
-    let listed = bench.run(&["models", "--json"]);
-    let listed: serde_json::Value = serde_json::from_str(&listed.out).unwrap();
-    let models = listed["models"].as_array().unwrap();
+    let models = listed(&bench.run(&["models", "--json"]));
     let ours = models
         .iter()
         .find(|m| m["name"] == "org/name@v1.0")

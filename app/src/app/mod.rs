@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use eframe::egui;
+use inscribe::model::elsewhere::Places;
 use inscribe::model::hub;
 
 use crate::action::Action;
@@ -51,6 +52,8 @@ pub struct Options {
     pub hub: Option<hub::Setup>,
     /// Whether nothing is to move by itself.
     pub still: bool,
+    /// Where other programs keep models; as the environment says where `None`.
+    pub places: Option<Places>,
     /// A document or memory to open at once.
     pub open: Option<PathBuf>,
 }
@@ -116,6 +119,7 @@ impl InscribeApp {
             memories: self.memories(),
             cache: self.options.cache.clone(),
             model: self.state.prefs.model.clone(),
+            places: self.options.places.clone().unwrap_or_else(Places::from_env),
         });
     }
 

@@ -18,10 +18,19 @@ impl InscribeApp {
         }
     }
 
-    /// The model that a memory names, where it is one of those known here.
+    /// The model that a memory names, where it is one of those known or found here.
     pub(crate) fn choose_model_of(&mut self, file_name: &str) {
-        if let Some(known) = KNOWN.iter().find(|known| known.file == file_name) {
+        let known = KNOWN.iter().find(|known| known.is_named_by(file_name));
+        let found = || {
+            let models = &self.state.survey.as_ref()?.models;
+            let mut here = models.iter().filter(|m| m.here && m.fault.is_none());
+            let of = |name: &str| name.rsplit(['/', ':']).next() == Some(file_name);
+            here.find(|model| model.name == file_name || of(&model.name))
+        };
+        if let Some(known) = known {
             self.state.prefs.model = known.name.to_owned();
+        } else if let Some(found) = found() {
+            self.state.prefs.model = found.name.clone();
         }
     }
 

@@ -12,6 +12,7 @@ use std::sync::mpsc::Receiver;
 
 use inscribe::memory::Memory;
 use inscribe::memory::store::Unfinished;
+use inscribe::model::elsewhere::Looks;
 use inscribe::write::document::{Document, ReadOptions};
 use inscribe::write::event::Event;
 use inscribe::write::figure::FigureOptions;
@@ -22,9 +23,10 @@ use crate::trouble::{Failure, Trouble};
 
 /// `saves` counts what is still to be kept on disk.
 pub fn run(inbox: &Receiver<FileWork>, out: &Outbox, saves: &AtomicUsize) {
+    let mut looks = Looks::default();
     while let Ok(work) = inbox.recv() {
         let (opens, keeps) = (work.opens(), work.keeps());
-        let done = catch_unwind(AssertUnwindSafe(|| one(work)))
+        let done = catch_unwind(AssertUnwindSafe(|| one(work, &mut looks)))
             .unwrap_or_else(|_| Err(Failure::Broken("reading or writing a file".to_owned())));
         saves.fetch_sub(usize::from(keeps), Ordering::Relaxed);
         let report = done.unwrap_or_else(|failure| FileReport::Failed(Trouble::of(&failure)));
@@ -35,7 +37,7 @@ pub fn run(inbox: &Receiver<FileWork>, out: &Outbox, saves: &AtomicUsize) {
     }
 }
 
-fn one(work: FileWork) -> Result<FileReport, Failure> {
+fn one(work: FileWork, looks: &mut Looks) -> Result<FileReport, Failure> {
     Ok(match work {
         FileWork::ReadDocument(path) => FileReport::Document {
             document: Arc::new(Document::read(&path, &ReadOptions::default())?),
@@ -54,7 +56,12 @@ fn one(work: FileWork) -> Result<FileReport, Failure> {
             memories,
             cache,
             model,
-        } => FileReport::Survey(survey::survey(&memories, cache.as_deref(), &model)),
+            places,
+        } => {
+            let elsewhere = (&places, looks);
+            let survey = survey::survey(&memories, cache.as_deref(), &model, elsewhere);
+            FileReport::Survey(survey)
+        }
         FileWork::Figure {
             run,
             kind,

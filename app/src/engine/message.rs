@@ -7,6 +7,7 @@ use std::sync::Arc;
 use inscribe::engine::select::DeviceChoice;
 use inscribe::memory::store::{Asked, Discarded};
 use inscribe::model::config::ModelConfig;
+use inscribe::model::elsewhere::{Places, Program};
 use inscribe::model::generate::Ended;
 use inscribe::write::document::Document;
 use inscribe::write::event::Event;
@@ -244,6 +245,8 @@ pub enum FileWork {
         cache: Option<PathBuf>,
         /// The model in use, which may be in any folder.
         model: String,
+        /// Where other programs keep models.
+        places: Places,
     },
     Figure {
         run: Box<RunRecord>,
@@ -367,6 +370,8 @@ pub struct UnfinishedInfo {
 pub struct Survey {
     pub devices: Vec<DeviceInfo>,
     pub models: Vec<ModelEntry>,
+    /// What could not be looked at, a line each.
+    pub notes: Vec<String>,
     pub unfinished: Vec<UnfinishedInfo>,
     pub processor_threads: usize,
     pub processor_bytes: Option<u64>,
@@ -396,4 +401,10 @@ pub struct ModelEntry {
     pub here: bool,
     /// The model's sizes, where they are known before loading.
     pub config: Option<ModelConfig>,
+    /// Another program whose model it is.
+    pub program: Option<Program>,
+    /// Its architecture and the type of its weights, as far as they are known.
+    pub kind: String,
+    /// Why it cannot be opened.
+    pub fault: Option<String>,
 }

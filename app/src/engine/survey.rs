@@ -1,6 +1,6 @@
 //! What there is on this machine: devices, models, stopped writes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use inscribe::engine::Device;
 use inscribe::engine::gpu::{AdapterKind, Precision, list_adapters};
 use inscribe::engine::select::DeviceChoice;
 use inscribe::memory::store::{Unfinished, empty_trash};
-use inscribe::model::hub::{KNOWN, ModelCache};
+use inscribe::model::elsewhere::{Found, Limits, Looks, Places};
+use inscribe::model::hub::{KNOWN, ModelCache, find_known};
 use inscribe::model::locate::{self, ModelSpec};
 use inscribe::model::weights::WeightFile;
 use inscribe::write::event::Event;
@@ -18,16 +19,34 @@ use super::message::{DeviceInfo, ModelEntry, Survey, UnfinishedInfo};
 /// Discarded writes are kept for so long.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
-pub fn survey(memories: &Path, cache: Option<&Path>, model: &str) -> Survey {
+/// How long other programs' folders are looked at: documents wait to be opened meanwhile.
+const ELSEWHERE: Limits = Limits {
+    time: Duration::from_secs(2),
+    entries: 20_000,
+};
+
+pub fn survey(
+    memories: &Path,
+    cache: Option<&Path>,
+    model: &str,
+    (places, looks): (&Places, &mut Looks),
+) -> Survey {
     let cache = match cache {
         Some(root) => Some(ModelCache::at(root)),
         None => ModelCache::open().ok(),
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
     empty_trash(memories, KEPT);
+    let elsewhere = places.survey(ELSEWHERE, looks);
+    let found = elsewhere.found.into_iter().map(of_another_program);
+    let shared = places.hugging_face.first().map(PathBuf::as_path);
+    let mut models = models(cache.as_ref(), shared);
+    models.extend(found);
+    add_chosen(&mut models, cache.as_ref(), model);
     Survey {
         devices: devices(threads),
-        models: models(cache.as_ref(), model),
+        models,
+        notes: elsewhere.notes,
         unfinished: unfinished(memories),
         processor_threads: threads,
         processor_bytes: Device::cpu(1).available_bytes(),
@@ -61,9 +80,9 @@ fn devices(threads: usize) -> Vec<DeviceInfo> {
     gpus.chain([processor]).collect()
 }
 
-fn models(cache: Option<&ModelCache>, chosen: &str) -> Vec<ModelEntry> {
+fn models(cache: Option<&ModelCache>, shared: Option<&Path>) -> Vec<ModelEntry> {
     let known = KNOWN.iter().map(|model| {
-        let path = cache.and_then(|cache| cache.find_known(model));
+        let path = cache.and_then(|cache| find_known(cache, shared, model));
         ModelEntry {
             name: model.name.to_owned(),
             description: model.description.to_owned(),
@@ -72,18 +91,42 @@ fn models(cache: Option<&ModelCache>, chosen: &str) -> Vec<ModelEntry> {
             bytes: model.bytes,
             here: path.is_some(),
             config: Some((model.config)()),
+            program: None,
+            kind: model.quantisation.to_owned(),
+            fault: None,
         }
     });
     let listed = cache.map(ModelCache::list).unwrap_or_default();
     let others = listed.into_iter().filter(|model| model.known.is_none());
     let others = others.map(|model| on_disk(model.name, &model.path));
-    let mut entries: Vec<ModelEntry> = known.chain(others).collect();
-    if let Ok(ModelSpec::Gguf(path) | ModelSpec::Folder(path)) = locate::resolve(chosen, cache)
-        && !entries.iter().any(|entry| entry.name == chosen)
-    {
-        entries.push(on_disk(chosen.to_owned(), &path));
+    known.chain(others).collect()
+}
+
+/// The model in use, where it is a file or folder that no list has.
+fn add_chosen(models: &mut Vec<ModelEntry>, cache: Option<&ModelCache>, chosen: &str) {
+    if models.iter().any(|entry| entry.name == chosen) {
+        return;
     }
-    entries
+    if let Ok(ModelSpec::Gguf(path) | ModelSpec::Folder(path)) = locate::resolve(chosen, cache) {
+        models.push(on_disk(chosen.to_owned(), &path));
+    }
+}
+
+fn of_another_program(found: Found) -> ModelEntry {
+    let kind = [found.architecture, found.quantisation];
+    let kind: Vec<String> = kind.into_iter().flatten().collect();
+    ModelEntry {
+        name: found.name,
+        description: String::new(),
+        licence: None,
+        licence_url: None,
+        bytes: found.bytes,
+        here: true,
+        config: found.config,
+        program: Some(found.program),
+        kind: kind.join(" "),
+        fault: found.fault,
+    }
 }
 
 /// A model that is on this computer: its sizes are at the beginning of its file.
@@ -97,6 +140,9 @@ fn on_disk(name: String, path: &Path) -> ModelEntry {
         bytes: file.as_ref().map_or(0, WeightFile::total_bytes),
         here: true,
         config: file.and_then(|file| file.config().ok()),
+        program: None,
+        kind: String::new(),
+        fault: None,
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use eframe::egui::{self, Vec2, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
+use inscribe::model::elsewhere::Places;
 use inscribe::model::hub;
 use inscribe::write::document::{Document, ReadOptions};
 use inscribe::write::settings::WriteSettings;
@@ -74,6 +75,8 @@ pub struct Setup {
     pub real_models: bool,
     /// Where models are fetched from.
     pub hub: Option<hub::Setup>,
+    /// Where other programs keep models.
+    pub places: Places,
 }
 
 impl Default for Setup {
@@ -85,6 +88,7 @@ impl Default for Setup {
             folder: tempfile::tempdir().expect("a temporary folder"),
             real_models: false,
             hub: None,
+            places: Places::default(),
         }
     }
 }
@@ -131,6 +135,7 @@ impl Desk {
             })),
             hub: setup.hub,
             still: true,
+            places: Some(setup.places),
             open: None,
         };
         let window = Harness::builder()

@@ -27,6 +27,7 @@ fn setup(endpoint: String) -> Setup {
             token: None,
             offline: false,
             pythons: Vec::new(),
+            shared_cache: None,
         }),
         ..Setup::default()
     }

@@ -11,6 +11,7 @@ mod frames;
 mod keep;
 mod looks;
 mod methods;
+mod models;
 mod safety;
 // It misbehaves in more ways than are tried here.
 #[allow(dead_code)]

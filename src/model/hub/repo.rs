@@ -73,7 +73,7 @@ fn split_off(text: &str, mark: char) -> (&str, Option<&str>) {
 }
 
 /// Whether a name from outside can be part of a path: relative, no dot folders, nothing odd.
-fn is_safe_path(path: &str) -> bool {
+pub(crate) fn is_safe_path(path: &str) -> bool {
     !path.is_empty()
         && path.split('/').all(|part| {
             !part.is_empty()
@@ -102,12 +102,13 @@ pub(super) fn find(cache: &ModelCache, id: &HubId) -> Option<PathBuf> {
 }
 
 /// The files that `wanted` names: the one of that very path, or those whose name it or a word of it
-/// is.
-fn fitting<'a>(wanted: &str, files: &[&'a str]) -> Vec<&'a str> {
+/// is. What only goes with a model, such as the part that sees, is named by its path alone.
+pub(crate) fn fitting<'a>(wanted: &str, files: &[&'a str]) -> Vec<&'a str> {
     match files.iter().find(|name| **name == wanted) {
         Some(exact) => vec![exact],
         None => {
-            let fits = |name: &&str| names(wanted, base_name(name));
+            let goes_with = |name: &str| base_name(name).to_ascii_lowercase().starts_with("mmproj");
+            let fits = |name: &&str| !goes_with(name) && names(wanted, base_name(name));
             files.iter().copied().filter(fits).collect()
         }
     }

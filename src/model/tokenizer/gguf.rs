@@ -11,7 +11,7 @@ use super::pipeline::Pipeline;
 use super::pretokenize::Rules;
 use super::spm::{Piece, Spm};
 use super::{Backend, Roles, Tokenizer, TokenizerError};
-use crate::model::error::ModelError;
+use crate::model::error::{ModelError, printable};
 use crate::model::gguf::{Gguf, Value};
 
 const TOKENS: &str = "tokenizer.ggml.tokens";
@@ -78,6 +78,22 @@ impl Tokenizer {
             TokenizerError::Field { field, detail } => gguf.field_error(&field, detail),
             other => gguf.field_error("tokenizer.ggml", other.to_string()),
         })
+    }
+}
+
+/// Whether a tokenizer of this kind, which cuts words in this way, can be made; in words, why not.
+pub(crate) fn readable_in_gguf(model: Option<&str>, pre: Option<&str>) -> Result<(), String> {
+    match model {
+        None => Err("it has no tokenizer".to_owned()),
+        Some("llama") => Ok(()),
+        Some("gpt2") => Rules::named(pre).map(drop).map_err(|_| {
+            let rules = printable(pre.unwrap_or_default());
+            format!("its tokenizer cuts words in a way that is not known here ({rules})")
+        }),
+        Some(other) => Err(format!(
+            "its tokenizer is of a kind that cannot be used ({})",
+            printable(other)
+        )),
     }
 }
 

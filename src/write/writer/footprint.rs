@@ -111,6 +111,7 @@ fn learning_bytes(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::hub::KNOWN;
     use crate::model::shapes;
     use crate::write::method::Method;
     use crate::write::settings::{Allocate, RecomputeWhen};
@@ -156,5 +157,17 @@ mod tests {
         let (utility, evenly) = (of(Allocate::Utility), of(Allocate::Uniform));
         assert_eq!((utility.segments, evenly.segments), (3, 3));
         assert!(utility.peak_bytes > evenly.peak_bytes);
+    }
+
+    #[test]
+    fn what_a_known_model_is_said_to_take_is_enough_for_a_write() {
+        let settings = WriteSettings::default();
+        for model in KNOWN {
+            let said = model.memory_bytes() - model.bytes;
+            let config = (model.config)();
+            let takes = footprint(&config, &settings, (24, 7_500), Some(said)).peak_bytes;
+            let enough = takes..takes * 5 / 2;
+            assert!(enough.contains(&said), "{}: {takes} {said}", model.name);
+        }
     }
 }

@@ -9,6 +9,7 @@ use super::super::cache::{ModelCache, make_folder, put_in_place, remove_if_there
 use super::super::error::{PullError, Result};
 use super::super::http::{Client, Remote, discard};
 use super::{HubId, base_name, fitting, is_safe_path};
+use crate::model::gguf::part_of;
 
 /// What the hub says of a repository at a revision.
 #[derive(Deserialize)]
@@ -173,13 +174,14 @@ fn choose(id: &HubId, all: &[&str]) -> Result<Choice> {
 }
 
 fn pick(id: &HubId, fitting: &[&str], ggufs: &[&str], none: &str) -> Result<Choice> {
-    let (detail, listed) = match fitting {
-        [only] if is_split(only) => (
+    let whole: Vec<&str> = fitting.iter().copied().filter(|n| !is_split(n)).collect();
+    let (detail, listed) = match whole.as_slice() {
+        [only] => return Ok(Choice::Gguf((*only).to_owned())),
+        [] if fitting.is_empty() => (none.to_owned(), ggufs),
+        [] => (
             "its file is split into several, which is not supported".to_owned(),
             ggufs,
         ),
-        [only] => return Ok(Choice::Gguf((*only).to_owned())),
-        [] => (none.to_owned(), ggufs),
         several => (format!("{} .gguf files fit", several.len()), several),
     };
     let names: Vec<&str> = listed
@@ -205,15 +207,8 @@ fn pick(id: &HubId, fitting: &[&str], ggufs: &[&str], none: &str) -> Result<Choi
     })
 }
 
-/// `model-00001-of-00003.gguf`
 fn is_split(name: &str) -> bool {
-    let stem = name.strip_suffix(".gguf").unwrap_or(name);
-    let Some((rest, count)) = stem.rsplit_once("-of-") else {
-        return false;
-    };
-    let number = rest.rsplit('-').next().unwrap_or_default();
-    let digits = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
-    digits(number) && digits(count)
+    part_of(name).is_some()
 }
 
 fn has_ending(name: &str, ending: &str) -> bool {
@@ -285,7 +280,16 @@ mod tests {
         assert!(error.hint().unwrap().contains("a/b:x-Q4_K_M.gguf"));
         assert!(choose(&id("a/b:Q2_K"), &ggufs).is_err());
         assert!(choose(&id("a/b"), &["README.md"]).is_err());
-        assert!(choose(&id("a/b"), &["x-00001-of-00002.gguf"]).is_err());
+        let parts = ["x-Q8_0-00001-of-00002.gguf", "x-Q8_0-00002-of-00002.gguf"];
+        for wanted in ["a/b", "a/b:Q8_0"] {
+            let error = choose(&id(wanted), &parts).unwrap_err();
+            assert!(error.to_string().contains("split"), "{error}");
+        }
+        let seeing = ["mmproj-x-Q8_0.gguf", "x-Q8_0.gguf"];
+        assert_eq!(
+            choose(&id("a/b:Q8_0"), &seeing).unwrap(),
+            Choice::Gguf("x-Q8_0.gguf".into())
+        );
         assert!(choose(&id("a/b"), &["adapter_model.safetensors"]).is_err());
     }
 }
