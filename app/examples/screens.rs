@@ -177,7 +177,7 @@ const SCREENS: [(&str, Show); 34] = [
     ("shares", |desk, scene| {
         measured(desk, scene);
         desk.slide("Budget K", 96.0);
-        desk.slide("Temperature tau", 0.2);
+        desk.slide("Temperature τ", 0.2);
     }),
     ("all-settings", |desk, scene| {
         measured(desk, scene);

@@ -16,7 +16,10 @@ pub use icons::{Icon, icon_button};
 pub use legend::{ColourScale, Map, Mark, draw_mark, hatch, keys, keys_at, legend, legend_width};
 pub use palette::Palette;
 pub use style::install;
-pub use widgets::{card, centred_row, column, empty, number, primary_button, section, segmented};
+pub use widgets::{
+    card, centred_row, column, empty, number, number_width, primary_button, section, segmented,
+    segmented_explained,
+};
 
 /// Distances in points. Everything is placed at multiples of four.
 pub mod space {

@@ -21,6 +21,8 @@ pub struct Marks<'a> {
     /// The part of the text that is seen, from 0 to 1.
     pub seen: Range<f32>,
     pub selected: Option<Range<usize>>,
+    /// The part that is being learned.
+    pub now: Option<Range<usize>>,
 }
 
 /// Lines drawn, and what they were drawn of.
@@ -63,16 +65,19 @@ impl Minimap {
         let top = area.min.y;
         self.draw(ui, theme, area, marks.signed);
         let y = |part: f32| top + part.clamp(0.0, 1.0) * used;
-        if let Some(selected) = &marks.selected {
+        let bar = |bytes: &Range<usize>, x: std::ops::RangeInclusive<f32>, colour: Color32| {
             let rows = marks.rows.len().max(1) as f32;
-            let from = row_of(marks.rows, selected.start) as f32 / rows;
-            let to = (row_of(marks.rows, selected.end.saturating_sub(1)) + 1) as f32 / rows;
-            let bar = Rect::from_x_y_ranges(
-                area.min.x - 5.0..=area.min.x - 2.0,
-                y(from)..=y(to).max(y(from) + 3.0),
-            );
-            ui.painter()
-                .rect_filled(bar, CornerRadius::same(1), theme.palette.accent);
+            let from = row_of(marks.rows, bytes.start) as f32 / rows;
+            let to = (row_of(marks.rows, bytes.end.saturating_sub(1)) + 1) as f32 / rows;
+            let bar = Rect::from_x_y_ranges(x, y(from)..=y(to).max(y(from) + 3.0));
+            ui.painter().rect_filled(bar, CornerRadius::same(1), colour);
+        };
+        if let Some(selected) = &marks.selected {
+            let x = area.min.x - 5.0..=area.min.x - 2.0;
+            bar(selected, x, theme.palette.accent);
+        }
+        if let Some(now) = &marks.now {
+            bar(now, area.max.x - 4.0..=area.max.x, theme.palette.utility);
         }
         let window = Rect::from_x_y_ranges(
             area.x_range(),
