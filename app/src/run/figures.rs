@@ -344,6 +344,26 @@ mod tests {
         }
     }
 
+    /// Chunks whose losses lie far apart are no rise and no fall of the curve.
+    #[test]
+    fn steps_are_drawn_by_what_was_learned() {
+        let figures = invented(Invented::default());
+        assert!(figures.relative);
+        let first = |at: usize| {
+            figures.steps_of[at]
+                .first()
+                .map(|&step| figures.value(step))
+        };
+        for chunk in 0..figures.cells.len() {
+            assert!(
+                first(chunk).is_some_and(|value| value.abs() < 1e-9),
+                "{chunk}"
+            );
+        }
+        let (start, end) = (figures.smoothed.first(), figures.smoothed.last());
+        assert!(end.expect("steps").y < start.expect("steps").y - 0.1);
+    }
+
     #[test]
     fn ticks_have_as_many_decimals_as_they_need() {
         let labels = |low, high| -> Vec<String> {

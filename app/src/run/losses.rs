@@ -3,7 +3,7 @@
 //! chunks lie far apart, so that by themselves they show which chunk was drawn and not what was
 //! learned.
 
-use eframe::egui::{Color32, TextStyle, Ui, vec2};
+use eframe::egui::{Color32, Role, TextStyle, Ui, WidgetInfo, vec2};
 use egui_plot::{
     AxisHints, HLine, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints,
     Points, VLine,
@@ -45,8 +45,8 @@ pub fn heading(ui: &mut Ui, figures: &Figures) {
                    before any step, in nats a token. On the line nothing is learned yet; the \
                    further below, the more.";
     ui.spacing_mut().item_spacing.y = 2.0;
+    ui.spacing_mut().interact_size.y = 18.0;
     ui.horizontal(|ui| {
-        ui.spacing_mut().interact_size.y = 18.0;
         let title = ui.label(text::strong("Learning curve"));
         title.on_hover_text(tooltip);
         ui.label(text::caption(words)).on_hover_text(tooltip);
@@ -120,7 +120,7 @@ impl<'a> LossPlot<'a> {
             .color(fade(p.utility))
             .radius(radius - 0.5),
         ];
-        self.plot(ui, figures, record).show(ui, |plot| {
+        let shown = self.plot(ui, figures, record).show(ui, |plot| {
             if figures.relative {
                 let zero = HLine::new("", 0.0).color(p.muted).width(1.5);
                 plot.hline(zero.allow_hover(false));
@@ -152,6 +152,9 @@ impl<'a> LossPlot<'a> {
                 plot.vline(line.style(LineStyle::dotted_dense()).allow_hover(false));
             }
         });
+        let label = format!("Curve of {}", words::counted(record.steps.len(), "step"));
+        let info = || WidgetInfo::labeled(Role::Image, true, label.as_str());
+        shown.response.widget_info(info);
     }
 
     fn plot<'b>(&self, ui: &Ui, figures: &'b Figures, record: &'b RunRecord) -> Plot<'b> {

@@ -118,6 +118,7 @@ fn presets(ui: &mut Ui, settings: &mut WriteSettings) {
 
 fn method(ui: &mut Ui, settings: &mut WriteSettings) {
     ui.label(text::strong("Method"));
+    ui.add_space(space::XS);
     let mut chosen = settings.method;
     let choices: Vec<_> = method::all().into_iter().map(|m| (m, m.title())).collect();
     if segmented(ui, &mut chosen, &choices) {
@@ -130,6 +131,7 @@ fn method(ui: &mut Ui, settings: &mut WriteSettings) {
 /// Budget, coverage and temperature: what the shares of steps depend on.
 fn shares(ui: &mut Ui, state: &State, settings: &mut WriteSettings) {
     ui.label(text::strong("Steps"));
+    ui.add_space(space::XS);
     slider(
         ui,
         "Budget K",
@@ -432,7 +434,8 @@ fn slider(ui: &mut Ui, name: &str, words: &str, slider: Slider<'_>) {
     ui.scope(|ui| {
         let accent = Theme::of(ui).palette.accent;
         ui.spacing_mut().slider_width = (ui.available_width() - 76.0).max(80.0);
-        ui.spacing_mut().interact_size = vec2(NUMBER, 22.0);
+        ui.spacing_mut().interact_size = vec2(NUMBER, 24.0);
+        ui.spacing_mut().button_padding.y = 2.0;
         let visuals = ui.visuals_mut();
         visuals.selection.bg_fill = accent;
         visuals.widgets.inactive.fg_stroke.color = accent;

@@ -121,6 +121,7 @@ fn document(
 
 /// The name as far as there is room beside what is known of the document.
 fn title(ui: &mut Ui, name: &str, facts: &str) {
+    ui.spacing_mut().interact_size.y = 20.0;
     ui.horizontal(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.add(Label::new(text::caption(facts)).extend());
@@ -149,13 +150,22 @@ fn shading(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec<
         unplaced(ui, state, actions);
         return;
     }
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing = vec2(space::M, space::XS);
+    // Both stand on one line where there is room.
+    const ONE_LINE: f32 = 462.0;
+    let draw = |ui: &mut Ui, state: &mut State| {
         switch(ui, state);
         if state.prefs.shading {
             legend(ui, views.text.shades(), state.prefs.signed);
         }
-    });
+    };
+    if ui.available_width() < ONE_LINE {
+        draw(ui, state);
+    } else {
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = space::M;
+            draw(ui, state);
+        });
+    }
     if !too_short(ui, state, actions) {
         hottest(ui, state, views);
     }

@@ -1,5 +1,6 @@
 //! The window driven by the labels a person sees, on a tiny random model.
 
+mod cockpit;
 mod controls;
 mod crossing;
 mod desk;

@@ -214,7 +214,14 @@ pub fn steps(ui: &Ui, drawn: &Drawn<'_>) {
             }
         }
         let shown = planned.total().max(taken.total());
-        let top = y(shown.max(other.unwrap_or(0)));
+        let mut top = y(shown);
+        // Over a line that would strike it through.
+        if let Some(line) = other.map(y).filter(|line| (top - 17.0..top).contains(line)) {
+            top = line;
+        }
+        if figures.begun {
+            top = top.min(y(other.unwrap_or(0)));
+        }
         let label = match other.filter(|_| figures.begun) {
             // The line as it is set now would strike through the number of the bar.
             Some(other) => format!("{shown} → {other}"),
@@ -317,5 +324,51 @@ fn gutter(ui: &Ui, body: Rect, ticks: impl Iterator<Item = (f32, String)>) {
         let at = pos2(body.left() - space::S, y);
         ui.painter()
             .text(at, Align2::RIGHT_CENTER, label, font.clone(), p.muted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use inscribe::write::event::Event;
+    use inscribe::write::record::RunRecord;
+    use inscribe::write::synthetic::{Invented, events};
+
+    #[test]
+    fn before_the_first_step_the_bars_are_the_plan() {
+        let all = events(&Invented::default());
+        let first = all.iter().position(|e| matches!(e, Event::Step(_)));
+        let first = first.expect("steps");
+        let steps = |coverage| ChunkSteps {
+            coverage,
+            utility: 0,
+        };
+        for (end, begun) in [(first, false), (first + 1, true)] {
+            let figures = Figures::of(&RunRecord::from_events(&all[..end]));
+            let preview = vec![vec![steps(1); figures.cells.len()]];
+            let axis = Axis {
+                left: 0.0,
+                width: 100.0,
+                tokens: figures.tokens,
+            };
+            let drawn = Drawn {
+                scales: Scales::of(&figures),
+                figures: &figures,
+                axis,
+                body: Rect::NOTHING,
+                preview: Some(&preview),
+                selected: None,
+            };
+            let cell = figures.cells.iter().find(|c| c.record.planned.total() > 1);
+            let cell = cell.expect("more than one step");
+            let (set, planned) = (steps(1), cell.record.planned);
+            let (shown, other) = if begun {
+                (planned, set)
+            } else {
+                (set, planned)
+            };
+            assert_eq!(drawn.plan_of(cell), shown);
+            assert_eq!(drawn.other_plan_of(cell), Some(other.total()));
+        }
     }
 }

@@ -25,6 +25,8 @@ pub struct Word {
     /// Left and right end of its place.
     pub from: f32,
     pub to: f32,
+    /// Whether it only says how the words around it look.
+    pub is_mark: bool,
 }
 
 pub fn fonts(ui: &Ui) -> (FontId, FontId) {
@@ -63,11 +65,13 @@ pub fn lay_out(ui: &Ui, document: &Document, tokens: &[Range<usize>], row: Row) 
         match placed.last_mut() {
             Some(word) if goes_on(&document.text, tokens, index) => {
                 (word.tokens.end, word.to) = (index + 1, to);
+                word.is_mark = false;
             }
             _ => placed.push(Word {
                 tokens: index..index + 1,
                 from,
                 to,
+                is_mark: is_mark(document, token),
             }),
         }
     }
@@ -75,6 +79,12 @@ pub fn lay_out(ui: &Ui, document: &Document, tokens: &[Range<usize>], row: Row) 
         galley,
         words: placed,
     }
+}
+
+fn is_mark(document: &Document, token: &Range<usize>) -> bool {
+    let words = document.text.get(token.clone()).unwrap_or("").trim();
+    let marks = |c: char| matches!(c, '#' | '*' | '`');
+    document.format == Format::Markdown && !words.is_empty() && words.chars().all(marks)
 }
 
 /// Bytes of white space that a token begins with, where it has anything else.

@@ -434,7 +434,7 @@ impl TextView {
                 let place = token_rect(at, top, word.from, word.to);
                 let part = shades.part(word.tokens.clone());
                 let colour = ground(theme, part, state.prefs.signed);
-                if let Some(colour) = colour.filter(|_| shading) {
+                if let Some(colour) = colour.filter(|_| shading && !word.is_mark) {
                     grounds.add_colored_rect(place, colour);
                 }
                 let now = |span: &Range<usize>| {
