@@ -78,7 +78,8 @@ fn nothing(ui: &mut Ui, figures: &Figures, selection: &mut Selection) {
     });
     ui.add_space(space::S);
     ui.label(text::strong_small("Where far text matters most"));
-    for cell in best.into_iter().take(4) {
+    let fitting = (ui.available_height() / 36.0) as usize;
+    for cell in best.into_iter().take(fitting.clamp(4, 12)) {
         let utility = words::nats(cell.record.utility.unwrap_or(0.0));
         let title = cell.record.title.as_deref().unwrap_or("no heading");
         let words = format!("{}  ·  {utility}  ·  {title}", cell.name);
@@ -101,6 +102,7 @@ fn numbers(ui: &mut Ui, cell: &Cell, rule: Option<&str>) {
     };
     Grid::new("chunk numbers")
         .num_columns(4)
+        .min_col_width(24.0)
         .spacing([space::M, 3.0])
         .show(ui, |ui| {
             let mut row = |name: &str, values: [String; 3]| {

@@ -3,7 +3,7 @@
 //! chunks lie far apart, so that by themselves they show which chunk was drawn and not what was
 //! learned.
 
-use eframe::egui::{Color32, Role, TextStyle, Ui, WidgetInfo, vec2};
+use eframe::egui::{Color32, Rangef, Role, TextStyle, Ui, WidgetInfo, vec2};
 use egui_plot::{
     AxisHints, HLine, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints,
     Points, VLine,
@@ -163,7 +163,8 @@ impl<'a> LossPlot<'a> {
         let font = TextStyle::Small.resolve(ui.style());
         let axis =
             |axis: AxisHints<'b>| axis.tick_label_font(font.clone()).tick_label_color(p.muted);
-        let x_axis = axis(AxisHints::new_x()).formatter(|mark, _| {
+        let x_axis = AxisHints::new_x().label_spacing(Rangef::new(20.0, 30.0));
+        let x_axis = axis(x_axis).formatter(|mark, _| {
             let whole = mark.value.fract().abs() < 1e-6 && mark.value > 0.0;
             if whole {
                 words::count(mark.value as usize)
@@ -171,9 +172,16 @@ impl<'a> LossPlot<'a> {
                 String::new()
             }
         });
-        let y_axis = axis(AxisHints::new_y())
+        let y_axis = AxisHints::new_y().label_spacing(Rangef::new(8.0, 14.0));
+        let y_axis = axis(y_axis)
             .min_thickness(36.0)
             .formatter(|mark, _| tick_label(mark.value, mark.step_size));
+        // The first steps change next to nothing, and are to look so.
+        let (low, high) = if figures.relative {
+            (-0.1, 0.02)
+        } else {
+            (figures.lowest(), figures.lowest())
+        };
         let mut plot = Plot::new(self.id)
             .height(self.height)
             .show_background(false)
@@ -186,11 +194,8 @@ impl<'a> LossPlot<'a> {
             .set_margin_fraction(vec2(0.01, 0.08))
             .include_x(0.5)
             .include_x(all + 0.5)
-            .include_y(if figures.relative {
-                0.02
-            } else {
-                figures.lowest()
-            })
+            .include_y(low)
+            .include_y(high)
             .custom_x_axes(vec![x_axis])
             .custom_y_axes(vec![y_axis])
             .x_grid_spacer(|input| marks(input.bounds, 10, true))

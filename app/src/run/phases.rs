@@ -52,7 +52,9 @@ pub fn show(ui: &mut Ui, seconds: &PhaseSeconds) {
         let all = format!("Time by phase: {}", words.join(", "));
         WidgetInfo::labeled(Role::Image, true, all)
     });
+    // What is too short to be seen in the bar needs no key to it.
     let entries = took.iter().zip(&words);
+    let entries = entries.filter(|((_, secs), _)| *secs >= 0.02 * total);
     let entries: Vec<_> = entries
         .map(|((phase, _), words)| (Mark::Fill, p.phase(*phase), words.as_str()))
         .collect();

@@ -4,6 +4,7 @@ use eframe::egui::{Align, Color32, Layout, Rect, Sense, TextStyle, Ui, UiBuilder
 
 use super::Scales;
 use super::bodies::{self, Drawn};
+use crate::run::Cell;
 use crate::theme::{ColourScale, Map, Mark, Theme, keys_at, legend, legend_width, space, text};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +143,9 @@ impl Row {
                     (Mark::Hatch, p.coverage, "for every chunk"),
                     (Mark::Fill, p.utility, rule),
                 ];
-                if drawn.figures.begun {
+                let cells = &drawn.figures.cells;
+                let open = |c: &Cell| c.record.taken.total() < c.record.planned.total();
+                if drawn.figures.begun && cells.iter().any(open) {
                     entries.push((Mark::Frame, p.faint, "to come"));
                 }
                 if drawn.preview.is_some() {

@@ -43,8 +43,6 @@ struct Line {
 
 /// Points of a line and its distance to the next.
 const LINE: f32 = 2.0;
-/// Characters of a full row.
-const FULL_ROW: f32 = 96.0;
 /// Means are far below the largest values; this brings them up.
 const LIFT: f32 = 2.2;
 
@@ -58,7 +56,11 @@ impl Minimap {
         let lines = fitting.min(marks.rows.len());
         let key = (marks.version, lines, marks.signed);
         if self.made_of != Some(key) {
-            self.lines = (0..lines).map(|line| of_rows(marks, line, lines)).collect();
+            let longest = marks.rows.iter().map(|row| row.end - row.start).max();
+            let full = longest.unwrap_or(0).clamp(20, 140) as f32;
+            self.lines = (0..lines)
+                .map(|line| of_rows(marks, line, lines, full))
+                .collect();
             self.made_of = Some(key);
         }
         let used = lines as f32 * LINE;
@@ -129,8 +131,8 @@ fn strong(colour: Color32) -> Color32 {
     Color32::from_rgba_unmultiplied(r, g, b, (f32::from(a) * 1.5).min(255.0) as u8)
 }
 
-/// The rows that a line shows, taken together.
-fn of_rows(marks: &Marks<'_>, line: usize, lines: usize) -> Line {
+/// The rows that a line shows, taken together; `full` is the length of a full row.
+fn of_rows(marks: &Marks<'_>, line: usize, lines: usize, full: f32) -> Line {
     let count = marks.rows.len();
     let (first, last) = (
         line * count / lines,
@@ -138,7 +140,7 @@ fn of_rows(marks: &Marks<'_>, line: usize, lines: usize) -> Line {
     );
     let rows = &marks.rows[first..last];
     let bytes: usize = rows.iter().map(|row| row.end - row.start).sum();
-    let width = bytes as f32 / rows.len().max(1) as f32 / FULL_ROW;
+    let width = bytes as f32 / rows.len().max(1) as f32 / full;
     let (start, end) = (
         rows.first().map_or(0, |r| r.start),
         rows.last().map_or(0, |r| r.end),
