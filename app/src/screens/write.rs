@@ -27,7 +27,8 @@ pub enum Pane {
 pub fn show(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec<Action>) {
     let before = state.selection;
     let size = ui.available_size();
-    let has_run = state.run.record.document.is_some();
+    // Until there is anything to draw beside it, the text has all the room.
+    let has_run = !state.run.record.is_empty();
     if !has_run {
         document(ui, state, views, false, actions);
     } else if size.x < BESIDE {

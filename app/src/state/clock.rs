@@ -116,19 +116,21 @@ mod tests {
         let steps = all.iter().rposition(|e| matches!(e, Event::Step(_)));
         let mut record = RunRecord::from_events(&all[..=steps.expect("steps")]);
         let (mut clock, start) = (Clock::default(), Instant::now());
-        let at = |secs| start + Duration::from_secs(secs);
+        // About as fast as the losses before any step were measured.
+        let at = |tenths: u64| start + Duration::from_millis(100 * tenths);
         let mut last = f64::INFINITY;
         for done in 0..10 {
             record.fold(&told(Phase::Evaluate, done, 10));
-            clock.hear(&record, at(4 * done as u64));
-            for later in [0, 2] {
-                let left = clock.seconds_left(&record, at(4 * done as u64 + later));
+            let now = 14 * done as u64;
+            clock.hear(&record, at(now));
+            for later in [0, 7] {
+                let left = clock.seconds_left(&record, at(now + later));
                 let left = left.expect("known");
                 assert!(left < last, "{left} after {last}");
                 last = left;
             }
         }
         record.status = Status::Paused;
-        assert_eq!(clock.seconds_left(&record, at(60)), None);
+        assert_eq!(clock.seconds_left(&record, at(600)), None);
     }
 }

@@ -59,10 +59,13 @@ pub fn curve(canvas: &mut Canvas, view: &View<'_>, area: Area) {
     let steps = &view.run.steps;
     let (values, relative) = curve_values(view.run);
     let zero = relative.then_some(0.0);
-    let (low, high) = padded(values.iter().map(|v| v.0).chain(zero));
+    // The first steps change next to nothing, and are to look so.
+    let least = relative.then_some(-0.1);
+    let (low, high) = padded(values.iter().map(|v| v.0).chain(zero).chain(least));
     let last = view.run.steps_to_take().max(2) as f64;
     let x_of = |step: usize| plot.x + 6.0 + part(step as f64, 1.0, last) * (plot.w - 6.0);
     let y_of = |loss: f64| plot.bottom() - part(loss, low, high) * plot.h;
+    let label = if relative { words::nats } else { words::number };
     let small = Type::new(13.0, view.palette.muted);
     for tick in chart::ticks(low, high, 5) {
         let y = y_of(tick);
@@ -74,7 +77,7 @@ pub fn curve(canvas: &mut Canvas, view: &View<'_>, area: Area) {
         canvas.line((plot.x, y), (plot.right(), y), ink, 1.0);
         canvas.text(
             (plot.x - 8.0, y + 4.5),
-            &words::number(tick),
+            &label(tick),
             small.anchor(Anchor::End),
         );
     }

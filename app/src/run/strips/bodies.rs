@@ -99,7 +99,7 @@ pub fn utility(ui: &Ui, drawn: &Drawn<'_>) {
 
 /// The chunk's utility and number, and its title below them, as far as there is room.
 fn name(ui: &Ui, rect: Rect, cell: &Cell, utility: f64, ink: Color32) {
-    const ROOM_FOR_TITLE: f32 = 58.0;
+    const ROOM_FOR_TITLE: f32 = 76.0;
     let small = TextStyle::Small.resolve(ui.style());
     let strong = text::strong_small_style().resolve(ui.style());
     let painter = ui.painter();

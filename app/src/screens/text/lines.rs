@@ -68,10 +68,16 @@ fn soft_breaks(document: &Document) -> Vec<usize> {
         };
         let lines = || words.trim_end_matches('\n').split('\n');
         let widest = lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        let fills = |(line, next): &(&str, &str)| fills(document.format, line, next, widest);
+        let mut pairs = lines().zip(lines().skip(1));
+        // One break that an editor would not have made is the author's, and so are the others.
+        if document.format != Format::Markdown && !pairs.clone().all(|pair| fills(&pair)) {
+            continue;
+        }
         let mut at = block.bytes.start;
-        for (line, next) in lines().zip(lines().skip(1)) {
-            at += line.len();
-            if fills(document.format, line, next, widest) {
+        for pair in &mut pairs {
+            at += pair.0.len();
+            if fills(&pair) {
                 breaks.push(at);
             }
             at += 1;
