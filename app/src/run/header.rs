@@ -147,7 +147,11 @@ fn planned(run: Shown<'_>, figures: &Figures) -> Line {
             .sum(),
     };
     let plan = format!("Plan: {}", words::counted(steps, "step"));
+    // Less than this is no need that anybody would see.
+    const NEED: f64 = 0.01;
+    let highest = run.record.utility_range().map(|(_, high)| high);
     let how = match figures.utility {
+        Some(_) if highest.is_some_and(|high| high < NEED) => "no chunk needs text from far above",
         Some(_) => "bright chunks need text from far above, and get more of them",
         None => "shared out without looking at the text",
     };

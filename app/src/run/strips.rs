@@ -258,7 +258,7 @@ impl<'a> Strips<'a> {
         for (at, fill) in [
             (hovered, p.trough),
             (selected, p.selected),
-            (figures.now, now),
+            (figures.now.filter(|_| figures.now != selected), now),
         ] {
             if let Some(cell) = at.and_then(|at| figures.cells.get(at)) {
                 let column = axis.column(cell, top - 4.0, bottom + 4.0);
