@@ -26,6 +26,39 @@ pub fn signed(value: f64) -> String {
     }
 }
 
+/// A loss or a utility in nats a token: two decimals, so that columns of them line up.
+pub fn nats(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
+    minus(format!("{value:.2}"))
+}
+
+/// As [`nats`], with its sign.
+pub fn nats_signed(value: f64) -> String {
+    with_sign(hundredths(value))
+}
+
+/// By how much a value that is shown as [`nats`] changed: the difference of what is shown, so that
+/// a reader who checks the sum finds it right.
+pub fn nats_change(before: f64, after: f64) -> String {
+    with_sign(hundredths(after) - hundredths(before))
+}
+
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+fn with_sign(value: f64) -> String {
+    let text = nats(value);
+    // Half a hundredth is shown as nothing.
+    if value >= 0.005 {
+        format!("+{text}")
+    } else {
+        text
+    }
+}
+
 fn minus(text: String) -> String {
     match text.strip_prefix('-') {
         // Nothing is left of a value that rounds to zero but its sign.
@@ -71,7 +104,7 @@ pub fn duration(secs: f64) -> String {
     }
 }
 
-/// `43 s` as `45 s`, `130 s` as `3 min`: a time that is only estimated.
+/// `43 s` as `45 s`, `84 s` as `1 min 20 s`, `900 s` as `15 min`: a time that is only estimated.
 pub fn rough_duration(secs: f64) -> String {
     if !secs.is_finite() || secs < 0.0 {
         return "unknown".to_owned();
@@ -79,8 +112,9 @@ pub fn rough_duration(secs: f64) -> String {
     match secs {
         s if s < 1.0 => "under a second".to_owned(),
         s if s < 10.0 => format!("{s:.0} s"),
-        s if s < 90.0 => format!("{:.0} s", (s / 5.0).round() * 5.0),
-        s if s < 3600.0 => format!("{:.0} min", (s / 60.0).ceil()),
+        s if s < 57.5 => format!("{:.0} s", (s / 5.0).round() * 5.0),
+        s if s < 595.0 => minutes_and_tens(s),
+        s if s < 3600.0 => format!("{:.0} min", (s / 60.0).round()),
         s => format!("{:.1} h", s / 3600.0),
     }
 }
@@ -88,6 +122,14 @@ pub fn rough_duration(secs: f64) -> String {
 /// What a fall of a mean loss in nats from `before` to `after` means: `1.04 times as likely as before`.
 pub fn likelier(before: f64, after: f64) -> String {
     format!("{:.2} times as likely as before", (before - after).exp())
+}
+
+fn minutes_and_tens(secs: f64) -> String {
+    let tens = (secs / 10.0).round() as u64;
+    match (tens / 6, tens % 6) {
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes, tens) => format!("{minutes} min {}0 s", tens),
+    }
 }
 
 /// `412 MB`.
@@ -129,6 +171,22 @@ mod tests {
     }
 
     #[test]
+    fn shown_differences_are_those_of_what_is_shown() {
+        assert_eq!(
+            (nats(2.871), nats(0.0), nats(-0.094)),
+            ("2.87".into(), "0.00".into(), "−0.09".into())
+        );
+        assert_eq!(nats_change(2.871, 2.464), "−0.41");
+        assert_eq!(nats_change(2.464, 2.871), "+0.41");
+        assert_eq!(nats_change(2.461, 2.4611), "0.00");
+        assert_eq!(
+            (nats_signed(0.241), nats_signed(-0.001)),
+            ("+0.24".into(), "0.00".into())
+        );
+        assert_eq!(nats(f64::NAN), "–");
+    }
+
+    #[test]
     fn counts_times_and_sizes() {
         assert_eq!(
             (count(7), count(1234), count(1_234_567)),
@@ -148,7 +206,11 @@ mod tests {
             (0.2, "under a second"),
             (7.4, "7 s"),
             (43.0, "45 s"),
-            (130.0, "3 min"),
+            (59.0, "1 min"),
+            (84.0, "1 min 20 s"),
+            (130.0, "2 min 10 s"),
+            (593.0, "9 min 50 s"),
+            (900.0, "15 min"),
             (f64::NAN, "unknown"),
         ];
         for (secs, text) in rough {

@@ -3,8 +3,11 @@
 //!
 //! ```text
 //! cargo run --release -p inscribe-app --example screens -- FOLDER [--only NAME] [--size 1280x800]
-//!     [--theme light] [--model MODEL] [--budget STEPS] [--readme]
+//!     [--theme light] [--model MODEL] [--budget STEPS] [--memory MEMORY] [--readme]
 //! ```
+//!
+//! `--memory` tells the story from a memory that was written before, without its questions, and in
+//! seconds.
 //!
 //! `--readme` makes those of the README instead, at the settings that a first write has.
 
@@ -30,12 +33,14 @@ use inscribe_app::vocabulary::{Dialog, Screen, Selection};
 use desk::{Desk, Setup};
 
 /// Width and height in points, and pixels a point.
-const SIZES: [(f32, f32, f32); 7] = [
+const SIZES: [(f32, f32, f32); 8] = [
     (1280.0, 800.0, 1.0),
-    (1024.0, 700.0, 1.0),
-    // The least window, and 1280 by 800 at 125 percent.
+    // The least window.
     (960.0, 640.0, 1.0),
+    (1024.0, 700.0, 1.0),
+    // 1280 by 800 at 125 percent.
     (1024.0, 640.0, 1.25),
+    (1920.0, 1080.0, 1.0),
     (2560.0, 1440.0, 1.0),
     (1920.0, 1080.0, 2.0),
     (3840.0, 2160.0, 1.0),
@@ -53,6 +58,7 @@ struct Options {
     theme: Option<String>,
     model: Option<String>,
     budget: usize,
+    memory: Option<PathBuf>,
     readme: bool,
 }
 
@@ -65,6 +71,7 @@ impl Options {
             theme: None,
             model: None,
             budget: 32,
+            memory: None,
             readme: false,
         };
         let mut words = std::env::args().skip(1);
@@ -76,6 +83,7 @@ impl Options {
                 "--theme" => options.theme = Some(value()),
                 "--model" => options.model = Some(value()),
                 "--budget" => options.budget = value().parse().expect("a number of steps"),
+                "--memory" => options.memory = Some(value().into()),
                 "--readme" => options.readme = true,
                 _ => options.folder = word.into(),
             }
@@ -162,10 +170,35 @@ fn live(options: &Options) -> Scene {
     }
 }
 
+/// The same from a memory: what was measured is what its run told before its first step.
+fn from_memory(options: &Options, memory: &Path) -> Scene {
+    let mut desk = Desk::set_up(Setup {
+        prefs: options.prefs(),
+        real_models: true,
+        ..Setup::default()
+    });
+    desk.drop_file(memory);
+    desk.wait("the memory", |state| state.memory_written);
+    let state = desk.state();
+    let written = state.run.clone();
+    let is_step = |e: &Event| matches!(e, Event::Step(_) | Event::Checkpointed { .. });
+    let mut measured = until(&written, is_step);
+    measured.record.status = Status::Paused;
+    Scene {
+        prefs: state.prefs.clone(),
+        document: state.document.clone().expect("the memory's document"),
+        model: ModelState::None,
+        survey: state.survey.clone().expect("a survey"),
+        measured,
+        written,
+        ask: AskState::default(),
+    }
+}
+
 type Show = fn(&mut Desk, &Scene);
 
 /// A name, and how to come there from a window that was just opened.
-const SCREENS: [(&str, Show); 34] = [
+const SCREENS: [(&str, Show); 38] = [
     ("welcome", |_, _| {}),
     ("welcome-again", welcome_again),
     ("dropping", |desk, _| {
@@ -179,7 +212,23 @@ const SCREENS: [(&str, Show); 34] = [
     ("shares", |desk, scene| {
         measured(desk, scene);
         desk.slide("Budget K", 96.0);
-        desk.slide("Temperature tau", 0.2);
+        desk.slide("Temperature τ", 0.2);
+    }),
+    ("fewer-steps", |desk, scene| {
+        measured(desk, scene);
+        desk.slide("Budget K", 8.0);
+    }),
+    ("begun", |desk, scene| {
+        writing_until(desk, scene, 3, true);
+    }),
+    ("judged", |desk, scene| {
+        let all = scene.written.record.steps.len();
+        writing_until(desk, scene, all, false);
+        desk.edit(|state| progress(state, Phase::Evaluate, 2, 5));
+    }),
+    ("unselected", |desk, scene| {
+        written(desk, scene);
+        desk.edit(|state| state.selection = Selection::default());
     }),
     ("all-settings", |desk, scene| {
         measured(desk, scene);
@@ -358,17 +407,26 @@ fn measured(desk: &mut Desk, scene: &Scene) {
 }
 
 fn writing(desk: &mut Desk, scene: &Scene) {
-    opened(desk, scene);
     let half = scene.written.record.steps.len() * 5 / 8;
-    desk.edit(|state| {
-        state.run = until(
-            &scene.written,
-            |e| matches!(e, Event::Step(step) if step.step > half),
-        );
-        progress(state, Phase::Steps, half, scene.written.record.steps.len());
-        choose(state, 2);
-    });
+    writing_until(desk, scene, half, false);
+}
+
+/// In the middle of the write, with a chunk chosen or without.
+fn writing_until(desk: &mut Desk, scene: &Scene, steps: usize, chosen: bool) {
+    opened(desk, scene);
     busy(desk, &[Task::Write]);
+    desk.edit(|state| {
+        let later = |e: &Event| match e {
+            Event::Step(step) => step.step > steps,
+            Event::Evaluated(_) | Event::Done(_) => true,
+            _ => false,
+        };
+        state.run = until(&scene.written, later);
+        progress(state, Phase::Steps, steps, scene.written.record.steps.len());
+        if chosen {
+            choose(state, 2);
+        }
+    });
 }
 
 fn written(desk: &mut Desk, scene: &Scene) {
@@ -481,7 +539,10 @@ fn picture(scene: &Scene, at: (f32, f32, f32), dark: bool, file: &str, screen: S
 
 fn main() {
     let options = Options::read();
-    let scene = live(&options);
+    let scene = match &options.memory {
+        Some(memory) => from_memory(&options, memory),
+        None => live(&options),
+    };
     if options.readme {
         let at = SIZES[0];
         picture(&scene, at, true, "window", writing, &options.folder);

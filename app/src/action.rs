@@ -26,6 +26,8 @@ pub enum Action {
     Theme(ThemeChoice),
     Zoom(f32),
     PickDevice(DeviceChoice),
+    /// Loads the model in use and cuts the document into its tokens.
+    Load,
     /// Reads the document in both passes and takes no step.
     Measure,
     /// Writes the document into a memory in this folder, or in a new one where `None`.

@@ -19,7 +19,8 @@ pub use legend::{ColourScale, Map, Mark, draw_mark, hatch, keys, keys_at, legend
 pub use palette::Palette;
 pub use style::install;
 pub use widgets::{
-    card, centred_row, column, empty, number, primary_button, right_row, section, segmented,
+    card, centred_row, column, empty, number, number_width, primary_button, right_row, section,
+    segmented, segmented_explained,
 };
 
 /// Distances in points. Everything is placed at multiples of four.

@@ -96,7 +96,7 @@ fn chunks_of_several_parts_are_told_apart() {
     };
     let (mut harness, chosen) = run_harness(invented(run));
     harness.run();
-    harness.get_by_label_contains("Chunk 1 of part 2").click();
+    harness.get_by_label_contains("Chunk 1 of part 2: ").click();
     harness.run();
     assert_eq!(*chosen.borrow(), Selection::chunk(1, 0));
     harness.key_press(Key::ArrowLeft);

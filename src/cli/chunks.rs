@@ -27,14 +27,14 @@ impl Steps {
 /// A row for each chunk.
 pub fn table(record: &RunRecord, shown: Steps) -> Table {
     let mut table = Table::new(headings(record, shown));
-    let (low, high) = record.utility_range().unwrap_or((0.0, 1.0));
+    let scale = record.utility_scale().unwrap_or(1.0);
     let totals = record.chunks().map(|(_, c)| shown.of(c).total());
     let most_steps = f64::from(totals.max().unwrap_or(0).max(1));
     let number = |value: Option<f64>| Cell::from(value.map_or(String::new(), words::number));
     for (at, (segment, chunk)) in record.chunks().enumerate() {
         let share = |steps: u32| f64::from(steps) / most_steps;
-        let bar = |utility: f64| Cell::Bar(utility / high, utility_colour(utility, (low, high)));
-        let signed = |signed: f64| Cell::Signed(signed / high);
+        let bar = |utility: f64| Cell::Bar(utility / scale, utility_colour(utility, scale));
+        let signed = |signed: f64| Cell::Signed(signed / scale);
         let steps = shown.of(chunk);
         let mut row: Vec<Cell> = vec![(at + 1).to_string().into()];
         if record.segments.len() > 1 {

@@ -27,6 +27,13 @@ pub enum Event {
         segment: usize,
         /// Tokens of the document in the segment.
         tokens: usize,
+        /// Byte of the document's text at which its first token begins.
+        #[serde(default)]
+        from: usize,
+        /// Bytes of the text from the end of the token before to the end of each token, so that
+        /// tokens are found in the text without the model; empty in runs of earlier versions.
+        #[serde(default)]
+        lengths: Vec<u32>,
     },
     /// How far a phase has come, for progress bars; not kept in files.
     Progress {
@@ -139,6 +146,28 @@ pub enum Phase {
     Save,
 }
 
+impl Phase {
+    /// All phases, in the order of the work.
+    pub const ALL: [Phase; 5] = [
+        Phase::Prefill,
+        Phase::Local,
+        Phase::Steps,
+        Phase::Evaluate,
+        Phase::Save,
+    ];
+
+    /// What it is called, wherever it is shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Prefill => "Reading",
+            Phase::Local => "Local pass",
+            Phase::Steps => "Learning",
+            Phase::Evaluate => "Measuring",
+            Phase::Save => "Saving",
+        }
+    }
+}
+
 /// When losses were measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -226,6 +255,9 @@ pub struct Step {
     pub kind: StepKind,
     /// Mean loss of the tokens learned from, before the step, in nats.
     pub loss: f64,
+    /// Mean loss of the same tokens before any step, in nats; `None` where it was not measured.
+    #[serde(default)]
+    pub before: Option<f64>,
     /// Norm of the gradients before clipping.
     pub grad_norm: f64,
     /// Tokens learned from.
@@ -262,6 +294,17 @@ pub struct PhaseSeconds {
 }
 
 impl PhaseSeconds {
+    /// What one phase took.
+    pub fn of(&self, phase: Phase) -> f64 {
+        match phase {
+            Phase::Prefill => self.prefill,
+            Phase::Local => self.local,
+            Phase::Steps => self.steps,
+            Phase::Evaluate => self.evaluate,
+            Phase::Save => self.save,
+        }
+    }
+
     /// All phases together, in seconds.
     pub fn total(&self) -> f64 {
         self.prefill + self.local + self.evaluate + self.steps + self.save

@@ -66,7 +66,7 @@ pub struct Learner {
 }
 
 /// The measurements of one step.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Learned {
     /// Mean loss in nats over the tokens learned from, before the step.
     pub loss: f64,
@@ -74,6 +74,9 @@ pub struct Learned {
     pub grad_norm: f64,
     /// Number of tokens learned from.
     pub tokens: usize,
+    /// Which ones, counted from the segment's first, where each was predicted from all that the
+    /// document has before it; otherwise empty.
+    pub predicted: Vec<usize>,
 }
 
 impl Learner {
@@ -159,7 +162,17 @@ impl Learner {
             loss,
             grad_norm,
             tokens,
+            predicted: self.predicted(&batch),
         })
+    }
+
+    /// Positions are those of the tokens read, each of which predicts the next.
+    fn predicted(&self, batch: &Batch) -> Vec<usize> {
+        let rows = batch.positions.iter().zip(&batch.weights);
+        let scored = rows.filter(|(_, weight)| **weight > 0.0);
+        scored
+            .filter_map(|(&at, _)| (at as usize + 1).checked_sub(self.segment.lead))
+            .collect()
     }
 
     /// `-log P` of the tokens of a chunk, as a reader with this memory would see them.

@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::chart;
 use super::event::{
     ChunkSteps, ChunkUtility, DocumentInfo, Evaluated, Event, ModelInfo, Phase, PhaseSeconds,
     Started, Step, StepKind, When,
@@ -16,14 +15,10 @@ mod read;
 mod remarks;
 #[cfg(test)]
 mod tests;
+mod views;
 
 pub use read::{EventsFile, RunError, read_events, read_run};
-
-/// Steps over which speeds and the time left are taken.
-const RECENT: usize = 16;
-
-/// The least that views give their whole scale to, in nats: below it utilities are rounding errors.
-const LEAST_UTILITY: f64 = 1e-3;
+pub use views::Change;
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +88,13 @@ pub struct PhaseProgress {
 pub struct SegmentRecord {
     /// Tokens of the document in the segment; 0 until it is announced.
     pub tokens: usize,
+    /// Byte of the document's text at which the first token begins.
+    #[serde(default)]
+    pub from: usize,
+    /// Bytes from the end of the token before to the end of each token; empty where the run did
+    /// not tell.
+    #[serde(default)]
+    pub lengths: Vec<u32>,
     /// Chunks of the segment; empty until their utilities or planned steps are known.
     pub chunks: Vec<ChunkRecord>,
     /// `-log P_full` of each token.
@@ -170,8 +172,15 @@ impl RunRecord {
     pub fn fold(&mut self, event: &Event) {
         match event {
             Event::Started(started) => self.start(started),
-            Event::SegmentStarted { segment, tokens } => {
-                self.segment(*segment).tokens = *tokens;
+            Event::SegmentStarted {
+                segment,
+                tokens,
+                from,
+                lengths,
+            } => {
+                let part = self.segment(*segment);
+                (part.tokens, part.from) = (*tokens, *from);
+                part.lengths.clone_from(lengths);
                 self.reached = *segment;
             }
             Event::Progress { phase, done, total } => {
@@ -318,7 +327,8 @@ impl RunRecord {
         if let Some(chunk) = step.chunk {
             *self.taken(step.segment, chunk, step.kind) += 1;
         }
-        let smoothed = smooth(self.steps.last(), self.steps.len(), step);
+        let last = self.steps.last().map(|last| last.smoothed);
+        let smoothed = smooth(last, self.steps.len(), step.loss, step.of);
         self.steps.push(StepRecord {
             step: step.clone(),
             smoothed,
@@ -373,154 +383,13 @@ impl RunRecord {
 const MOST_PARTS: usize = 1 << 20;
 
 /// An exponential mean without the pull towards zero that its start would give (Adam's bias
-/// correction): `m = b m + (1 - b) x`, shown as `m / (1 - b^t)`.
-fn smooth(last: Option<&StepRecord>, before: usize, step: &Step) -> f64 {
-    let reach = (step.of as f64 / 10.0).clamp(4.0, 64.0);
+/// correction): `m = b m + (1 - b) x`, shown as `m / (1 - b^t)`. `last` is what was shown after
+/// `before` values, and `of` values will come in all.
+fn smooth(last: Option<f64>, before: usize, value: f64, of: usize) -> f64 {
+    let reach = (of as f64 / 10.0).clamp(4.0, 64.0);
     let keep = 1.0 - 1.0 / reach;
-    let Some(last) = last else { return step.loss };
-    let bias = |steps: usize| 1.0 - keep.powi(steps.min(1 << 20) as i32);
-    let mean = keep * last.smoothed * bias(before) + (1.0 - keep) * step.loss;
+    let Some(last) = last else { return value };
+    let bias = |values: usize| 1.0 - keep.powi(values.min(1 << 20) as i32);
+    let mean = keep * last * bias(before) + (1.0 - keep) * value;
     mean / bias(before + 1)
-}
-
-/// What views ask of a record.
-impl RunRecord {
-    /// All chunks in the order of the document, with their segments.
-    pub fn chunks(&self) -> impl Iterator<Item = (usize, &ChunkRecord)> {
-        let parts = self.segments.iter().enumerate();
-        parts.flat_map(|(segment, part)| part.chunks.iter().map(move |chunk| (segment, chunk)))
-    }
-
-    /// Tokens of the document, as far as they are known.
-    pub fn tokens(&self) -> usize {
-        let read: usize = self.segments.iter().map(|s| s.tokens).sum();
-        self.document.as_ref().map_or(read, |d| d.tokens.max(read))
-    }
-
-    /// Steps that all segments are to take.
-    pub fn steps_to_take(&self) -> usize {
-        let planned = self.chunks().map(|(_, c)| c.planned.total() as usize).sum();
-        let budget = self.settings.as_ref().map_or(0, |s| s.budget);
-        let least = self.steps.len();
-        self.steps_planned
-            .or(Some(planned).filter(|&p| p > 0 && self.segments.len() <= 1))
-            .unwrap_or(budget)
-            .max(least)
-    }
-
-    /// Where the time went: what the writer measured, or else the sum of what it reported so far,
-    /// as for a run that was stopped and resumed, of which the writer measured the last part only.
-    pub fn seconds(&self) -> PhaseSeconds {
-        let sum = |of: fn(&SegmentRecord) -> f64| self.segments.iter().map(of).sum();
-        let steps = self.steps.iter().map(|s| s.step.seconds).sum();
-        let measured = self.measured.filter(|m| m.steps >= 0.99 * steps);
-        measured.unwrap_or(PhaseSeconds {
-            prefill: sum(|s| s.prefill_secs),
-            local: sum(|s| s.local_secs),
-            evaluate: sum(|s| s.evaluate_before_secs + s.evaluate_after_secs),
-            steps,
-            save: 0.0,
-        })
-    }
-
-    /// Tokens read a second while prefilling.
-    pub fn prefill_rate(&self) -> Option<f64> {
-        let read = self.segments.iter().filter(|s| s.prefill_secs > 0.0);
-        rate(read.map(|s| (s.tokens, s.prefill_secs)))
-    }
-
-    /// Tokens learned from a second, over the latest steps.
-    pub fn step_rate(&self) -> Option<f64> {
-        rate(self.recent().map(|s| (s.step.tokens, s.step.seconds)))
-    }
-
-    /// Tokens learned from a second, over all steps.
-    pub fn mean_step_rate(&self) -> Option<f64> {
-        rate(self.steps.iter().map(|s| (s.step.tokens, s.step.seconds)))
-    }
-
-    fn recent(&self) -> impl Iterator<Item = &StepRecord> {
-        self.steps.iter().rev().take(RECENT)
-    }
-
-    /// Seconds that the steps still to take and the last evaluation will need, once a step has
-    /// shown how long one takes. Segments not read yet are counted as the ones before them.
-    pub fn seconds_left(&self) -> Option<f64> {
-        if self.status == Status::Done {
-            return Some(0.0);
-        }
-        let count = self.recent().count();
-        if count == 0 {
-            return None;
-        }
-        let each = self.recent().map(|s| s.step.seconds).sum::<f64>() / count as f64;
-        let steps = self.steps_to_take().saturating_sub(self.steps.len());
-        let read = self.segments.iter().filter(|s| s.prefill_secs > 0.0);
-        let reading = |s: &SegmentRecord| s.prefill_secs + s.local_secs + s.evaluate_before_secs;
-        let unread = self.segments.len() - read.clone().count();
-        let mean_reading = read.clone().map(reading).sum::<f64>() / read.count().max(1) as f64;
-        // Where nothing was evaluated before, the last evaluation takes about as long as a reading.
-        let evaluates = self.settings.as_ref().is_none_or(|s| s.evaluate);
-        let evaluating = self.segments.iter().map(|s| {
-            if !evaluates || s.chunks.iter().all(|c| c.planned.total() == 0) {
-                return 0.0;
-            }
-            match (s.evaluate_after_secs > 0.0, s.evaluate_before_secs > 0.0) {
-                (true, _) => 0.0,
-                (false, true) => s.evaluate_before_secs,
-                (false, false) => s.prefill_secs,
-            }
-        });
-        Some(each * steps as f64 + mean_reading * unread as f64 + evaluating.sum::<f64>())
-    }
-
-    /// The mean loss of the chunks before the steps, each as heavy as its tokens.
-    pub fn loss_before(&self) -> Option<f64> {
-        self.mean_loss(|c| c.loss_before)
-    }
-
-    /// The mean loss of the chunks after the steps, each as heavy as its tokens.
-    pub fn loss_after(&self) -> Option<f64> {
-        self.mean_loss(|c| c.loss_after)
-    }
-
-    /// As [`Self::loss_before`], over the tokens that no step learns from.
-    pub fn held_out_before(&self) -> Option<f64> {
-        self.mean_loss(|c| c.held_out_before)
-    }
-
-    /// As [`Self::loss_after`], over the tokens that no step learns from.
-    pub fn held_out_after(&self) -> Option<f64> {
-        self.mean_loss(|c| c.held_out_after)
-    }
-
-    fn mean_loss(&self, loss: fn(&ChunkRecord) -> Option<f64>) -> Option<f64> {
-        let (mut sum, mut weight) = (0.0, 0.0);
-        for (_, chunk) in self.chunks() {
-            if let Some(loss) = loss(chunk) {
-                let tokens = chunk.tokens.len().max(1) as f64;
-                sum += loss * tokens;
-                weight += tokens;
-            }
-        }
-        (weight > 0.0).then(|| sum / weight)
-    }
-
-    /// The smallest and the largest utility.
-    pub fn utility_range(&self) -> Option<(f64, f64)> {
-        let range = chart::range(self.chunks().filter_map(|(_, c)| c.utility));
-        range.map(|(low, high)| (low, high.max(LEAST_UTILITY)))
-    }
-
-    /// Whether there is anything to draw.
-    pub fn is_empty(&self) -> bool {
-        self.chunks().next().is_none() && self.steps.is_empty()
-    }
-}
-
-fn rate(parts: impl Iterator<Item = (usize, f64)>) -> Option<f64> {
-    let (tokens, seconds) = parts.fold((0, 0.0), |(t, s), (tokens, seconds)| {
-        (t + tokens, s + seconds)
-    });
-    (seconds > 0.0 && tokens > 0).then(|| tokens as f64 / seconds)
 }

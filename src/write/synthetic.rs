@@ -10,6 +10,9 @@ use super::event::{
 };
 use super::settings::{Allocate, WriteSettings};
 
+/// Bytes of each invented token.
+const BYTES: usize = 4;
+
 /// What the invented run is like.
 #[derive(Clone, Debug)]
 pub struct Invented {
@@ -81,7 +84,7 @@ pub fn events(run: &Invented) -> Vec<Event> {
         document: DocumentInfo {
             name: run.name.clone(),
             sha256: "5d0f".repeat(16),
-            bytes: run.tokens * 4,
+            bytes: run.tokens * BYTES,
             tokens: run.tokens,
         },
         model: ModelInfo {
@@ -149,7 +152,12 @@ struct Author<'a> {
 
 impl Author<'_> {
     fn segment(&mut self, segment: usize, tokens: usize, budget: usize, out: &mut Vec<Event>) {
-        out.push(Event::SegmentStarted { segment, tokens });
+        out.push(Event::SegmentStarted {
+            segment,
+            tokens,
+            from: segment * self.run.context * BYTES,
+            lengths: vec![BYTES as u32; tokens],
+        });
         self.read(segment, tokens, out);
         let chunks = self.chunks(segment, tokens);
         let plan = plan(&chunks, budget, self.run.allocate);
@@ -238,7 +246,7 @@ impl Author<'_> {
             // Short context serves some chunks better than long context.
             let lean = 0.75 * (i as f64 * 1.7).sin() + 0.2;
             ChunkUtility {
-                text: (start + range.start) * 4..(start + range.end) * 4,
+                text: (start + range.start) * BYTES..(start + range.end) * BYTES,
                 tokens: range,
                 title: (self.run.titles && i % 4 != 3).then(|| TITLES[i % TITLES.len()].to_owned()),
                 utility,
@@ -257,6 +265,7 @@ impl Author<'_> {
                 let seconds = 0.62 + 0.08 * self.noise.next();
                 self.seconds.steps += seconds;
                 let learnt = 1.0 - 0.09 * f64::from(nth).sqrt();
+                let before = losses[chunk] + 0.25 * self.noise.next();
                 out.push(Event::Step(Step {
                     segment,
                     chunk: (self.run.allocate != Allocate::Whole).then_some(chunk),
@@ -267,7 +276,8 @@ impl Author<'_> {
                     } else {
                         StepKind::Utility
                     },
-                    loss: (losses[chunk] + 0.25 * self.noise.next()) * learnt,
+                    loss: before * learnt,
+                    before: Some(before),
                     grad_norm: 1.3 + 0.5 * self.noise.next(),
                     tokens: 256,
                     seconds,

@@ -416,7 +416,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         let Share { steps, reading } = share;
         let segment = &part.segment;
         let untouched = steps.iter().all(|s| s.total() == 0);
-        let reading = match reading {
+        let mut reading = match reading {
             Some(reading) => {
                 if part.of_several && checkpoint.is_none() {
                     self.begin(segment.index, &segment.tokens)?;
@@ -436,7 +436,7 @@ impl<'a, 'k> Writer<'a, 'k> {
         if untouched && job.settings.method.reads_document() && checkpoint.is_none() {
             return self.leave_untouched(segment, reading);
         }
-        let cache = self.cache_of(segment, reading.cache)?;
+        let cache = self.cache_of(segment, reading.cache.take())?;
         let cache_bytes = cache.as_ref().map_or(0, |_| self.cache_bytes(segment));
         // That state is of the segment before.
         self.good = None;
@@ -463,7 +463,7 @@ impl<'a, 'k> Writer<'a, 'k> {
             // Reading all segments is worth keeping.
             self.checkpoint(&learner, segment)?;
         }
-        self.steps(&mut learner, segment, &reading.chunks, &steps, done)?;
+        self.steps(&mut learner, segment, &reading, &steps, done)?;
         if job.settings.evaluate {
             self.evaluate(&mut learner, segment, &reading.chunks, When::After)?;
         }

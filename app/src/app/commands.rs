@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use eframe::egui;
 use inscribe::write::figure::{FigureKind, Theme};
 use inscribe::write::reader::View;
+use inscribe::write::record::Status;
 
 use crate::action::Action;
 use crate::app::InscribeApp;
@@ -18,7 +19,7 @@ use crate::state::ask::{Turn, VIEWS};
 use crate::state::presets::Preset;
 use crate::state::{Job, Pause, Task};
 use crate::trouble::Remedy;
-use crate::vocabulary::{Dialog, ExportFormat, Purpose, Screen};
+use crate::vocabulary::{Dialog, ExportFormat, Purpose, Screen, fresh_version};
 
 impl InscribeApp {
     pub(crate) fn carry_out(&mut self, action: Action, ctx: &egui::Context) {
@@ -51,6 +52,10 @@ impl InscribeApp {
                 self.state.prefs.device = device_text(&choice);
                 self.state.dialog = Dialog::None;
                 self.let_go_of_another_model();
+            }
+            Action::Load => {
+                self.load();
+                self.tokenize();
             }
             Action::Measure => self.measure(),
             Action::Write(folder) => {
@@ -160,6 +165,12 @@ impl InscribeApp {
         }
         state.before = Some((state.memory.replace(folder), state.memory_written));
         state.memory_written = false;
+        if begin != Begin::New {
+            // It is not paused any more, whatever it says until it is heard of again.
+            state.run.record.status = Status::Running;
+            state.run.record.progress = None;
+            state.run.version = fresh_version();
+        }
         self.start(Task::Write, Work::Write(request));
     }
 

@@ -383,7 +383,11 @@ fn column(
             strips.show(ui, shown.figures, height, selection);
         });
         card(ui, |ui| {
-            section(ui, "Loss of each step", "Before the step, in nats a token");
+            section(
+                ui,
+                "Learning curve",
+                "Each step’s words, against before any step",
+            );
             let dashed = other.is_some().then_some("smoothed, the other run");
             loss_keys(ui, shown.figures.rule, dashed);
             let id = format!("losses {side} {bounds:?}");

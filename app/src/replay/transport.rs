@@ -5,7 +5,6 @@ use eframe::egui::{
     pos2, vec2,
 };
 use inscribe::words;
-use inscribe::write::event::Phase;
 
 use super::player::Player;
 use crate::theme::{Icon, Theme, icon_button, segmented, space, text};
@@ -104,7 +103,7 @@ fn timeline(ui: &mut Ui, player: &mut Player) {
         for stretch in player.stretches() {
             let (from, to) = (x(stretch.from_secs), x(stretch.to_secs));
             let part = Rect::from_min_max(pos2(from, line.top()), pos2(to, line.bottom()));
-            let colour = p.phases[place(stretch.phase)];
+            let colour = p.phase(stretch.phase);
             painter.rect_filled(part, CornerRadius::same(2), colour.gamma_multiply(0.35));
             let played = part.with_max_x(part.right().min(x(player.clock())));
             if played.width() > 0.0 {
@@ -152,16 +151,6 @@ fn timeline(ui: &mut Ui, player: &mut Player) {
         );
         ui.painter().galley(at, times, p.muted);
     });
-}
-
-fn place(phase: Phase) -> usize {
-    match phase {
-        Phase::Prefill => 0,
-        Phase::Local => 1,
-        Phase::Evaluate => 2,
-        Phase::Steps => 3,
-        Phase::Save => 4,
-    }
 }
 
 /// `1:46`, `2:05:10`.

@@ -29,8 +29,11 @@ pub fn show(ui: &mut Ui, figures: &Figures, record: &RunRecord, selection: &mut 
     ui.add(eframe::egui::Label::new(text::muted(title)).truncate());
     ui.add_space(space::XS);
     numbers(ui, cell, figures.rule);
-    ui.add_space(space::S);
-    curve(ui, figures, record, place);
+    // A curve lower than this is not read.
+    if ui.available_height() > 104.0 {
+        ui.add_space(space::S);
+        curve(ui, figures, record, place);
+    }
 }
 
 fn neighbours(ui: &mut Ui, figures: &Figures, place: usize, selection: &mut Selection) {
@@ -58,7 +61,7 @@ fn neighbours(ui: &mut Ui, figures: &Figures, place: usize, selection: &mut Sele
 /// Before a chunk is chosen: how to choose one, and the ones that need far context most.
 fn nothing(ui: &mut Ui, figures: &Figures, selection: &mut Selection) {
     ui.label(text::heading("A chunk by itself"));
-    ui.label(text::muted("Click a chunk above, or press an arrow key."));
+    ui.label(text::muted("Click a chunk, or press an arrow key."));
     let mut best: Vec<&Cell> = figures
         .cells
         .iter()
@@ -74,9 +77,10 @@ fn nothing(ui: &mut Ui, figures: &Figures, selection: &mut Selection) {
             .total_cmp(&a.record.utility.unwrap_or(0.0))
     });
     ui.add_space(space::S);
-    ui.label(text::strong_small("Highest utility"));
-    for cell in best.into_iter().take(4) {
-        let utility = words::number(cell.record.utility.unwrap_or(0.0));
+    ui.label(text::strong_small("Where far text matters most"));
+    let fitting = (ui.available_height() / 36.0) as usize;
+    for cell in best.into_iter().take(fitting.clamp(4, 12)) {
+        let utility = words::nats(cell.record.utility.unwrap_or(0.0));
         let title = cell.record.title.as_deref().unwrap_or("no heading");
         let words = format!("{}  ·  {utility}  ·  {title}", cell.name);
         let button = Button::new(words)
@@ -91,13 +95,14 @@ fn nothing(ui: &mut Ui, figures: &Figures, selection: &mut Selection) {
 fn numbers(ui: &mut Ui, cell: &Cell, rule: Option<&str>) {
     ui.spacing_mut().interact_size.y = 16.0;
     let chunk = &cell.record;
-    let value = |v: Option<f64>| v.map_or("–".to_owned(), words::number);
+    let value = |v: Option<f64>| v.map_or("–".to_owned(), words::nats);
     let change = |before: Option<f64>, after: Option<f64>| match (before, after) {
-        (Some(before), Some(after)) => words::signed(after - before),
+        (Some(before), Some(after)) => words::nats_change(before, after),
         _ => "–".to_owned(),
     };
     Grid::new("chunk numbers")
         .num_columns(4)
+        .min_col_width(24.0)
         .spacing([space::M, 3.0])
         .show(ui, |ui| {
             let mut row = |name: &str, values: [String; 3]| {
@@ -110,8 +115,8 @@ fn numbers(ui: &mut Ui, cell: &Cell, rule: Option<&str>) {
             let none = String::new;
             let range = format!("{}–{}", words::count(cell.from), words::count(cell.to));
             row("Tokens", [range, none(), none()]);
-            let signed = chunk.signed.map_or("–".to_owned(), words::signed);
-            row("Utility, signed", [value(chunk.utility), signed, none()]);
+            let signed = chunk.signed.map_or("–".to_owned(), words::nats_signed);
+            row("Utility, which way", [value(chunk.utility), signed, none()]);
             let (planned, taken) = (chunk.planned, chunk.taken);
             let of = |taken: u32, planned: u32| format!("{taken} of {planned}");
             row(
@@ -149,9 +154,12 @@ fn curve(ui: &mut Ui, figures: &Figures, record: &RunRecord, place: usize) {
     let steps = figures.steps_of.get(place).map_or(&[][..], Vec::as_slice);
     let steps: Vec<_> = steps
         .iter()
-        .filter_map(|&at| record.steps.get(at))
+        .filter_map(|&at| Some((&record.steps.get(at)?.step, figures.value(at))))
         .collect();
-    ui.label(text::strong_small("Loss of its steps, nats a token"));
+    ui.label(text::strong_small(match figures.relative {
+        true => "Its steps, against before any step",
+        false => "Loss of its steps, nats a token",
+    }));
     let height = ui.available_height().clamp(72.0, 120.0);
     let (area, response) =
         ui.allocate_exact_size(vec2(ui.available_width(), height), Sense::hover());
@@ -159,8 +167,9 @@ fn curve(ui: &mut Ui, figures: &Figures, record: &RunRecord, place: usize) {
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, label.as_str()));
     let font = TextStyle::Small.resolve(ui.style());
     let painter = ui.painter();
-    let losses = || steps.iter().map(|s| s.step.loss);
-    let Some((low, high)) = chart::range(losses()) else {
+    let losses = || steps.iter().map(|s| s.1);
+    let zero = (figures.relative && !steps.is_empty()).then_some(0.0);
+    let Some((low, high)) = chart::range(losses().chain(zero)) else {
         painter.text(
             area.center(),
             Align2::CENTER_CENTER,
@@ -179,7 +188,11 @@ fn curve(ui: &mut Ui, figures: &Figures, record: &RunRecord, place: usize) {
         n => plot.left() + 6.0 + (plot.width() - 12.0) * at as f32 / (n - 1) as f32,
     };
     for (tick, label) in tick_labels(low, high, 3) {
-        painter.hline(plot.x_range(), y(tick), Stroke::new(1.0, p.grid));
+        let ink = match zero {
+            Some(_) if tick.abs() < 1e-9 => p.muted,
+            _ => p.grid,
+        };
+        painter.hline(plot.x_range(), y(tick), Stroke::new(1.0, ink));
         let at = pos2(plot.left() - 6.0, y(tick));
         painter.text(at, Align2::RIGHT_CENTER, label, font.clone(), p.muted);
     }
@@ -189,14 +202,14 @@ fn curve(ui: &mut Ui, figures: &Figures, record: &RunRecord, place: usize) {
         .collect();
     painter.add(Shape::line(line, Stroke::new(1.0, p.faint)));
     let reach = if steps.len() > 60 { 2.0 } else { 3.5 };
-    for (at, step) in steps.iter().enumerate() {
-        let (mark, colour): (Mark, Color32) = match step.step.kind {
+    for (at, (step, value)) in steps.iter().enumerate() {
+        let (mark, colour): (Mark, Color32) = match step.kind {
             StepKind::Coverage => (Mark::Diamond, p.coverage),
             StepKind::Utility => (Mark::Dot, p.utility),
         };
-        draw_mark(painter, mark, pos2(x(at), y(step.step.loss)), reach, colour);
+        draw_mark(painter, mark, pos2(x(at), y(*value)), reach, colour);
     }
-    let steps_at = |at: usize| format!("step {}", steps.get(at).map_or(0, |s| s.step.step));
+    let steps_at = |at: usize| format!("step {}", steps.get(at).map_or(0, |(step, _)| step.step));
     let foot = area.bottom() - 8.0;
     painter.text(
         pos2(x(0).min(plot.center().x), foot),

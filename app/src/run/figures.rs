@@ -1,5 +1,6 @@
 //! What the views of a run draw, worked out of its record once per change.
 
+use super::learning;
 use crate::vocabulary::Selection;
 use egui_plot::PlotPoint;
 use inscribe::words;
@@ -52,10 +53,16 @@ pub struct Figures {
     pub segment_starts: Vec<usize>,
     /// The rule by which the steps beyond coverage were shared out, in words.
     pub rule: Option<&'static str>,
-    /// Lowest and highest utility.
-    pub utility: Option<(f64, f64)>,
-    /// The largest distance of a signed utility from zero.
-    pub signed: Option<f64>,
+    /// The utility of the strongest colour, where utilities were measured.
+    pub utility: Option<f64>,
+    /// Whether any step was taken.
+    pub begun: bool,
+    /// The chunk of the latest step while steps go on.
+    pub now: Option<usize>,
+    /// Whether steps are shown by how much their loss differs from that before any step.
+    pub relative: bool,
+    /// What the plot shows of each step, and the same smoothed.
+    values: Vec<(f64, f64)>,
     /// The most steps that any chunk was planned or got.
     pub most_steps: u32,
     /// Lowest and highest loss of a chunk, before or after.
@@ -108,9 +115,7 @@ impl Figures {
     fn ranges(&mut self, record: &RunRecord) {
         let chunks = || self.cells.iter().map(|cell| &cell.record);
         let measured = chunks().any(|c| c.utility.is_some());
-        self.utility = record.utility_range().filter(|_| measured);
-        let signed = chunks().filter_map(|c| c.signed).filter(|s| s.is_finite());
-        self.signed = signed.map(f64::abs).reduce(f64::max);
+        self.utility = record.utility_scale().filter(|_| measured);
         let steps = chunks().map(|c| c.planned.total().max(c.taken.total()));
         self.most_steps = steps.max().unwrap_or(0);
         self.held_out = chunks().any(|c| c.held_out_before.or(c.held_out_after).is_some());
@@ -122,10 +127,35 @@ impl Figures {
                 c.held_out_after,
             ]
         });
-        self.losses = chart::range(all.flatten());
+        // The losses before say nothing of learning while there is none after.
+        let learned = chunks().any(|c| c.loss_after.is_some());
+        self.losses = chart::range(all.flatten()).filter(|_| learned);
+        self.begun = !record.steps.is_empty();
+    }
+
+    /// The lowest value of the plot.
+    pub fn lowest(&self) -> f64 {
+        let range = chart::range(self.values.iter().map(|v| v.0));
+        range.map_or(0.0, |(low, _)| low)
+    }
+
+    /// What the plot shows of a step.
+    pub fn value(&self, step: usize) -> f64 {
+        self.values.get(step).map_or(f64::NAN, |v| v.0)
     }
 
     fn step_points(&mut self, record: &RunRecord) {
+        let changes = record.changes();
+        self.relative = changes.is_some();
+        self.values = match changes {
+            Some(changes) => changes.iter().map(|c| (c.change, c.smoothed)).collect(),
+            None => {
+                let steps = record.steps.iter();
+                steps.map(|s| (s.step.loss, s.smoothed)).collect()
+            }
+        };
+        self.now =
+            learning::chunk_now(record).and_then(|(segment, chunk)| self.place(segment, chunk));
         self.steps_of = vec![Vec::new(); self.cells.len()];
         let mut kinds = [Vec::new(), Vec::new()];
         for (at, step) in record.steps.iter().enumerate() {
@@ -136,7 +166,8 @@ impl Figures {
             }
             kinds[usize::from(step.kind == StepKind::Utility)].push(at);
         }
-        let loss = |at: usize| record.steps[at].step.loss;
+        let values = &self.values;
+        let loss = |at: usize| values[at].0;
         let point = |at: usize, y: f64| PlotPoint::new(record.steps[at].step.step as f64, y);
         let points = |steps: Vec<usize>| {
             let steps = thinned(steps, loss);
@@ -146,10 +177,11 @@ impl Figures {
             }
         };
         let [coverage, by_utility] = kinds;
-        (self.coverage, self.by_utility) = (points(coverage), points(by_utility));
-        let smooth = |at: usize| record.steps[at].smoothed;
+        let (coverage, by_utility) = (points(coverage), points(by_utility));
+        let smooth = |at: usize| values[at].1;
         let line = thinned((0..record.steps.len()).collect(), smooth);
         self.smoothed = line.into_iter().map(|at| point(at, smooth(at))).collect();
+        (self.coverage, self.by_utility) = (coverage, by_utility);
     }
 }
 
@@ -252,13 +284,13 @@ fn label(name: &str, chunk: &ChunkRecord) -> String {
         None => name.to_owned(),
     }];
     if let Some(utility) = chunk.utility {
-        parts.push(format!("utility {}", words::number(utility)));
+        parts.push(format!("utility {}", words::nats(utility)));
     }
     if chunk.planned.total() > 0 {
         parts.push(steps_in_words(chunk.taken, chunk.planned));
     }
     if let (Some(before), Some(after)) = (chunk.loss_before, chunk.loss_after) {
-        let (before, after) = (words::number(before), words::number(after));
+        let (before, after) = (words::nats(before), words::nats(after));
         parts.push(format!("loss {before} to {after}"));
     }
     parts.join(", ")
@@ -310,6 +342,26 @@ mod tests {
         for (cell, steps) in figures.cells.iter().zip(&figures.steps_of) {
             assert_eq!(cell.record.taken.total() as usize, steps.len());
         }
+    }
+
+    /// Chunks whose losses lie far apart are no rise and no fall of the curve.
+    #[test]
+    fn steps_are_drawn_by_what_was_learned() {
+        let figures = invented(Invented::default());
+        assert!(figures.relative);
+        let first = |at: usize| {
+            figures.steps_of[at]
+                .first()
+                .map(|&step| figures.value(step))
+        };
+        for chunk in 0..figures.cells.len() {
+            assert!(
+                first(chunk).is_some_and(|value| value.abs() < 1e-9),
+                "{chunk}"
+            );
+        }
+        let (start, end) = (figures.smoothed.first(), figures.smoothed.last());
+        assert!(end.expect("steps").y < start.expect("steps").y - 0.1);
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! The loss of every step as it came, with different marks for coverage and utility steps, and
-//! their smoothed course.
+//! What every step found: how far the loss of its tokens is below what it was before any step, with
+//! different marks for coverage and utility steps, and the smoothed course. Losses of different
+//! chunks lie far apart, so that by themselves they show which chunk was drawn and not what was
+//! learned.
 
-use eframe::egui::{Color32, TextStyle, Ui};
+use eframe::egui::{Color32, Rangef, Role, TextStyle, Ui, WidgetInfo, vec2};
 use egui_plot::{
-    AxisHints, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints, Points,
-    VLine,
+    AxisHints, HLine, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints,
+    Points, VLine,
 };
 use inscribe::words;
 use inscribe::write::chart;
@@ -12,7 +14,7 @@ use inscribe::write::event::StepKind;
 use inscribe::write::record::RunRecord;
 
 use super::figures::{Figures, StepPoints, tick_label};
-use crate::theme::{Mark, Theme, empty, keys};
+use crate::theme::{Mark, Theme, empty, keys, text};
 use crate::vocabulary::Selection;
 
 const COVERAGE: &str = "coverage";
@@ -33,6 +35,25 @@ pub fn loss_keys(ui: &mut Ui, rule: Option<&str>, other: Option<&str>) {
     keys(ui, &entries);
 }
 
+/// The heading of the plot with what its marks mean: on one line where there is room.
+pub fn heading(ui: &mut Ui, figures: &Figures) {
+    let words = match figures.relative {
+        true => "Each step’s words, against before any step",
+        false => "Loss of each step",
+    };
+    let tooltip = "The loss of the words that a step learns from, less the loss of the same words \
+                   before any step, in nats a token. On the line nothing is learned yet; the \
+                   further below, the more.";
+    ui.spacing_mut().item_spacing.y = 2.0;
+    ui.spacing_mut().interact_size.y = 18.0;
+    ui.horizontal(|ui| {
+        let title = ui.label(text::strong("Learning curve"));
+        title.on_hover_text(tooltip);
+        ui.label(text::caption(words)).on_hover_text(tooltip);
+    });
+    loss_keys(ui, figures.rule, None);
+}
+
 pub struct LossPlot<'a> {
     id: &'a str,
     height: f32,
@@ -47,7 +68,7 @@ impl<'a> LossPlot<'a> {
     pub fn new(id: &'a str, height: f32) -> LossPlot<'a> {
         LossPlot {
             id,
-            height: height.max(80.0),
+            height: height.max(64.0),
             bounds: None,
             other: None,
         }
@@ -76,7 +97,7 @@ impl<'a> LossPlot<'a> {
         let chosen = figures.selected(selection);
         let fade = |colour: Color32| {
             if chosen.is_some() {
-                colour.gamma_multiply(0.4)
+                colour.gamma_multiply(0.6)
             } else {
                 colour
             }
@@ -99,7 +120,11 @@ impl<'a> LossPlot<'a> {
             .color(fade(p.utility))
             .radius(radius - 0.5),
         ];
-        self.plot(ui, figures, record).show(ui, |plot| {
+        let shown = self.plot(ui, figures, record).show(ui, |plot| {
+            if figures.relative {
+                let zero = HLine::new("", 0.0).color(p.muted).width(1.5);
+                plot.hline(zero.allow_hover(false));
+            }
             for marks in marks {
                 plot.points(marks);
             }
@@ -127,6 +152,9 @@ impl<'a> LossPlot<'a> {
                 plot.vline(line.style(LineStyle::dotted_dense()).allow_hover(false));
             }
         });
+        let label = format!("Curve of {}", words::counted(record.steps.len(), "step"));
+        let info = || WidgetInfo::labeled(Role::Image, true, label.as_str());
+        shown.response.widget_info(info);
     }
 
     fn plot<'b>(&self, ui: &Ui, figures: &'b Figures, record: &'b RunRecord) -> Plot<'b> {
@@ -135,7 +163,8 @@ impl<'a> LossPlot<'a> {
         let font = TextStyle::Small.resolve(ui.style());
         let axis =
             |axis: AxisHints<'b>| axis.tick_label_font(font.clone()).tick_label_color(p.muted);
-        let x_axis = axis(AxisHints::new_x()).formatter(|mark, _| {
+        let x_axis = AxisHints::new_x().label_spacing(Rangef::new(20.0, 30.0));
+        let x_axis = axis(x_axis).formatter(|mark, _| {
             let whole = mark.value.fract().abs() < 1e-6 && mark.value > 0.0;
             if whole {
                 words::count(mark.value as usize)
@@ -143,9 +172,16 @@ impl<'a> LossPlot<'a> {
                 String::new()
             }
         });
-        let y_axis = axis(AxisHints::new_y())
+        let y_axis = AxisHints::new_y().label_spacing(Rangef::new(8.0, 14.0));
+        let y_axis = axis(y_axis)
             .min_thickness(36.0)
             .formatter(|mark, _| tick_label(mark.value, mark.step_size));
+        // The first steps change next to nothing, and are to look so.
+        let (low, high) = if figures.relative {
+            (-0.1, 0.02)
+        } else {
+            (figures.lowest(), figures.lowest())
+        };
         let mut plot = Plot::new(self.id)
             .height(self.height)
             .show_background(false)
@@ -154,8 +190,12 @@ impl<'a> LossPlot<'a> {
             .allow_boxed_zoom(false)
             .grid_color(p.grid)
             .grid_fade(0.0)
-            .include_x(0.0)
+            // Half a mark's room at every edge.
+            .set_margin_fraction(vec2(0.01, 0.08))
+            .include_x(0.5)
             .include_x(all + 0.5)
+            .include_y(low)
+            .include_y(high)
             .custom_x_axes(vec![x_axis])
             .custom_y_axes(vec![y_axis])
             .x_grid_spacer(|input| marks(input.bounds, 10, true))
@@ -164,7 +204,7 @@ impl<'a> LossPlot<'a> {
         if let Some((low, high, last)) = self.bounds {
             let margin = (high - low).max(0.1) * 0.08;
             plot = plot
-                .default_x_bounds(0.0, last as f64 + 0.5)
+                .default_x_bounds(0.3, last as f64 + 0.7)
                 .default_y_bounds(low - margin, high + margin);
         }
         plot
@@ -180,7 +220,8 @@ fn marks(bounds: (f64, f64), most: usize, whole: bool) -> Vec<egui_plot::GridMar
     };
     let kept = ticks
         .into_iter()
-        .filter(|t| !whole || t.fract().abs() < 1e-6);
+        // Steps are counted from one.
+        .filter(|t| !whole || (t.fract().abs() < 1e-6 && *t > 0.5));
     kept.map(|value| egui_plot::GridMark {
         value,
         step_size: step,
@@ -203,9 +244,12 @@ fn own_points(
 ) -> [Points<'static>; 2] {
     let steps = figures.steps_of.get(place).map_or(&[][..], Vec::as_slice);
     let of = |kind: StepKind| -> Vec<PlotPoint> {
-        let steps = steps.iter().filter_map(|&at| record.steps.get(at));
-        let own = steps.filter(|s| s.step.kind == kind);
-        own.map(|s| PlotPoint::new(s.step.step as f64, s.step.loss))
+        let steps = steps
+            .iter()
+            .filter_map(|&at| Some((at, record.steps.get(at)?)));
+        let own: Vec<_> = steps.filter(|(_, s)| s.step.kind == kind).collect();
+        let own = own.iter();
+        own.map(|&(at, s)| PlotPoint::new(s.step.step as f64, figures.value(at)))
             .collect()
     };
     let make = |kind, shape, colour| {
@@ -234,7 +278,8 @@ fn hover_text(at: &HoverPosition<'_>, figures: &Figures, record: &RunRecord) -> 
         "" => return None,
         _ => &figures.by_utility,
     };
-    let step = &record.steps.get(*of.steps.get(*index)?)?.step;
+    let at = *of.steps.get(*index)?;
+    let step = &record.steps.get(at)?.step;
     let place = step
         .chunk
         .and_then(|chunk| figures.place(step.segment, chunk));
@@ -242,10 +287,18 @@ fn hover_text(at: &HoverPosition<'_>, figures: &Figures, record: &RunRecord) -> 
         Some(cell) => cell.name.clone(),
         None => "Whole document".to_owned(),
     };
+    let loss = match step.before {
+        Some(before) => format!(
+            "loss {} → {} ({})",
+            words::nats(before),
+            words::nats(step.loss),
+            words::nats_change(before, step.loss)
+        ),
+        None => format!("loss {}", words::nats(step.loss)),
+    };
     Some(format!(
-        "Step {} · {name} · {plot_name}\nloss {} nats a token\ngradient norm {}, {}",
+        "Step {} · {name} · {plot_name}\n{loss} nats a token\ngradient norm {}, {}",
         words::count(step.step),
-        words::number(step.loss),
         words::number(step.grad_norm),
         words::duration(step.seconds),
     ))

@@ -1,6 +1,7 @@
 //! The chunks along the document: utility, steps planned and taken, losses before and after, each
 //! row under the other on one axis of tokens.
 
+mod bodies;
 mod rows;
 
 use eframe::egui::{
@@ -25,8 +26,8 @@ const AXIS: f32 = 22.0;
 /// What the rows are measured against; shared where runs are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Scales {
-    pub utility: Option<(f64, f64)>,
-    pub signed: Option<f64>,
+    /// The utility of the strongest colour.
+    pub utility: Option<f64>,
     pub most_steps: u32,
     pub losses: Option<(f64, f64)>,
 }
@@ -35,7 +36,6 @@ impl Scales {
     pub fn of(figures: &Figures) -> Scales {
         Scales {
             utility: figures.utility,
-            signed: figures.signed,
             most_steps: figures.most_steps,
             losses: figures.losses,
         }
@@ -47,10 +47,9 @@ impl Scales {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (a, b) => a.or(b),
         };
-        let signed = [self.signed, other.signed];
+        let utility = [self.utility, other.utility];
         Scales {
-            utility: wider(self.utility, other.utility),
-            signed: signed.into_iter().flatten().reduce(f64::max),
+            utility: utility.into_iter().flatten().reduce(f64::max),
             most_steps: self.most_steps.max(other.most_steps),
             losses: wider(self.losses, other.losses),
         }
@@ -112,8 +111,17 @@ impl<'a> Strips<'a> {
 
     /// The height that shows all rows well.
     pub fn height(scales: &Scales) -> f32 {
+        Self::height_by(scales, Row::height)
+    }
+
+    /// The height below which rows are not read any more.
+    pub fn least_height(scales: &Scales) -> f32 {
+        Self::height_by(scales, Row::least)
+    }
+
+    fn height_by(scales: &Scales, of: fn(Row) -> f32) -> f32 {
         let rows = Row::shown(scales);
-        let bodies: f32 = rows.iter().map(|row| row.height() + HEADING).sum();
+        let bodies: f32 = rows.iter().map(|&row| of(row) + HEADING).sum();
         let between = BETWEEN * rows.len().saturating_sub(1) as f32;
         if rows.is_empty() {
             96.0
@@ -155,19 +163,15 @@ impl<'a> Strips<'a> {
         let growing = rows.iter().filter(|row| row.grows()).count().max(1) as f32;
         let mut top = area.top();
         for row in &rows {
-            let more = if row.grows() {
-                (rest / growing).max(0.0)
-            } else {
-                0.0
-            };
-            let bottom = top + HEADING + row.height() + more;
+            let more = if row.grows() { rest / growing } else { 0.0 };
+            let bottom = top + HEADING + (row.height() + more).max(row.least());
             let heading =
                 Rect::from_min_max(pos2(area.left(), top), pos2(area.right(), top + HEADING));
             let body = Rect::from_min_max(
                 pos2(axis.left, top + HEADING),
                 pos2(axis.left + axis.width, bottom),
             );
-            let drawn = rows::Drawn {
+            let drawn = bodies::Drawn {
                 figures,
                 scales,
                 axis,
@@ -249,7 +253,13 @@ impl<'a> Strips<'a> {
     ) {
         let p = Theme::of(ui).palette;
         let painter = ui.painter();
-        for (at, fill) in [(hovered, p.trough), (selected, p.selected)] {
+        // Where it learns at the moment.
+        let now = p.utility.gamma_multiply(0.16);
+        for (at, fill) in [
+            (hovered, p.trough),
+            (selected, p.selected),
+            (figures.now.filter(|_| figures.now != selected), now),
+        ] {
             if let Some(cell) = at.and_then(|at| figures.cells.get(at)) {
                 let column = axis.column(cell, top - 4.0, bottom + 4.0);
                 let width = column.width().max(3.0);
@@ -272,18 +282,22 @@ impl<'a> Strips<'a> {
             top + 3.5,
             Stroke::new(1.0, p.border),
         );
+        if let Some(cell) = figures.now.and_then(|at| figures.cells.get(at)) {
+            let ends = axis.x(cell.from)..=axis.x(cell.to);
+            painter.hline(ends, top + 3.5, Stroke::new(3.0, p.utility));
+        }
         let most = (axis.width / 110.0).max(2.0) as usize;
         let unit = "tokens";
         let unit_width = 44.0;
         let ticks = chart::whole_ticks(0, figures.tokens, most);
         for tick in ticks {
             let x = axis.x(tick);
-            painter.vline(x, top + 3.0..=top + 7.0, Stroke::new(1.0, p.faint));
             let label = words::count(tick);
             let galley = painter.layout_no_wrap(label, font.clone(), p.muted);
             let half = galley.size().x / 2.0;
             let left = (x - half).max(axis.left - GUTTER / 2.0);
             if left + 2.0 * half < axis.left + axis.width - unit_width {
+                painter.vline(x, top + 3.0..=top + 7.0, Stroke::new(1.0, p.faint));
                 painter.galley(pos2(left, top + 8.0), galley, p.muted);
             }
         }
@@ -316,17 +330,27 @@ fn tooltip(ui: &mut Ui, cell: &Cell) {
     let range = (words::count(cell.from), words::count(cell.to));
     let mut lines = vec![format!("Tokens {} to {}", range.0, range.1)];
     if let Some(utility) = chunk.utility {
-        lines.push(format!("Utility {} nats a token", words::number(utility)));
+        lines.push(format!("Utility {} nats a token", words::nats(utility)));
     }
     if let Some(signed) = chunk.signed {
-        lines.push(format!("Signed {} nats a token", words::signed(signed)));
+        lines.push(format!(
+            "Far text helps by {} nats a token",
+            words::nats_signed(signed)
+        ));
     }
     if chunk.planned.total() + chunk.taken.total() > 0 {
         lines.push(steps_in_words(chunk.taken, chunk.planned));
     }
     if let Some(before) = chunk.loss_before {
-        let after = chunk.loss_after.map_or("–".to_owned(), words::number);
-        lines.push(format!("Loss {} → {after}", words::number(before)));
+        lines.push(match chunk.loss_after {
+            Some(after) => format!(
+                "Loss {} → {} ({})",
+                words::nats(before),
+                words::nats(after),
+                words::nats_change(before, after)
+            ),
+            None => format!("Loss {} before any step", words::nats(before)),
+        });
     }
     for line in lines {
         ui.label(text::caption(line));

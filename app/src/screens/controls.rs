@@ -3,7 +3,7 @@
 
 use eframe::egui::{
     self, Align, Button, ComboBox, DragValue, Frame, Layout, Margin, Panel, RichText, ScrollArea,
-    Slider, Stroke, Ui,
+    Slider, Stroke, Ui, vec2,
 };
 use inscribe::model::adapter::Projection;
 use inscribe::write::method;
@@ -71,7 +71,8 @@ fn heading(ui: &mut Ui, actions: &mut Vec<Action>) {
 }
 
 fn show(ui: &mut Ui, state: &State, controls: &mut Controls, settings: &mut WriteSettings) {
-    ui.spacing_mut().item_spacing.y = space::XS + 2.0;
+    // What explains a control stands close below it, and the next one well apart.
+    ui.spacing_mut().item_spacing.y = 2.0;
     presets(ui, settings);
     ui.add_space(space::S);
     method(ui, settings);
@@ -111,22 +112,26 @@ fn presets(ui: &mut Ui, settings: &mut WriteSettings) {
         *settings = preset.apply(settings);
     }
     let words = now.map_or("Settings of your own.", Preset::explanation);
+    ui.add_space(space::XS);
     ui.label(text::caption(words));
 }
 
 fn method(ui: &mut Ui, settings: &mut WriteSettings) {
     ui.label(text::strong("Method"));
+    ui.add_space(space::XS);
     let mut chosen = settings.method;
     let choices: Vec<_> = method::all().into_iter().map(|m| (m, m.title())).collect();
     if segmented(ui, &mut chosen, &choices) {
         *settings = with_method(settings, chosen);
     }
+    ui.add_space(space::XS);
     ui.label(text::caption(settings.method.explanation()));
 }
 
 /// Budget, coverage and temperature: what the shares of steps depend on.
 fn shares(ui: &mut Ui, state: &State, settings: &mut WriteSettings) {
     ui.label(text::strong("Steps"));
+    ui.add_space(space::XS);
     slider(
         ui,
         "Budget K",
@@ -146,14 +151,14 @@ fn shares(ui: &mut Ui, state: &State, settings: &mut WriteSettings) {
     ui.add_enabled_ui(by_utility, |ui| {
         slider(
             ui,
-            "Temperature tau",
+            "Temperature τ",
             "Small gives all to the highest utility, large the same to all.",
             Slider::new(&mut settings.tau, 0.02..=20.0)
                 .logarithmic(true)
                 .max_decimals(2),
         );
     });
-    ui.label(text::caption("Who gets the rest"));
+    ui.label("Who gets the rest");
     choose(ui, "Allocation", &mut settings.allocate, &ALLOCATIONS);
     let words = ALLOCATIONS
         .iter()
@@ -221,9 +226,10 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
             (Chunking::Structure, "By structure", ""),
         ],
     );
-    ui.label(text::caption(
+    explained(
+        ui,
         "Cut every so many tokens, or at headings and paragraphs.",
-    ));
+    );
     number(
         ui,
         "Local window",
@@ -240,9 +246,7 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
             (UtilityScale::Zscore, "z-score", ""),
         ],
     );
-    ui.label(text::caption(
-        "As measured, or brought to mean 0 and deviation 1.",
-    ));
+    explained(ui, "As measured, or brought to mean 0 and deviation 1.");
     check(
         ui,
         &mut s.coverage,
@@ -260,7 +264,7 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
             (OptimizerName::Sgd, "SGD", ""),
         ],
     );
-    ui.label(text::caption("Which way a step follows the gradients."));
+    explained(ui, "Which way a step follows the gradients.");
     number(
         ui,
         "Learning rate",
@@ -333,7 +337,7 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
                 }
             }
         });
-        ui.label(text::caption("Matrices that get fast weights."));
+        explained(ui, "Matrices that get fast weights.");
     });
     ui.add_enabled_ui(s.method.uses(Setting::Prefix), |ui| {
         number(
@@ -356,9 +360,7 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
                 (PrefixInit::Learned, "What the model learned", ""),
             ],
         );
-        ui.label(text::caption(
-            "What memory tokens are before the first step.",
-        ));
+        explained(ui, "What memory tokens are before the first step.");
     });
     group(ui, "Measuring and keeping");
     ui.add_enabled_ui(s.method.uses(Setting::KeepRows), |ui| {
@@ -374,10 +376,11 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
                 (KeepRows::No, "Not kept", ""),
             ],
         );
-        ui.label(text::caption(
+        explained(
+            ui,
             "The document’s own, beside the memory: without them it is read again before the first \
              question.",
-        ));
+        );
     });
     check(
         ui,
@@ -402,9 +405,10 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
             (RecomputeWhen::Off, "Never", ""),
         ],
     );
-    ui.label(text::caption(
+    explained(
+        ui,
         "Layers run again on the way back instead of keeping what they computed: slower, in less memory.",
-    ));
+    );
     number(
         ui,
         "Checkpoint every",
@@ -416,6 +420,13 @@ fn all(ui: &mut Ui, s: &mut WriteSettings) {
 fn group(ui: &mut Ui, name: &str) {
     ui.add_space(space::S);
     ui.label(text::strong(name));
+    ui.add_space(space::XS);
+}
+
+/// What a control does, and room before the next one.
+fn explained(ui: &mut Ui, words: &str) {
+    ui.label(text::caption(words));
+    ui.add_space(space::M);
 }
 
 fn slider(ui: &mut Ui, name: &str, words: &str, slider: Slider<'_>) {
@@ -423,32 +434,34 @@ fn slider(ui: &mut Ui, name: &str, words: &str, slider: Slider<'_>) {
     ui.scope(|ui| {
         let accent = Theme::of(ui).palette.accent;
         ui.spacing_mut().slider_width = (ui.available_width() - 76.0).max(80.0);
-        ui.spacing_mut().interact_size.y = 24.0;
+        ui.spacing_mut().interact_size = vec2(NUMBER, 24.0);
+        ui.spacing_mut().button_padding.y = 2.0;
         let visuals = ui.visuals_mut();
         visuals.selection.bg_fill = accent;
         visuals.widgets.inactive.fg_stroke.color = accent;
         ui.add(slider.clamping(egui::SliderClamping::Edits))
-            .labelled_by(label.id)
-            .on_hover_text(words);
+            .labelled_by(label.id);
     });
-    ui.label(text::caption(words));
+    explained(ui, words);
 }
+
+/// Width of the boxes that hold numbers.
+const NUMBER: f32 = 68.0;
 
 fn number(ui: &mut Ui, name: &str, words: &str, value: DragValue<'_>) {
     ui.horizontal(|ui| {
         let label = ui.label(name);
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            ui.add(value.clamp_existing_to_range(false))
-                .labelled_by(label.id)
-                .on_hover_text(words);
+            let value = value.clamp_existing_to_range(false);
+            ui.add_sized([NUMBER, 24.0], value).labelled_by(label.id);
         });
     });
-    ui.label(text::caption(words));
+    explained(ui, words);
 }
 
 fn check(ui: &mut Ui, on: &mut bool, name: &str, words: &str) {
-    ui.checkbox(on, name).on_hover_text(words);
-    ui.label(text::caption(words));
+    ui.checkbox(on, name);
+    explained(ui, words);
 }
 
 fn choose<T: PartialEq + Copy>(

@@ -1,6 +1,7 @@
 //! The bar at the bottom: what a run will take, how far it is, and the one thing to do next.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use eframe::egui::{
     Align, Button, CornerRadius, Frame, Label, Layout, Margin, Panel, Rect, Role, Sense, Stroke,
@@ -8,9 +9,11 @@ use eframe::egui::{
 };
 use inscribe::words::{self, count, counted};
 use inscribe::write::event::Phase;
+use inscribe::write::record::RunRecord;
 
 use crate::action::Action;
 use crate::engine::Fetch;
+use crate::run::phases;
 use crate::state::estimate::{self, Estimate};
 use crate::state::{Job, ModelState, Pause, State, Task};
 use crate::theme::{Theme, primary_button, space, text};
@@ -125,11 +128,16 @@ fn outlook(state: &State) -> (String, String) {
     if state.memory_written {
         let learned = match (record.loss_before(), record.loss_after()) {
             (Some(before), Some(after)) => {
-                format!("The loss fell from {before:.3} to {after:.3} nats a token")
+                let change = words::nats_change(before, after);
+                let (before, after) = (words::nats(before), words::nats(after));
+                format!("Mean loss {before} → {after} ({change}) nats a token")
             }
             _ => String::new(),
         };
         return ("The memory is written".to_owned(), learned);
+    }
+    if state.is_stopped() {
+        return stopped(record);
     }
     let first = if state.measured_as_set() {
         let steps = state.preview.total() as usize;
@@ -149,6 +157,15 @@ fn outlook(state: &State) -> (String, String) {
         )
     };
     (first, costs(&estimate, state.measured_as_set()))
+}
+
+/// A write that was stopped: what is done, and what going on would take.
+fn stopped(record: &RunRecord) -> (String, String) {
+    let (taken, all) = (record.steps.len(), record.steps_to_take());
+    let first = format!("{taken} of {} are taken", counted(all, "step"));
+    let left = record.seconds_left().map(words::rough_duration);
+    let second = left.map(|left| format!("The rest and measuring take about {left}"));
+    (first, second.unwrap_or_default())
 }
 
 fn parts_words(estimate: &Estimate) -> String {
@@ -230,6 +247,8 @@ fn working(ui: &mut Ui, state: &State, job: Job, actions: &mut Vec<Action>) {
         let width = ui.available_width();
         ui.allocate_ui_with_layout(vec2(width, 40.0), Layout::top_down(Align::Min), |ui| {
             let shown = progress_of(state, job);
+            // The time that is left goes on between what the run reports.
+            ui.ctx().request_repaint_after_secs(1.0);
             ui.spacing_mut().item_spacing.y = 5.0;
             ui.horizontal(|ui| {
                 ui.label(text::strong(&shown.what));
@@ -281,57 +300,55 @@ fn progress_of(state: &State, job: Job) -> Shown {
             part,
         };
     }
-    let record = &state.run.record;
+    run_progress(state)
+}
+
+/// How far the run is: its phase by name, units of the document, and what is left.
+fn run_progress(state: &State) -> Shown {
+    let (record, clock) = (&state.run.record, &state.run.clock);
+    let paused = state.pause == Pause::Reached;
     let Some(progress) = record.progress else {
-        let what = match state.pause {
-            Pause::Reached => "Paused",
-            _ => "Beginning",
-        };
+        let what = if paused { "Paused" } else { "Beginning" };
         return Shown {
             what: what.to_owned(),
             detail: String::new(),
             part: None,
         };
     };
-    let segments = record.segments.len();
     let mut details = Vec::new();
+    details.extend(match progress.phase {
+        Phase::Prefill => Some("the whole document".to_owned()),
+        Phase::Local => Some("each word after the nearest ones only".to_owned()),
+        Phase::Evaluate if !record.steps.is_empty() => Some("what was learned".to_owned()),
+        Phase::Evaluate | Phase::Steps | Phase::Save => None,
+    });
+    let segments = record.segments.len();
     if segments > 1 {
         details.push(format!("part {} of {segments}", progress.segment + 1));
     }
-    let what = match progress.phase {
-        Phase::Prefill => "Reading the whole document",
-        Phase::Local => "Reading it again with nearby context only",
-        Phase::Evaluate => "Measuring what was learned",
-        Phase::Steps => "Learning",
-        Phase::Save => "Saving",
-    };
-    let what = match state.pause {
-        Pause::Reached => "Paused: everything so far is kept",
-        _ => what,
-    };
-    let unit = match progress.phase {
-        Phase::Steps => "step",
-        Phase::Local => "block",
-        _ => "token",
-    };
-    details.push(format!(
-        "{unit} {} of {}",
-        count(progress.done),
-        count(progress.total)
-    ));
+    let (done, total, unit) = phases::done_of(record, progress);
+    if progress.phase != Phase::Save {
+        details.push(format!("{} of {}", count(done), counted(total, unit)));
+    }
     let rate = match progress.phase {
         Phase::Steps => record.step_rate(),
-        _ => record.prefill_rate(),
+        Phase::Prefill | Phase::Local => clock.rate(record, total),
+        Phase::Evaluate | Phase::Save => None,
     };
-    if let Some(rate) = rate {
-        details.push(format!("{} tokens/s", count(rate.round() as usize)));
+    if let Some(rate) = rate.filter(|_| !paused) {
+        details.push(format!("{} tokens/s", words::number(rate)));
     }
-    if let Some(left) = record
-        .seconds_left()
-        .filter(|_| progress.phase == Phase::Steps)
+    if let Some(left) = clock
+        .seconds_left(record, Instant::now())
+        .filter(|_| !paused)
     {
         details.push(format!("{} left", words::rough_duration(left)));
     }
+    let what = if paused {
+        "Paused: everything so far is kept"
+    } else {
+        progress.phase.name()
+    };
     Shown {
         what: what.to_owned(),
         detail: details.join("  ·  "),

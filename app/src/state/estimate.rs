@@ -102,22 +102,33 @@ pub fn speed_key(model: &str, device: &str) -> String {
     format!("{model} | {device}")
 }
 
-/// The speeds that a run has shown.
+/// Fewer tokens than this tell no speed: what a pass takes before its first token and after its
+/// last would be most of it.
+const TELLING: usize = 500;
+
+/// The speeds that a run has shown, where it was long enough to show any.
 pub fn measured(record: &RunRecord) -> Option<Speeds> {
-    let read: f64 = record.segments.iter().map(|s| s.prefill_secs).sum();
-    let local: f64 = record.segments.iter().map(|s| s.local_secs).sum();
-    let tokens = record.tokens() as f64;
-    if read <= 0.0 || tokens <= 0.0 {
+    let read = record.segments.iter().filter(|s| s.prefill_secs > 0.0);
+    let locally = read.clone().filter(|s| s.local_secs > 0.0);
+    let tokens: usize = read.clone().map(|s| s.tokens).sum();
+    if tokens < TELLING {
         return None;
     }
     let (step_tokens, step_secs) = record.steps.iter().fold((0, 0.0), |(t, s), step| {
         (t + step.step.tokens, s + step.step.seconds)
     });
     let rate = |amount: f64, secs: f64| if secs > 0.0 { amount / secs } else { 0.0 };
+    let step = match step_tokens {
+        TELLING.. => rate(step_tokens as f64, step_secs),
+        _ => 0.0,
+    };
     Some(Speeds {
-        prefill: tokens / read,
-        local: rate(tokens, local),
-        step: rate(step_tokens as f64, step_secs),
+        prefill: rate(tokens as f64, read.map(|s| s.prefill_secs).sum()),
+        local: rate(
+            locally.clone().map(|s| s.tokens as f64).sum(),
+            locally.map(|s| s.local_secs).sum(),
+        ),
+        step,
     })
 }
 
@@ -294,5 +305,24 @@ mod tests {
             .sum();
         assert!((read / told - 1.0).abs() < 0.01, "{read} {told}");
         assert!(steps > 0.0);
+    }
+
+    /// Three tokens that take half a second say nothing of 5,000.
+    #[test]
+    fn a_tiny_run_tells_no_speeds() {
+        let run = Invented {
+            tokens: 3,
+            budget: 1,
+            ..Invented::default()
+        };
+        assert_eq!(measured(&RunRecord::from_events(&events(&run))), None);
+        let short = Invented {
+            tokens: 600,
+            budget: 1,
+            ..Invented::default()
+        };
+        let speeds = measured(&RunRecord::from_events(&events(&short))).expect("long enough");
+        assert!(speeds.prefill > 0.0);
+        assert_eq!(speeds.step, 0.0, "a step of 256 tokens is too little");
     }
 }

@@ -1,6 +1,7 @@
 //! Everything the window knows.
 
 pub mod ask;
+pub mod clock;
 pub mod estimate;
 pub mod prefs;
 pub mod presets;
@@ -23,6 +24,7 @@ use crate::trouble::{About, Remedy, Trouble};
 use crate::vocabulary::{Dialog, Screen, Selection, fresh_version};
 
 pub use ask::AskState;
+pub use clock::Clock;
 pub use estimate::Footprints;
 pub use prefs::Prefs;
 pub use preview::Preview;
@@ -35,14 +37,20 @@ pub struct Run {
     pub version: u64,
     /// All events except progress, for saving.
     pub events: Arc<Vec<Event>>,
+    /// Bytes of the document's text that each token covers, where the run tells.
+    pub tokens: Option<Arc<Vec<Range<usize>>>>,
+    pub clock: Clock,
 }
 
 impl Run {
     pub fn of_events(events: Arc<Vec<Event>>) -> Run {
+        let record = RunRecord::from_events(events.iter());
         Run {
-            record: RunRecord::from_events(events.iter()),
+            tokens: record.token_bytes().map(Arc::new),
+            record,
             version: fresh_version(),
             events,
+            clock: Clock::default(),
         }
     }
 
@@ -56,7 +64,11 @@ impl Run {
 
     pub fn fold(&mut self, event: Event) {
         self.record.fold(&event);
+        self.clock.hear(&self.record, Instant::now());
         self.version = fresh_version();
+        if matches!(event, Event::SegmentStarted { .. }) {
+            self.tokens = self.record.token_bytes().map(Arc::new);
+        }
         if matches!(event, Event::Progress { .. }) {
             return;
         }
@@ -262,6 +274,13 @@ impl State {
         !of_the_document || self.document.is_some()
     }
 
+    /// Bytes of the text that each token of the open document covers: as the run tells, or else as
+    /// the model in use has cut it.
+    pub fn token_bytes(&self) -> Option<Arc<Vec<Range<usize>>>> {
+        let cut = || self.document.as_ref()?.tokens.clone();
+        self.run.tokens.clone().or_else(cut)
+    }
+
     /// Whether a run goes on that belongs to the open document.
     pub fn is_running(&self) -> bool {
         self.is_busy_with(Task::Measure) || self.is_busy_with(Task::Write)
@@ -318,6 +337,11 @@ impl State {
         if !self.troubles.contains(&trouble) {
             self.troubles.push(trouble);
         }
+    }
+
+    /// Whether steps were taken and the run came to no end.
+    pub fn is_stopped(&self) -> bool {
+        !self.run.record.steps.is_empty() && !self.run.is_done() && !self.is_running()
     }
 
     /// Whether the measured chunks are those that the settings would cut and measure.

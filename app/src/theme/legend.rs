@@ -7,6 +7,8 @@ use eframe::egui::{
     Sense, Shape, Stroke, TextStyle, Ui, WidgetInfo, pos2, vec2,
 };
 
+use inscribe::words;
+
 use super::{Theme, space};
 
 /// Which map a legend shows.
@@ -63,7 +65,7 @@ impl ColourScale<'_> {
 const BAR: f32 = 96.0;
 
 /// The words of a legend, laid out: its title, the low end and the high end.
-fn words(ui: &Ui, scale: &ColourScale<'_>) -> [Arc<Galley>; 3] {
+fn laid_out(ui: &Ui, scale: &ColourScale<'_>) -> [Arc<Galley>; 3] {
     let font = TextStyle::Small.resolve(ui.style());
     let muted = Theme::of(ui).palette.muted;
     let (low, high) = scale.ends();
@@ -77,7 +79,7 @@ fn words(ui: &Ui, scale: &ColourScale<'_>) -> [Arc<Galley>; 3] {
 
 /// How wide a legend is.
 pub fn legend_width(ui: &Ui, scale: &ColourScale<'_>) -> f32 {
-    let words: f32 = words(ui, scale).iter().map(|text| text.size().x).sum();
+    let words: f32 = laid_out(ui, scale).iter().map(|text| text.size().x).sum();
     words + BAR + 3.0 * space::S
 }
 
@@ -86,7 +88,7 @@ pub fn legend(ui: &mut Ui, scale: &ColourScale<'_>) -> Response {
     let theme = Theme::of(ui);
     let muted = theme.palette.muted;
     let (low, high) = scale.ends();
-    let [title, low_text, high_text] = words(ui, scale);
+    let [title, low_text, high_text] = laid_out(ui, scale);
     let (gap, width) = (space::S, legend_width(ui, scale));
     let (rect, response) = ui.allocate_exact_size(vec2(width, 18.0), Sense::hover());
     let painter = ui.painter();
@@ -116,15 +118,13 @@ pub fn legend(ui: &mut Ui, scale: &ColourScale<'_>) -> Response {
     response
 }
 
-/// Two significant decimals for small values, one for large.
+/// Two decimals for small values, as beside the marks; fewer for large ones.
 fn short(value: f64) -> String {
-    match value.abs() {
-        0.0 => "0".to_owned(),
-        v if v < 10.0 => format!("{value:.2}"),
-        v if v < 1000.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
+    if value.abs() < 10.0 {
+        words::nats(value)
+    } else {
+        words::number(value)
     }
-    .replace('-', "−")
 }
 
 fn gradient(painter: &Painter, rect: Rect, colour: impl Fn(f64) -> Color32) {

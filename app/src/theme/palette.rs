@@ -1,6 +1,7 @@
 //! The colours of both themes.
 
 use eframe::egui::Color32;
+use inscribe::write::event::Phase;
 
 /// The colours of the window.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,8 +31,8 @@ pub struct Palette {
     pub utility: Color32,
     pub better: Color32,
     pub worse: Color32,
-    /// The phases of a run: prefill, local pass, evaluation, steps, saving.
-    pub phases: [Color32; 5],
+    /// The phases of a run, in the order of [`Phase::ALL`].
+    phases: [Color32; 5],
     pub good: Color32,
     pub warning: Color32,
     pub danger: Color32,
@@ -40,6 +41,15 @@ pub struct Palette {
     /// The middle of the diverging map.
     pub neutral: Color32,
     pub shadow: Color32,
+}
+
+impl Palette {
+    /// The colour of a phase of a run.
+    pub fn phase(&self, phase: Phase) -> Color32 {
+        let colours = Phase::ALL.iter().zip(self.phases);
+        let found = colours.into_iter().find(|(of, _)| **of == phase);
+        found.map_or(self.faint, |(_, colour)| colour)
+    }
 }
 
 const fn hex(rgb: u32) -> Color32 {
@@ -68,8 +78,8 @@ pub const LIGHT: Palette = Palette {
     phases: [
         hex(0x0072b2),
         hex(0x56a9dd),
-        hex(0x009e73),
         hex(0xd55e00),
+        hex(0x009e73),
         hex(0xaa6f95),
     ],
     good: hex(0x0f7a52),
@@ -100,8 +110,8 @@ pub const DARK: Palette = Palette {
     phases: [
         hex(0x4a9ede),
         hex(0x8fd0f5),
-        hex(0x2fbf8f),
         hex(0xf28a2e),
+        hex(0x2fbf8f),
         hex(0xd59ac0),
     ],
     good: hex(0x4fc294),

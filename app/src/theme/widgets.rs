@@ -74,18 +74,28 @@ pub fn section(ui: &mut Ui, heading: &str, explanation: &str) {
     ui.add_space(space::XS);
 }
 
-/// A figure over what it counts.
-pub fn number(ui: &mut Ui, value: &str, label: &str) -> Response {
-    let (value, label) = (text::number(value), text::caption(label));
-    let size = |words: &RichText| {
-        let words = WidgetText::from(words.clone());
+/// The room of a figure over what it counts: as wide as its words, so that a row of numbers breaks
+/// between them and not within one.
+fn number_size(ui: &Ui, value: &str, label: &str) -> egui::Vec2 {
+    let size = |words: RichText| {
         let unbroken = Some(TextWrapMode::Extend);
+        let words = WidgetText::from(words);
         let galley = words.into_galley(ui, unbroken, f32::INFINITY, TextStyle::Body);
         galley.size()
     };
-    // As wide as its words, so that a row of numbers breaks between them and not within one.
-    let (above, below) = (size(&value), size(&label));
-    let room = egui::vec2(above.x.max(below.x).ceil(), above.y + below.y);
+    let (above, below) = (size(text::number(value)), size(text::caption(label)));
+    egui::vec2(above.x.max(below.x).ceil(), above.y + below.y)
+}
+
+/// How wide a figure over what it counts is.
+pub fn number_width(ui: &Ui, value: &str, label: &str) -> f32 {
+    number_size(ui, value, label).x
+}
+
+/// A figure over what it counts.
+pub fn number(ui: &mut Ui, value: &str, label: &str) -> Response {
+    let room = number_size(ui, value, label);
+    let (value, label) = (text::number(value), text::caption(label));
     let layout = Layout::top_down(Align::Min);
     let inner = ui.allocate_ui_with_layout(room, layout, |ui| {
         ui.spacing_mut().item_spacing.y = 0.0;
@@ -115,6 +125,19 @@ pub fn primary_button(ui: &mut Ui, label: &str) -> Response {
 
 /// One of a few choices, side by side. Returns whether another was chosen.
 pub fn segmented<T: PartialEq + Copy>(ui: &mut Ui, chosen: &mut T, choices: &[(T, &str)]) -> bool {
+    let choices: Vec<_> = choices
+        .iter()
+        .map(|&(choice, label)| (choice, label, ""))
+        .collect();
+    segmented_explained(ui, chosen, &choices)
+}
+
+/// As [`segmented`], each choice with a line that says what it is.
+pub fn segmented_explained<T: PartialEq + Copy>(
+    ui: &mut Ui,
+    chosen: &mut T,
+    choices: &[(T, &str, &str)],
+) -> bool {
     let p = Theme::of(ui).palette;
     let before = *chosen;
     Frame::new()
@@ -126,7 +149,7 @@ pub fn segmented<T: PartialEq + Copy>(ui: &mut Ui, chosen: &mut T, choices: &[(T
                 ui.spacing_mut().item_spacing.x = 2.0;
                 ui.spacing_mut().interact_size.y = 24.0;
                 ui.spacing_mut().button_padding = egui::vec2(space::M, 4.0);
-                for (choice, label) in choices {
+                for (choice, label, explanation) in choices {
                     let on = *choice == before;
                     let words = if on {
                         RichText::new(*label).color(p.ink)
@@ -144,6 +167,9 @@ pub fn segmented<T: PartialEq + Copy>(ui: &mut Ui, chosen: &mut T, choices: &[(T
                         .widget_info(|| WidgetInfo::selected(Role::RadioButton, true, on, *label));
                     if response.clicked() {
                         *chosen = *choice;
+                    }
+                    if !explanation.is_empty() {
+                        response.on_hover_text(*explanation);
                     }
                 }
             });

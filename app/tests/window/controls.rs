@@ -20,9 +20,9 @@ fn sliders_share_the_steps_anew_without_running_anything() {
     desk.slide("Budget K", 100.0);
     assert_eq!(desk.state().settings().budget, 100);
     assert_eq!(desk.state().preview.total(), 100);
-    desk.slide("Temperature tau", 0.02);
+    desk.slide("Temperature τ", 0.02);
     let sharp = most(&desk);
-    desk.slide("Temperature tau", 20.0);
+    desk.slide("Temperature τ", 20.0);
     let flat = most(&desk);
     assert!(sharp > flat, "{sharp} {flat}");
     desk.slide("Coverage k_min", 2.0);
@@ -87,7 +87,7 @@ fn settings_make_room_and_come_back() {
     let mut desk = Desk::new();
     desk.open_text(100);
     desk.click("Hide settings");
-    assert!(!desk.sees("Temperature tau"));
+    assert!(!desk.sees("Temperature τ"));
     desk.click("Settings");
-    assert!(desk.sees("Temperature tau"));
+    assert!(desk.sees("Temperature τ"));
 }

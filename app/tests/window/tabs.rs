@@ -140,8 +140,8 @@ fn a_token_under_the_pointer_tells_both_surprisals() {
     desk.window
         .hover_at(egui::pos2(place.left() + 60.0, place.center().y));
     desk.window.run_ok();
-    assert!(desk.sees("Surprisal given everything before"));
-    assert!(desk.sees("tokens before"));
+    assert!(desk.sees("Surprisal after all that comes before"));
+    assert!(desk.sees("after the nearest 16 tokens"));
     desk.shot("token-hovered");
     // Signed on request.
     desk.click("Signed");

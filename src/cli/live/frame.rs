@@ -137,7 +137,7 @@ fn status(run: &RunRecord, look: &Look) -> String {
         (Status::Waiting, _) => return String::new(),
         (Status::Done, _) => ("Done", run.steps.len(), run.steps_to_take()),
         (Status::Paused, _) => ("Paused", run.steps.len(), run.steps_to_take()),
-        (Status::Running, Some(now)) => (phase_name(now.phase), now.done, now.total),
+        (Status::Running, Some(now)) => (now.phase.name(), now.done, now.total),
         (Status::Running, None) => ("Starting", 0, 0),
     };
     let mut parts = Vec::new();
@@ -173,16 +173,6 @@ fn status(run: &RunRecord, look: &Look) -> String {
         }
     };
     format!("{head}{bar}{tail}")
-}
-
-pub fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Prefill => "Prefill",
-        Phase::Local => "Local",
-        Phase::Evaluate => "Evaluate",
-        Phase::Steps => "Steps",
-        Phase::Save => "Save",
-    }
 }
 
 /// Chunks that share a column of the view, or the columns that a chunk has to itself.
@@ -240,7 +230,7 @@ fn gap(column: &Column<'_>) -> &'static str {
 
 /// A cell a chunk, in the colours of the figures; without colours as high as its utility.
 fn strip(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> String {
-    let Some(range) = run.utility_range() else {
+    let Some(scale) = run.utility_scale() else {
         return String::new();
     };
     let mut line = label("utility", look);
@@ -254,21 +244,21 @@ fn strip(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> String {
                 )
                 .into_owned(),
             Some(utility) if look.colours == terminal::Colours::None => {
-                let part = chart::part(utility, range.0, range.1);
+                let part = (utility / scale).clamp(0.0, 1.0);
                 look.level(part).to_string().repeat(column.width)
             }
             // Heights as well, for eyes and terminals that do not tell the colours apart.
             Some(utility) => {
-                let part = chart::part(utility, range.0, range.1);
+                let part = (utility / scale).clamp(0.0, 1.0);
                 let level = look.level(part).to_string().repeat(column.width);
-                let colour = utility_colour(utility, range);
+                let colour = utility_colour(utility, scale);
                 look.paint(&level, colour).into_owned()
             }
         };
         line += &cell;
         line += gap(column);
     }
-    let (low, high) = (words::number(range.0), words::number(range.1));
+    let (low, high) = ("0", words::number(scale));
     let scale = if look.unicode {
         format!(" {low}–{high} nats")
     } else {

@@ -22,7 +22,9 @@ impl Lines {
         self.record.fold(event);
         let lines = match event {
             Event::Started(_) => vec![self.started()],
-            Event::SegmentStarted { segment, tokens } if self.record.segments.len() > 1 => {
+            Event::SegmentStarted {
+                segment, tokens, ..
+            } if self.record.segments.len() > 1 => {
                 vec![format!(
                     "part {} of {}: {}",
                     segment + 1,

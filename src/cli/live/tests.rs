@@ -130,7 +130,7 @@ fn a_phase_tells_its_own_pace() {
     let look = look(100, Colours::None, true);
     let text = frame::lines(&run, &clock, &look, 40).join("\n");
     assert!(
-        text.contains("Prefill") && text.contains("4,000 of 12,700"),
+        text.contains("Reading") && text.contains("4,000 of 12,700"),
         "{text}"
     );
     assert!(

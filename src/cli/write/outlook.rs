@@ -155,6 +155,8 @@ mod tests {
         let part = Event::SegmentStarted {
             segment: 0,
             tokens: tokens.min(8000),
+            from: 0,
+            lengths: Vec::new(),
         };
         assert!(outlook.event(&part, began).is_empty());
         let after = |done: usize| began + Duration::from_millis(done as u64 * 5);

@@ -142,25 +142,21 @@ fn heading(row: Strip, view: &View<'_>) -> Heading {
     let palette = view.palette;
     match row {
         Strip::Utility => {
-            let (low, high) = view.utility.unwrap_or_default();
-            let keys = if low < high {
-                vec![Key::Ramp {
-                    id: "utility-map",
-                    low: words::number(low),
-                    high: format!("{} nats a token", words::number(high)),
-                    colour: Box::new(colour::sequential),
-                }]
-            } else {
-                vec![Key::Note(format!("{} nats a token", words::number(low)))]
-            };
+            let high = view.utility.unwrap_or_default();
+            let keys = vec![Key::Ramp {
+                id: "utility-map",
+                low: words::number(0.0),
+                high: format!("{} nats a token", words::number(high)),
+                colour: Box::new(colour::sequential),
+            }];
             Heading::new("Utility of each chunk", keys)
         }
         Strip::Signed => {
-            let middle = palette.neutral;
+            let (middle, scale) = (palette.neutral, view.utility.unwrap_or_default());
             let keys = vec![Key::Ramp {
                 id: "signed-map",
-                low: words::signed(-view.signed),
-                high: words::signed(view.signed),
+                low: words::signed(-scale),
+                high: words::signed(scale),
                 colour: Box::new(move |at| colour::diverging(2.0 * at - 1.0, middle)),
             }];
             Heading::new("Distant context hinders or helps", keys)
@@ -279,7 +275,7 @@ fn utility(canvas: &mut Canvas, view: &View<'_>, area: Area, width: f64) {
 
 fn signed(canvas: &mut Canvas, view: &View<'_>, area: Area) {
     let middle = view.palette.neutral;
-    let scale = view.signed.max(f64::MIN_POSITIVE);
+    let scale = view.utility.unwrap_or(1.0);
     strip_of(canvas, view, area, |cell| {
         cell.chunk
             .signed

@@ -11,7 +11,6 @@ use super::svg::escape;
 use super::text;
 use super::view::{ChunkCell, View};
 use crate::words;
-use crate::write::chart::part;
 
 /// Writing to a `String` cannot fail.
 macro_rules! put {
@@ -132,8 +131,8 @@ fn chunk_row(page: &mut String, view: &View<'_>, cell: &ChunkCell<'_>, segments:
     put!(page, "<td class=\"text\">{}</td>", escape(&title));
     put!(page, "<td>{}</td>", words::count(chunk.tokens.len()));
     put!(page, "<td>{}</td>", number(chunk.utility));
-    let (low, high) = view.utility.unwrap_or((0.0, 1.0));
-    let share = chunk.utility.map_or(0.0, |u| part(u, low.min(0.0), high));
+    let scale = view.utility.unwrap_or(1.0);
+    let share = chunk.utility.map_or(0.0, |utility| utility / scale);
     put!(
         page,
         "<td class=\"bar\"><i style=\"width:{:.0}%;background:{}\"></i></td>",

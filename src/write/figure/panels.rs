@@ -1,5 +1,6 @@
 //! What belongs to the whole run: losses by step, time by phase, figures.
 
+use crate::write::event::Phase;
 use crate::write::record::{RunRecord, Status};
 
 use super::colour::{self, Rgb};
@@ -22,7 +23,26 @@ fn curve_heading(view: &View<'_>) -> Heading {
         None => Key::Ring(view.palette.muted, "a step".to_owned()),
     };
     let line = Key::Line(view.palette.accent, "smoothed".to_owned());
-    Heading::new("Loss by step", vec![dots, line])
+    let title = match view.run.changes() {
+        Some(_) => "Loss by step, less that before any step",
+        None => "Loss by step",
+    };
+    Heading::new(title, vec![dots, line])
+}
+
+/// What the curve shows of each step: its own value and the smoothed one. Losses of different
+/// chunks lie far apart, so they are shown by how much they changed wherever that is known.
+fn curve_values(run: &RunRecord) -> (Vec<(f64, f64)>, bool) {
+    match run.changes() {
+        Some(changes) => {
+            let values = changes.iter().map(|c| (c.change, c.smoothed));
+            (values.collect(), true)
+        }
+        None => {
+            let values = run.steps.iter().map(|s| (s.step.loss, s.smoothed));
+            (values.collect(), false)
+        }
+    }
 }
 
 pub fn curve(canvas: &mut Canvas, view: &View<'_>, area: Area) {
@@ -37,38 +57,52 @@ pub fn curve(canvas: &mut Canvas, view: &View<'_>, area: Area) {
         area.h - top - 26.0,
     );
     let steps = &view.run.steps;
-    let (low, high) = padded(steps.iter().map(|s| s.step.loss));
+    let (values, relative) = curve_values(view.run);
+    let zero = relative.then_some(0.0);
+    // The first steps change next to nothing, and are to look so.
+    let least = relative.then_some(-0.1);
+    let (low, high) = padded(values.iter().map(|v| v.0).chain(zero).chain(least));
     let last = view.run.steps_to_take().max(2) as f64;
     let x_of = |step: usize| plot.x + 6.0 + part(step as f64, 1.0, last) * (plot.w - 6.0);
     let y_of = |loss: f64| plot.bottom() - part(loss, low, high) * plot.h;
+    let label = if relative { words::nats } else { words::number };
     let small = Type::new(13.0, view.palette.muted);
     for tick in chart::ticks(low, high, 5) {
         let y = y_of(tick);
-        canvas.line((plot.x, y), (plot.right(), y), view.palette.grid, 1.0);
+        let ink = if zero == Some(tick) {
+            view.palette.muted
+        } else {
+            view.palette.grid
+        };
+        canvas.line((plot.x, y), (plot.right(), y), ink, 1.0);
         canvas.text(
             (plot.x - 8.0, y + 4.5),
-            &words::number(tick),
+            &label(tick),
             small.anchor(Anchor::End),
         );
     }
     step_ticks(canvas, view, plot, &x_of);
     let radius = (1600.0 / steps.len().max(1) as f64).sqrt().clamp(1.6, 4.5);
-    for record in steps.iter().filter(|s| s.step.loss.is_finite()) {
+    let drawn = steps.iter().zip(&values);
+    for (record, &(value, _)) in drawn.clone().filter(|(_, v)| v.0.is_finite()) {
         let step = &record.step;
         let cell = step.chunk.and_then(|chunk| view.cell(step.segment, chunk));
         let colour = cell.map_or(view.palette.neutral, |cell| cell.colour);
         let mut tip = format!("Step {} · loss {}", step.step, words::number(step.loss));
+        if relative {
+            tip += &format!(" ({})", words::signed(value));
+        }
         if let Some(cell) = cell {
             tip += &format!(" · chunk {}", cell.number);
         }
         canvas.open(&tip);
-        let at = (x_of(step.step), y_of(step.loss));
+        let at = (x_of(step.step), y_of(value));
         canvas.circle(at, radius, &colour.hex(), view.palette.muted, radius * 0.16);
         canvas.close();
     }
-    let line = steps.iter().filter(|s| s.smoothed.is_finite());
+    let line = drawn.filter(|(_, v)| v.1.is_finite());
     let line: Vec<(f64, f64)> = line
-        .map(|s| (x_of(s.step.step), y_of(s.smoothed.clamp(low, high))))
+        .map(|(s, v)| (x_of(s.step.step), y_of(v.1.clamp(low, high))))
         .collect();
     if line.len() > 1 {
         canvas.polyline(&line, view.palette.background, 5.0);
@@ -106,13 +140,7 @@ fn step_ticks(canvas: &mut Canvas, view: &View<'_>, plot: Area, x_of: &dyn Fn(us
 /// Phases that took time, with their seconds.
 pub fn phase_rows(run: &RunRecord) -> Vec<(&'static str, f64)> {
     let seconds = run.seconds();
-    let rows = [
-        ("Prefill", seconds.prefill),
-        ("Local pass", seconds.local),
-        ("Evaluation", seconds.evaluate),
-        ("Steps", seconds.steps),
-        ("Saving", seconds.save),
-    ];
+    let rows = Phase::ALL.map(|phase| (phase.name(), seconds.of(phase)));
     rows.into_iter().filter(|(_, secs)| *secs > 0.0).collect()
 }
 
@@ -283,7 +311,7 @@ pub fn unfinished(run: &RunRecord) -> Option<String> {
     }
 }
 
-/// The colour of a chunk's utility in `run`, as in the figures.
-pub fn utility_colour(utility: f64, range: (f64, f64)) -> Rgb {
-    colour::sequential(part(utility, range.0, range.1))
+/// The colour of a chunk's utility in the figures of a run of this scale.
+pub fn utility_colour(utility: f64, scale: f64) -> Rgb {
+    colour::sequential(utility / scale)
 }

@@ -244,12 +244,14 @@ fn strips_and_bars_line_up_and_tell_the_numbers() {
             "not under its chunk"
         );
     }
-    // The chunk of highest utility is the brightest, the lowest the darkest.
+    // The chunk of highest utility is the brightest; the darkest colour is that of none.
+    let scale = run.utility_scale().unwrap();
     let fills: Vec<String> = run
         .chunks()
-        .map(|(_, c)| utility_colour(c.utility.unwrap(), run.utility_range().unwrap()).hex())
+        .map(|(_, c)| utility_colour(c.utility.unwrap(), scale).hex())
         .collect();
-    assert!(fills.contains(&"#fde725".to_owned()) && fills.contains(&"#440154".to_owned()));
+    assert!(fills.contains(&"#fde725".to_owned()) && !fills.contains(&"#440154".to_owned()));
+    assert_eq!(utility_colour(0.0, scale).hex(), "#440154");
     assert!(fills.iter().all(|f| figure.contains(f)));
 }
 

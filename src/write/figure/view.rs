@@ -1,6 +1,5 @@
 //! A run as the panels need it: every chunk with its place and its colour.
 
-use crate::write::chart::part;
 use crate::write::record::{ChunkRecord, RunRecord};
 
 use super::colour::{self, Palette, Rgb, Theme};
@@ -24,11 +23,8 @@ pub struct View<'a> {
     pub run: &'a RunRecord,
     pub palette: &'static Palette,
     pub cells: Vec<ChunkCell<'a>>,
-    /// The smallest and the largest utility of the run's chunks.
-    pub utility: Option<(f64, f64)>,
-    /// The end of the scale of signed utilities. No chunk's is beyond its utility, so both have
-    /// one scale.
-    pub signed: f64,
+    /// The end of the scale of utilities, which begins at zero, and of signed ones.
+    pub utility: Option<f64>,
 }
 
 /// Parts of the axis between two segments, and between all of them at the most.
@@ -38,20 +34,12 @@ const ALL_GAPS: f64 = 0.12;
 impl<'a> View<'a> {
     pub fn new(run: &'a RunRecord, theme: Theme) -> View<'a> {
         let palette = theme.palette();
-        let utility = run.utility_range();
-        let signed = run
-            .chunks()
-            .flat_map(|(_, c)| [c.signed, c.utility])
-            .flatten();
-        let signed = signed
-            .filter(|s| s.is_finite())
-            .fold(0.0, |most: f64, s| most.max(s.abs()));
+        let utility = run.utility_scale();
         View {
             run,
             palette,
             cells: cells(run, palette, utility),
             utility,
-            signed,
         }
     }
 
@@ -105,7 +93,7 @@ impl<'a> View<'a> {
 fn cells<'a>(
     run: &'a RunRecord,
     palette: &'static Palette,
-    range: Option<(f64, f64)>,
+    scale: Option<f64>,
 ) -> Vec<ChunkCell<'a>> {
     let with_chunks = run.segments.iter().filter(|s| !s.chunks.is_empty()).count();
     let gaps = with_chunks.saturating_sub(1) as f64;
@@ -126,7 +114,7 @@ fn cells<'a>(
         tokens => tokens as f64,
     };
     let total: f64 = run.chunks().map(|(_, c)| length(c)).sum();
-    let scale = (1.0 - gap * gaps) / total.max(1.0);
+    let each = (1.0 - gap * gaps) / total.max(1.0);
     let (mut at, mut last_segment) = (0.0, None);
     let chunks = run.chunks().enumerate().map(|(index, (segment, chunk))| {
         if last_segment.is_some_and(|last| last != segment) {
@@ -134,24 +122,22 @@ fn cells<'a>(
         }
         last_segment = Some(segment);
         let from = at;
-        at += length(chunk) * scale;
+        at += length(chunk) * each;
         ChunkCell {
             number: index + 1,
             segment,
             chunk,
             from,
             to: at,
-            colour: cell_colour(chunk, palette, range),
+            colour: cell_colour(chunk, palette, scale),
         }
     });
     chunks.collect()
 }
 
-fn cell_colour(chunk: &ChunkRecord, palette: &Palette, range: Option<(f64, f64)>) -> Rgb {
-    match (chunk.utility, range) {
-        (Some(utility), Some((low, high))) if utility.is_finite() => {
-            colour::sequential(part(utility, low, high))
-        }
+fn cell_colour(chunk: &ChunkRecord, palette: &Palette, scale: Option<f64>) -> Rgb {
+    match (chunk.utility, scale) {
+        (Some(utility), Some(scale)) if utility.is_finite() => colour::sequential(utility / scale),
         _ => palette.neutral,
     }
 }

@@ -1,8 +1,11 @@
 //! What a person should know of how the steps were shared out.
 
 use super::super::settings::{Allocate, UtilityScale};
-use super::{LEAST_UTILITY, RunRecord};
+use super::RunRecord;
 use crate::words::{count, counted};
+
+/// Below it, in nats, utilities are rounding errors.
+const LEAST_UTILITY: f64 = 1e-3;
 
 impl RunRecord {
     /// Empty until the steps of all chunks are known: by a rule that measures nothing, and in a

@@ -122,6 +122,7 @@ fn smoothing_starts_at_the_first_loss_and_follows() {
                     of: 8,
                     kind: StepKind::Utility,
                     loss: 2.5,
+                    before: None,
                     grad_norm: 1.0,
                     tokens: 8,
                     seconds: 1.0,

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::survey::Reading;
 use super::{RunState, Writer};
 use crate::model::ModelError;
 use crate::write::error::WriteError;
@@ -20,7 +21,7 @@ impl Writer<'_, '_> {
         &mut self,
         learner: &mut Learner,
         segment: &Segment,
-        chunks: &[ChunkUtility],
+        reading: &Reading,
         steps: &[ChunkSteps],
         done: usize,
     ) -> Result<(), WriteError> {
@@ -38,9 +39,10 @@ impl Writer<'_, '_> {
             let range = if whole {
                 0..segment.len()
             } else {
-                chunks[planned.chunk].tokens.clone()
+                reading.chunks[planned.chunk].tokens.clone()
             };
-            match self.step(learner, segment, *planned, range, whole) {
+            let surprisal = &reading.surprisal;
+            match self.step(learner, segment, surprisal, *planned, range, whole) {
                 Err(error) if error.is_cancelled() => return self.stop(learner, segment),
                 other => other?,
             }
@@ -67,6 +69,7 @@ impl Writer<'_, '_> {
         &mut self,
         learner: &mut Learner,
         segment: &Segment,
+        surprisal: &[Option<f32>],
         planned: Planned,
         range: Range<usize>,
         whole: bool,
@@ -82,6 +85,8 @@ impl Writer<'_, '_> {
         let seconds = started.elapsed().as_secs_f64();
         self.seconds.steps += seconds;
         self.step += 1;
+        let known = learned.predicted.iter();
+        let before = known.filter_map(|&token| surprisal.get(token).copied().flatten());
         self.tell(&Event::Step(Step {
             segment: segment.index,
             chunk: (!whole).then_some(planned.chunk),
@@ -89,6 +94,7 @@ impl Writer<'_, '_> {
             of: self.job.settings.budget,
             kind: planned.kind,
             loss: learned.loss,
+            before: utility::mean(before.map(f64::from)),
             grad_norm: learned.grad_norm,
             tokens: learned.tokens,
             seconds,

@@ -148,9 +148,13 @@ impl Writer<'_, '_> {
         range: &Range<usize>,
     ) -> Result<Segment, WriteError> {
         let segment = self.segment(index, range.clone());
+        let bytes = &self.tokens.bytes[segment.tokens.clone()];
+        let from = bytes.first().map_or(0, |token| token.start);
         self.tell(&Event::SegmentStarted {
             segment: segment.index,
             tokens: segment.len(),
+            from,
+            lengths: lengths(from, bytes),
         })?;
         Ok(segment)
     }
@@ -195,4 +199,15 @@ impl Writer<'_, '_> {
     pub(super) fn cache_bytes(&self, segment: &Segment) -> u64 {
         Cache::bytes(self.job.loaded.config(), segment.ids.len())
     }
+}
+
+/// Bytes from the end of each token to the end of the next.
+fn lengths(from: usize, bytes: &[Range<usize>]) -> Vec<u32> {
+    let mut at = from;
+    let lengths = bytes.iter().map(|token| {
+        let length = token.end.saturating_sub(at);
+        at = at.max(token.end);
+        u32::try_from(length).unwrap_or(u32::MAX)
+    });
+    lengths.collect()
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use inscribe::write::document::{BlockKind, Document};
+use inscribe::write::document::{BlockKind, Document, Format};
 
 /// A row of the text, without the break at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,54 @@ impl<F: FnMut(char) -> f32> Widths<F> {
 /// Spaces of a tab, as egui draws it.
 const TAB: f32 = 4.0;
 
+/// Places of the line ends that only fill a paragraph up to some width, and say nothing of the text:
+/// drawn as spaces, or every line would be broken twice in a narrow column.
+fn soft_breaks(document: &Document) -> Vec<usize> {
+    let text = document.text.as_str();
+    let paragraphs = document
+        .blocks
+        .iter()
+        .filter(|b| b.kind == BlockKind::Paragraph);
+    let mut breaks = Vec::new();
+    for block in paragraphs {
+        let Some(words) = text.get(block.bytes.clone()) else {
+            continue;
+        };
+        let lines = || words.trim_end_matches('\n').split('\n');
+        let widest = lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        let fills = |(line, next): &(&str, &str)| fills(document.format, line, next, widest);
+        let mut pairs = lines().zip(lines().skip(1));
+        // One break that an editor would not have made is the author's, and so are the others.
+        if document.format != Format::Markdown && !pairs.clone().all(|pair| fills(&pair)) {
+            continue;
+        }
+        let mut at = block.bytes.start;
+        for pair in &mut pairs {
+            at += pair.0.len();
+            if fills(&pair) {
+                breaks.push(at);
+            }
+            at += 1;
+        }
+    }
+    breaks
+}
+
+/// Whether a line ends because the next word had no room.
+fn fills(format: Format, line: &str, next: &str, widest: usize) -> bool {
+    // Verses and addresses are shorter, and what is longer was broken by no editor.
+    const WRAPPED: std::ops::RangeInclusive<usize> = 50..=120;
+    let plain = !line.ends_with("  ") && !next.starts_with(char::is_whitespace);
+    if format == Format::Markdown {
+        return plain && !line.ends_with('\\');
+    }
+    let word = next
+        .split(' ')
+        .next()
+        .map_or(0, |word| word.chars().count());
+    plain && WRAPPED.contains(&widest) && line.chars().count() + 1 + word > widest
+}
+
 /// Cuts the text at its line ends, and lines at spaces so that none is wider than `width`.
 pub fn wrap<F: FnMut(char) -> f32>(
     document: &Document,
@@ -67,10 +115,15 @@ pub fn wrap<F: FnMut(char) -> f32>(
         .filter(|block| matches!(block.kind, BlockKind::Heading(_)))
         .map(|block| block.bytes.clone())
         .peekable();
+    let soft = soft_breaks(document);
     let mut rows = Vec::with_capacity(text.len() / 64 + 16);
-    let mut start = 0;
+    let (mut start, mut reached) = (0, 0);
     for line in text.split_inclusive('\n') {
-        let end = start + line.trim_end_matches('\n').len();
+        let end = reached + line.trim_end_matches('\n').len();
+        reached += line.len();
+        if soft.binary_search(&end).is_ok() {
+            continue;
+        }
         while headings.peek().is_some_and(|h| h.end <= start) {
             headings.next();
         }
@@ -79,7 +132,7 @@ pub fn wrap<F: FnMut(char) -> f32>(
             .is_some_and(|h| h.start < end.max(start + 1));
         let widths = if heading { &mut *strong } else { &mut *plain };
         wrap_line(text, start..end, width, heading, widths, &mut rows);
-        start += line.len();
+        start = reached;
     }
     if rows.is_empty() {
         rows.push(Row {
@@ -105,6 +158,7 @@ fn wrap_line<F: FnMut(char) -> f32>(
     let mut break_at: Option<(usize, f32)> = None;
     for (offset, c) in text.get(line.clone()).unwrap_or("").char_indices() {
         let at = line.start + offset;
+        let c = if c == '\n' { ' ' } else { c };
         let wide = widths.of(c);
         if used + wide > width && at > start && c != ' ' {
             let (end, before) = break_at.take().unwrap_or((at, used));
@@ -128,7 +182,7 @@ fn wrap_line<F: FnMut(char) -> f32>(
 }
 
 /// Scripts that break between any two characters.
-fn is_ideograph(c: char) -> bool {
+pub fn is_ideograph(c: char) -> bool {
     matches!(u32::from(c), 0x2e80..=0x9fff | 0xac00..=0xd7af | 0xf900..=0xfaff | 0xff00..=0xffef | 0x20000..=0x3ffff)
 }
 
@@ -170,6 +224,27 @@ mod tests {
         }
         assert_eq!(rows_of("one two three", 8.0), ["one two ", "three"]);
         assert_eq!(rows_of("ab\n\ncd", 8.0), ["ab", "", "cd"]);
+    }
+
+    #[test]
+    fn lines_that_an_editor_broke_are_joined() {
+        let rows = |name: &str, text: &str| {
+            let options = ReadOptions::default();
+            let document = Document::from_bytes(name, text.as_bytes(), &options).expect("a text");
+            let one = |_: char| 1.0;
+            let (mut a, mut b) = (Widths::new(one), Widths::new(one));
+            wrap(&document, 1000.0, &mut a, &mut b).len()
+        };
+        let wrapped = "The house at the harbour was built in the winter of 1902 by people\n\
+                       who had never built a house before, and it shows to this day in the\n\
+                       way that the doors hang.\n";
+        assert_eq!((rows("a.txt", wrapped), rows("a.md", wrapped)), (1, 1));
+        let verses = "Roses are red,\nviolets are blue,\nnobody wraps\na line for you.\n";
+        assert_eq!(rows("a.txt", verses), 4);
+        let log = "12:00 started the pump of the north pier, all well so far, it says here\n\
+                   12:01 ok\n12:02 ok\n";
+        assert_eq!(rows("a.txt", log), 3);
+        assert_eq!(rows("a.md", "- one\n- two\n"), 2);
     }
 
     #[test]

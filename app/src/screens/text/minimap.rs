@@ -21,6 +21,8 @@ pub struct Marks<'a> {
     /// The part of the text that is seen, from 0 to 1.
     pub seen: Range<f32>,
     pub selected: Option<Range<usize>>,
+    /// The part that is being learned.
+    pub now: Option<Range<usize>>,
 }
 
 /// Lines drawn, and what they were drawn of.
@@ -41,8 +43,6 @@ struct Line {
 
 /// Points of a line and its distance to the next.
 const LINE: f32 = 2.0;
-/// Characters of a full row.
-const FULL_ROW: f32 = 96.0;
 /// Means are far below the largest values; this brings them up.
 const LIFT: f32 = 2.2;
 
@@ -56,23 +56,30 @@ impl Minimap {
         let lines = fitting.min(marks.rows.len());
         let key = (marks.version, lines, marks.signed);
         if self.made_of != Some(key) {
-            self.lines = (0..lines).map(|line| of_rows(marks, line, lines)).collect();
+            let longest = marks.rows.iter().map(|row| row.end - row.start).max();
+            let full = longest.unwrap_or(0).clamp(20, 140) as f32;
+            self.lines = (0..lines)
+                .map(|line| of_rows(marks, line, lines, full))
+                .collect();
             self.made_of = Some(key);
         }
         let used = lines as f32 * LINE;
         let top = area.min.y;
         self.draw(ui, theme, area, marks.signed);
         let y = |part: f32| top + part.clamp(0.0, 1.0) * used;
-        if let Some(selected) = &marks.selected {
+        let bar = |bytes: &Range<usize>, x: std::ops::RangeInclusive<f32>, colour: Color32| {
             let rows = marks.rows.len().max(1) as f32;
-            let from = row_of(marks.rows, selected.start) as f32 / rows;
-            let to = (row_of(marks.rows, selected.end.saturating_sub(1)) + 1) as f32 / rows;
-            let bar = Rect::from_x_y_ranges(
-                area.min.x - 5.0..=area.min.x - 2.0,
-                y(from)..=y(to).max(y(from) + 3.0),
-            );
-            ui.painter()
-                .rect_filled(bar, CornerRadius::same(1), theme.palette.accent);
+            let from = row_of(marks.rows, bytes.start) as f32 / rows;
+            let to = (row_of(marks.rows, bytes.end.saturating_sub(1)) + 1) as f32 / rows;
+            let bar = Rect::from_x_y_ranges(x, y(from)..=y(to).max(y(from) + 3.0));
+            ui.painter().rect_filled(bar, CornerRadius::same(1), colour);
+        };
+        if let Some(selected) = &marks.selected {
+            let x = area.min.x - 5.0..=area.min.x - 2.0;
+            bar(selected, x, theme.palette.accent);
+        }
+        if let Some(now) = &marks.now {
+            bar(now, area.max.x - 4.0..=area.max.x, theme.palette.utility);
         }
         let window = Rect::from_x_y_ranges(
             area.x_range(),
@@ -124,8 +131,8 @@ fn strong(colour: Color32) -> Color32 {
     Color32::from_rgba_unmultiplied(r, g, b, (f32::from(a) * 1.5).min(255.0) as u8)
 }
 
-/// The rows that a line shows, taken together.
-fn of_rows(marks: &Marks<'_>, line: usize, lines: usize) -> Line {
+/// The rows that a line shows, taken together; `full` is the length of a full row.
+fn of_rows(marks: &Marks<'_>, line: usize, lines: usize, full: f32) -> Line {
     let count = marks.rows.len();
     let (first, last) = (
         line * count / lines,
@@ -133,7 +140,7 @@ fn of_rows(marks: &Marks<'_>, line: usize, lines: usize) -> Line {
     );
     let rows = &marks.rows[first..last];
     let bytes: usize = rows.iter().map(|row| row.end - row.start).sum();
-    let width = bytes as f32 / rows.len().max(1) as f32 / FULL_ROW;
+    let width = bytes as f32 / rows.len().max(1) as f32 / full;
     let (start, end) = (
         rows.first().map_or(0, |r| r.start),
         rows.last().map_or(0, |r| r.end),

@@ -1,9 +1,13 @@
 //! The document's text, shaded by what context changes. Rows are laid out when they are seen, and
 //! kept.
 
+mod chunks;
+mod layout;
 mod lines;
 mod minimap;
+mod places;
 mod shades;
+mod tell;
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -11,18 +15,21 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use eframe::egui::{
-    self, Color32, CornerRadius, FontId, Galley, Mesh, Pos2, Rect, Role, Sense, TextStyle, Ui,
-    WidgetInfo, epaint::text::cursor::CCursor, pos2, vec2,
+    self, Align2, CornerRadius, FontId, Mesh, Pos2, Rect, Role, Sense, Stroke, TextStyle, Ui,
+    WidgetInfo, epaint, pos2, vec2,
 };
-use inscribe::write::record::RunRecord;
 
 use crate::state::{OpenDocument, State};
-use crate::theme::{Theme, space, text};
+use crate::theme::{Theme, space};
 use crate::vocabulary::Selection;
 
+use chunks::{ChunkMap, selected_bytes};
+use layout::{LaidOut, fonts, lay_out};
 use lines::{Row, Widths, row_of, wrap};
+use places::{Hottest, Learned};
 pub use shades::Shades;
 use shades::ground;
+pub use tell::legend;
 
 /// Distance between the baselines of two rows, in points.
 const ROW: f32 = 23.0;
@@ -43,15 +50,23 @@ pub struct TextView {
     wrapped: Option<Wrapped>,
     shades: Shades,
     laid_out: HashMap<usize, LaidOut>,
-    laid_out_for: Option<(bool, u64)>,
+    laid_out_for: Option<(bool, u64, usize)>,
     minimap: minimap::Minimap,
     chunks: ChunkMap,
     offset: f32,
+    /// Height of the part that is seen.
+    seen: f32,
     /// Scripts of which the document has characters that no font draws.
     boxes: BTreeSet<&'static str>,
     /// Number of changes of the shades so far.
     shaded: u64,
     last_width: f32,
+    hottest: Option<Hottest>,
+    /// The document and the shades that the hottest place was looked for in.
+    hottest_of: Option<(u64, u64, usize)>,
+    /// The document whose hottest place was shown.
+    shown_hottest_of: Option<u64>,
+    learned: Learned,
 }
 
 /// What the rows were made of.
@@ -62,16 +77,17 @@ struct Wrapped {
     pixels_per_point: f32,
 }
 
-struct LaidOut {
-    galley: Arc<Galley>,
-    /// Tokens of the row, each with the left and right end of its place.
-    tokens: Vec<(usize, f32, f32)>,
+/// The word under the pointer.
+struct Hovered {
+    tokens: Range<usize>,
+    bytes: Range<usize>,
+    rect: Rect,
 }
 
-/// The token under the pointer.
-struct Hovered {
-    token: usize,
-    rect: Rect,
+/// A document and its tokens, as they are drawn.
+struct Drawn {
+    open: OpenDocument,
+    tokens: Arc<Vec<Range<usize>>>,
 }
 
 impl TextView {
@@ -95,14 +111,20 @@ impl TextView {
         let Some(open) = state.document.clone() else {
             return;
         };
+        let tokens = state.token_bytes().unwrap_or_default();
+        let drawn = Drawn { open, tokens };
+        let open = &drawn.open;
         if self.shades.refresh(&state.run.record) {
             self.shaded += 1;
         }
         let area = ui.available_rect_before_wrap();
+        self.seen = area.height();
         let text_width = (area.width() - GUTTER - MINIMAP - space::L).clamp(120.0, 760.0);
         let spare = (area.width() - MINIMAP - GUTTER - text_width - space::L).max(0.0);
-        self.wrap(ui, &open, text_width);
-        self.follow(state, &open, area.height());
+        self.wrap(ui, open, text_width);
+        self.find_hottest(state, &drawn);
+        self.follow_steps(state, &drawn);
+        self.follow(state, open, area.height());
         let left = area.min.x + spare / 2.0;
         let body = Rect::from_min_max(
             pos2(left, area.min.y),
@@ -110,22 +132,28 @@ impl TextView {
         );
         let map = Rect::from_min_max(pos2(area.max.x - MINIMAP + space::S, area.min.y), area.max);
         let mut child = ui.new_child(egui::UiBuilder::new().max_rect(body));
-        self.show_rows(&mut child, state, &open);
+        self.show_rows(&mut child, state, &drawn);
         let total = self.rows.len() as f32 * ROW;
         let seen = (self.offset / total)..((self.offset + area.height()) / total).min(1.0);
         let marks = minimap::Marks {
             rows: &self.rows,
-            tokens: open.tokens.as_deref().map_or(&[], Vec::as_slice),
+            tokens: &drawn.tokens,
             shades: &self.shades,
-            version: (open.version, self.shaded, self.rows.len()),
+            version: (
+                open.version,
+                self.shaded,
+                self.rows.len() + drawn.tokens.len(),
+            ),
             signed: state.prefs.signed,
             seen,
             selected: selected_bytes(&state.run.record, &state.selection),
+            now: self.learned.chunk.clone(),
         };
         if let Some(part) = self.minimap.show(ui, map, &marks) {
             let to = part * total - area.height() / 2.0;
             self.offset = to.clamp(0.0, (total - area.height()).max(0.0));
             state.scroll_to = None;
+            self.learned.left_alone = true;
             ui.ctx().request_repaint();
         }
         ui.advance_cursor_after_rect(area);
@@ -190,7 +218,7 @@ impl TextView {
         self.offset = (row * ROW - ROW * 2.0).clamp(0.0, most);
     }
 
-    fn show_rows(&mut self, ui: &mut Ui, state: &mut State, open: &OpenDocument) {
+    fn show_rows(&mut self, ui: &mut Ui, state: &mut State, drawn: &Drawn) {
         let total = self.rows.len() as f32 * ROW;
         let area = egui::ScrollArea::vertical()
             .id_salt("document text")
@@ -201,11 +229,16 @@ impl TextView {
             ui.set_height(total);
             let first = (seen.min.y / ROW).floor().max(0.0) as usize;
             let last = ((seen.max.y / ROW).ceil() as usize).min(self.rows.len());
-            self.draw(ui, state, open, first..last)
+            self.draw(ui, state, drawn, first..last)
         });
-        self.offset = out.state.clamped_offset().y;
+        let offset = out.state.clamped_offset().y;
+        let most = (total - out.inner_rect.height()).max(0.0);
+        if (offset - self.offset.clamp(0.0, most)).abs() > 1.0 {
+            self.learned.left_alone = true;
+        }
+        self.offset = offset;
         if let Some(hovered) = out.inner {
-            tell(ui, state, open, &self.shades, &hovered);
+            tell::tell(ui, state, &drawn.open, &self.shades, &hovered);
         }
     }
 
@@ -213,11 +246,12 @@ impl TextView {
         &mut self,
         ui: &mut Ui,
         state: &mut State,
-        open: &OpenDocument,
+        drawn: &Drawn,
         range: Range<usize>,
     ) -> Option<Hovered> {
         let theme = Theme::of(ui);
-        let key = (theme.dark, open.version);
+        let Drawn { open, tokens } = drawn;
+        let key = (theme.dark, open.version, Arc::as_ptr(tokens) as usize);
         if self.laid_out_for != Some(key) || self.laid_out.len() > KEPT {
             self.laid_out.clear();
             self.laid_out_for = Some(key);
@@ -226,12 +260,13 @@ impl TextView {
         let pointer = ui.ctx().pointer_hover_pos();
         let selected = selected_bytes(&state.run.record, &state.selection);
         self.chunks.refresh(&state.run.record, state.run.version);
+        let quiet = self.quiet_bytes(tokens);
         let mut hovered = None;
         let mut clicked = None;
         // Everything behind the words is one shape: there are hundreds of tokens in sight.
         let behind = ui.painter().add(egui::Shape::Noop);
         let mut grounds = Mesh::default();
-        for index in range {
+        for index in range.clone() {
             let row = self.rows[index];
             let top = origin.y + index as f32 * ROW;
             let rect = Rect::from_min_size(
@@ -241,10 +276,16 @@ impl TextView {
             let response = ui.interact(rect, ui.scope_id().with(("row", index)), Sense::click());
             let words = open.document.text.get(row.bytes()).unwrap_or("");
             response.widget_info(|| WidgetInfo::labeled(Role::Label, true, words));
-            if let Some(part) = self.chunks.find(row.start).and_then(|chunk| chunk.part) {
-                grounds.add_colored_rect(band(rect), theme.sequential(part));
-            }
             let inside = |s: &Range<usize>| s.start <= row.start && row.start < s.end;
+            let colour = if quiet.iter().any(inside) {
+                Some(theme.palette.trough)
+            } else {
+                let part = self.chunks.find(row.start).and_then(|chunk| chunk.part);
+                part.map(|part| theme.sequential(part))
+            };
+            if let Some(colour) = colour {
+                grounds.add_colored_rect(band(rect), colour);
+            }
             if selected.as_ref().is_some_and(inside) {
                 let ground = theme.palette.selected.gamma_multiply(0.45);
                 grounds.add_colored_rect(rect.with_min_x(rect.min.x + GUTTER - 6.0), ground);
@@ -252,30 +293,42 @@ impl TextView {
             let laid_out = self
                 .laid_out
                 .entry(index)
-                .or_insert_with(|| lay_out(ui, open, row));
+                .or_insert_with(|| lay_out(ui, &open.document, tokens, row));
             let at = pos2(
                 rect.min.x + GUTTER,
                 top + (ROW - laid_out.galley.size().y) / 2.0,
             );
-            if state.prefs.shading {
-                let signed = state.prefs.signed;
-                for &(token, from, to) in &laid_out.tokens {
-                    if let Some(colour) = ground(theme, self.shades.part(token), signed) {
-                        grounds.add_colored_rect(token_rect(at, top, from, to), colour);
-                    }
+            let (shades, shading) = (&self.shades, state.prefs.shading);
+            let learned = &self.learned.tokens;
+            for word in &laid_out.words {
+                let place = token_rect(at, top, word.from, word.to);
+                let part = shades.part(word.tokens.clone());
+                let colour = ground(theme, part, state.prefs.signed);
+                if let Some(colour) = colour.filter(|_| shading && !word.is_mark) {
+                    grounds.add_colored_rect(place, colour);
+                }
+                let now = |span: &Range<usize>| {
+                    span.start < word.tokens.end && word.tokens.start < span.end
+                };
+                if learned.iter().any(now) {
+                    let line = place.with_min_y(place.max.y - 2.0);
+                    grounds.add_colored_rect(line, theme.palette.accent);
                 }
             }
             let ink = theme.palette.ink;
             ui.painter().galley(at, Arc::clone(&laid_out.galley), ink);
             if let Some(pos) = pointer.filter(|pos| rect.contains(*pos) && response.hovered()) {
-                hovered = token_at(laid_out, at, top, pos);
+                hovered = word_at(laid_out, tokens, at, top, pos);
             }
             if response.clicked() {
-                let token = hovered.as_ref().map(|h: &Hovered| h.token);
+                let token = hovered.as_ref().map(|h: &Hovered| h.tokens.start);
                 clicked = Some((row.start, token));
             }
         }
         ui.painter().set(behind, egui::Shape::mesh(grounds));
+        for quiet in &quiet {
+            self.mark_quiet(ui, origin, quiet, &range);
+        }
         if let Some((byte, token)) = clicked {
             let token = token.and_then(|token| self.shades.place(token));
             if let Some(place) = self.chunks.find(byte).map(|chunk| chunk.place) {
@@ -286,7 +339,7 @@ impl TextView {
             }
         }
         if let Some(hovered) = &hovered {
-            let stroke = egui::Stroke::new(1.0, theme.palette.ink);
+            let stroke = Stroke::new(1.0, theme.palette.ink);
             let outline = hovered.rect.expand2(vec2(0.5, 0.0));
             ui.painter().rect_stroke(
                 outline,
@@ -296,6 +349,38 @@ impl TextView {
             );
         }
         hovered
+    }
+
+    /// The bytes of the beginnings where nothing is distant yet.
+    fn quiet_bytes(&self, tokens: &[Range<usize>]) -> Vec<Range<usize>> {
+        let bytes = self.shades.quiet.iter().filter_map(|quiet| {
+            let last = tokens.get(quiet.end.checked_sub(1)?)?;
+            Some(tokens.get(quiet.start)?.start..last.end)
+        });
+        bytes.collect()
+    }
+
+    /// Says along the margin why words have no shade.
+    fn mark_quiet(&self, ui: &Ui, origin: Pos2, quiet: &Range<usize>, seen: &Range<usize>) {
+        let first = row_of(&self.rows, quiet.start).max(seen.start);
+        let last = (row_of(&self.rows, quiet.end) + 1).min(seen.end);
+        let p = Theme::of(ui).palette;
+        let font = TextStyle::Small.resolve(ui.style());
+        let words = "nothing is distant yet".to_owned();
+        let galley = ui.painter().layout_no_wrap(words, font, p.muted);
+        let height = last.saturating_sub(first) as f32 * ROW;
+        if height < galley.size().x + 2.0 * ROW {
+            return;
+        }
+        let middle = pos2(
+            origin.x + 14.0,
+            origin.y + first as f32 * ROW + height / 2.0,
+        );
+        // It is turned about its middle, and placed by its corner.
+        let corner = middle - galley.size() / 2.0;
+        let turned = epaint::TextShape::new(corner, galley, p.muted)
+            .with_angle_and_anchor(-std::f32::consts::FRAC_PI_2, Align2::CENTER_CENTER);
+        ui.painter().add(turned);
     }
 }
 
@@ -315,203 +400,30 @@ fn script_of(c: char) -> &'static str {
     }
 }
 
-fn fonts(ui: &Ui) -> (FontId, FontId) {
-    let plain = TextStyle::Body.resolve(ui.style());
-    let strong = text::strong_style().resolve(ui.style());
-    (
-        FontId::new(15.0, plain.family),
-        FontId::new(15.0, strong.family),
-    )
-}
-
-fn lay_out(ui: &Ui, open: &OpenDocument, row: Row) -> LaidOut {
-    let words = open.document.text.get(row.bytes()).unwrap_or("");
-    let (plain, strong) = fonts(ui);
-    let font = if row.heading { strong } else { plain };
-    let galley = ui
-        .painter()
-        .layout_no_wrap(words.to_owned(), font, Color32::PLACEHOLDER);
-    let all = open.tokens.as_deref().map_or(&[][..], Vec::as_slice);
-    let first = all.partition_point(|token| token.end <= row.start);
-    // Tokens follow one another, so characters are counted once.
-    let (mut at, mut chars) = (0, 0);
-    let mut x = |byte: usize| {
-        let byte = byte.clamp(row.start, row.end) - row.start;
-        // A token may end within a character: it is drawn as far as the character before.
-        if let Some(part) = words.get(at..byte) {
-            chars += part.chars().count();
-            at = byte;
-        }
-        galley.pos_from_cursor(CCursor::new(chars)).min.x
-    };
-    let seen = all[first..].iter().take_while(|t| t.start < row.end);
-    let tokens = seen
-        .enumerate()
-        .map(|(offset, token)| (first + offset, x(token.start), x(token.end)))
-        .collect();
-    LaidOut { galley, tokens }
-}
-
-/// The place of a token's ground; a hair is left between two.
+/// The place of a word's ground; a hair is left between two.
 fn token_rect(at: Pos2, top: f32, from: f32, to: f32) -> Rect {
     let (left, right) = (at.x + from, at.x + to - 0.5);
     Rect::from_x_y_ranges(left..=right.max(left), top + 1.5..=top + ROW - 1.5)
 }
 
-fn token_at(row: &LaidOut, at: Pos2, top: f32, pos: Pos2) -> Option<Hovered> {
+fn word_at(
+    row: &LaidOut,
+    tokens: &[Range<usize>],
+    at: Pos2,
+    top: f32,
+    pos: Pos2,
+) -> Option<Hovered> {
     let x = pos.x - at.x;
-    let found = row
-        .tokens
-        .iter()
-        .find(|(_, from, to)| (*from..*to).contains(&x));
-    found.map(|&(token, from, to)| Hovered {
-        token,
-        rect: token_rect(at, top, from, to),
+    let word = row.words.iter().find(|w| (w.from..w.to).contains(&x))?;
+    let last = tokens.get(word.tokens.end.checked_sub(1)?)?;
+    Some(Hovered {
+        bytes: tokens.get(word.tokens.start)?.start..last.end,
+        tokens: word.tokens.clone(),
+        rect: token_rect(at, top, word.from, word.to),
     })
 }
 
 /// The band that says which chunk a row is of, in the colour of its utility.
 fn band(row: Rect) -> Rect {
-    Rect::from_x_y_ranges(row.min.x + 4.0..=row.min.x + 9.0, row.y_range())
-}
-
-fn selected_bytes(record: &RunRecord, selection: &Selection) -> Option<Range<usize>> {
-    let segment = record.segments.get(selection.segment)?;
-    let chunk = segment.chunks.get(selection.chunk?)?;
-    (!chunk.text.is_empty()).then(|| chunk.text.clone())
-}
-
-/// Places of the chunks in the text, and the colours of their bands.
-#[derive(Default)]
-struct ChunkMap {
-    chunks: Vec<Placed>,
-    made_of: Option<u64>,
-}
-
-struct Placed {
-    text: Range<usize>,
-    /// Index of the segment, and of the chunk within it.
-    place: (usize, usize),
-    /// Utility on a scale from 0, the lowest of the document, to 1, the highest.
-    part: Option<f64>,
-}
-
-impl ChunkMap {
-    fn refresh(&mut self, record: &RunRecord, version: u64) {
-        if self.made_of == Some(version) {
-            return;
-        }
-        let (low, high) = record.utility_range().unwrap_or((0.0, 0.0));
-        let part = |utility: f64| {
-            if high > low {
-                (utility - low) / (high - low)
-            } else {
-                0.5
-            }
-        };
-        self.chunks.clear();
-        for (segment, of) in record.segments.iter().enumerate() {
-            let placed = of.chunks.iter().enumerate().map(|(chunk, found)| Placed {
-                text: found.text.clone(),
-                place: (segment, chunk),
-                part: found.utility.map(part),
-            });
-            self.chunks.extend(placed);
-        }
-        self.made_of = Some(version);
-    }
-
-    fn find(&self, byte: usize) -> Option<&Placed> {
-        let at = self.chunks.partition_point(|chunk| chunk.text.end <= byte);
-        // White space between two chunks belongs to the next.
-        let found = self.chunks.get(at)?;
-        (found.text.start <= byte || at > 0).then_some(found)
-    }
-}
-
-/// What is known of the token under the pointer.
-fn tell(ui: &Ui, state: &State, open: &OpenDocument, shades: &Shades, hovered: &Hovered) {
-    let Some((segment, token)) = shades.place(hovered.token) else {
-        return;
-    };
-    let record = &state.run.record;
-    let Some(part) = record.segments.get(segment) else {
-        return;
-    };
-    let full = part.surprisal.get(token).copied().flatten();
-    let local = part.local_surprisal.get(token).copied().flatten();
-    let after = part.surprisal_after.get(token).copied().flatten();
-    let words = open.tokens.as_ref().and_then(|tokens| {
-        let bytes = tokens.get(hovered.token)?.clone();
-        open.document.text.get(bytes)
-    });
-    let layer = ui.layer_id();
-    let id = ui.scope_id().with("token");
-    let tooltip = egui::Tooltip::always_open(ui.ctx().clone(), layer, id, hovered.rect);
-    tooltip.gap(6.0).show(|ui| {
-        ui.set_max_width(320.0);
-        let shown = words.unwrap_or("").replace('\n', "¶");
-        ui.label(text::strong(format!("“{shown}”")));
-        egui::Grid::new("token numbers")
-            .num_columns(2)
-            .show(ui, |ui| {
-                let mut line = |label: String, value: Option<f32>| {
-                    ui.label(text::muted(label));
-                    let value = value.map_or("not read".to_owned(), |v| format!("{v:.2} nats"));
-                    ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                        ui.label(value);
-                    });
-                    ui.end_row();
-                };
-                line("Surprisal given everything before".to_owned(), full);
-                let window = part.window.unwrap_or(state.settings().window);
-                line(format!("given about {window} tokens before"), local);
-                if let (Some(full), Some(local)) = (full, local) {
-                    line("Distant context saves".to_owned(), Some(local - full));
-                }
-                if after.is_some() {
-                    line("Surprisal with the memory".to_owned(), after);
-                }
-            });
-    });
-}
-
-/// What the shading means, with its unit.
-pub fn legend(ui: &mut Ui, shades: &Shades, signed: bool) {
-    if !shades.is_known() {
-        return;
-    }
-    let theme = Theme::of(ui);
-    let (bar, height) = (96.0, 10.0);
-    let (low, title) = if signed {
-        (format!("−{:.1}", shades.full), "log P_full − log P_local")
-    } else {
-        ("0".to_owned(), "|log P_full − log P_local|")
-    };
-    let high = format!("{:.1} nats", shades.full);
-    ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = space::S;
-        ui.label(text::caption(title));
-        ui.label(text::caption(&low));
-        let (rect, response) = ui.allocate_exact_size(vec2(bar, height), Sense::hover());
-        let steps = 24;
-        for step in 0..steps {
-            let x = rect.min.x + bar * step as f32 / steps as f32;
-            let part = (step as f32 + 0.5) / steps as f32;
-            let part = if signed { 2.0 * part - 1.0 } else { part };
-            let colour = ground(theme, part, signed).unwrap_or(Color32::TRANSPARENT);
-            let cell = Rect::from_min_size(pos2(x, rect.min.y), vec2(bar / steps as f32, height));
-            ui.painter().rect_filled(cell, CornerRadius::ZERO, colour);
-        }
-        let border = egui::Stroke::new(1.0, theme.palette.border);
-        ui.painter().rect_stroke(
-            rect,
-            CornerRadius::same(2),
-            border,
-            egui::StrokeKind::Outside,
-        );
-        let label = format!("Shading: {title}, {low} to {high}");
-        response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &label));
-        ui.label(text::caption(&high));
-    });
+    Rect::from_x_y_ranges(row.min.x + 1.0..=row.min.x + 6.0, row.y_range())
 }

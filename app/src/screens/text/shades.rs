@@ -16,6 +16,9 @@ pub struct Shades {
     pub full: f32,
     /// Index of each segment's first token.
     pub starts: Vec<usize>,
+    /// The first tokens of each segment: all that comes before them is near, so that nothing
+    /// distant can change them.
+    pub quiet: Vec<Range<usize>>,
     made_of: Vec<(usize, usize, usize)>,
 }
 
@@ -47,7 +50,11 @@ impl Shades {
                 });
             }
         }
+        let quiet = starts
+            .iter()
+            .filter_map(|&start| quiet_from(&values, start));
         *self = Shades {
+            quiet: quiet.collect(),
             full: full_size(&values),
             values,
             starts,
@@ -60,14 +67,55 @@ impl Shades {
         self.full > 0.0
     }
 
-    /// The token's value in parts of the full size, from -1 to 1.
-    pub fn part(&self, token: usize) -> f32 {
-        match self.values.get(token) {
-            Some(value) if value.is_finite() && self.full > 0.0 => {
-                (value / self.full).clamp(-1.0, 1.0)
-            }
-            _ => 0.0,
+    /// The value of the word that some tokens make up: log-probabilities of parts add up.
+    pub fn of_word(&self, tokens: Range<usize>) -> f32 {
+        let tokens = tokens.start.min(self.values.len())..tokens.end.min(self.values.len());
+        let known = self.values[tokens].iter().filter(|v| v.is_finite());
+        known.sum()
+    }
+
+    /// A word's value in parts of the full size, from -1 to 1.
+    pub fn part(&self, tokens: Range<usize>) -> f32 {
+        if self.full > 0.0 {
+            (self.of_word(tokens) / self.full).clamp(-1.0, 1.0)
+        } else {
+            0.0
         }
+    }
+
+    /// Whether nothing is distant for a token yet.
+    pub fn is_quiet(&self, token: usize) -> bool {
+        self.quiet.iter().any(|quiet| quiet.contains(&token))
+    }
+
+    /// The tokens, as many as a short paragraph has, that distant context changes most; `None`
+    /// where it changes nothing that could be seen.
+    pub fn hottest(&self) -> Option<Range<usize>> {
+        const PARAGRAPH: usize = 48;
+        // A single extreme makes no paragraph.
+        let size = |v: &f32| {
+            if v.is_finite() {
+                v.abs().min(self.full)
+            } else {
+                0.0
+            }
+        };
+        let length = PARAGRAPH.min(self.values.len());
+        let mut sum: f32 = self.values.iter().take(length).map(size).sum();
+        let (mut most, mut best) = (sum, 0);
+        for (at, (gone, come)) in self
+            .values
+            .iter()
+            .zip(self.values.iter().skip(length))
+            .enumerate()
+        {
+            sum += size(come) - size(gone);
+            if sum > most {
+                (most, best) = (sum, at + 1);
+            }
+        }
+        let seen = self.full * 0.1 * length as f32;
+        (self.is_known() && most > seen).then_some(best..best + length)
     }
 
     /// Mean size, or signed mean, in parts of the full size.
@@ -93,6 +141,15 @@ impl Shades {
             .checked_sub(1)?;
         Some((segment, token - self.starts[segment]))
     }
+}
+
+/// The tokens from `start` on that both passes gave the very same surprisal: they read the same.
+fn quiet_from(values: &[f32], start: usize) -> Option<Range<usize>> {
+    const TELLING: usize = 8;
+    let unchanged = |v: &&f32| **v == 0.0 || v.is_nan();
+    let length = values[start..].iter().take_while(unchanged).count();
+    let any_known = values[start..].iter().any(|v| v.is_finite());
+    (any_known && length >= TELLING).then_some(start..start + length)
 }
 
 /// What 98 of 100 tokens stay below, so that a few extremes do not pale the rest.
@@ -149,11 +206,37 @@ mod tests {
         if let Some((local, full)) = both {
             assert_eq!(shades.values[6000], local - full);
         }
-        assert!((0..run.tokens).all(|t| shades.part(t).abs() <= 1.0));
+        assert!((0..run.tokens).all(|t| shades.part(t..t + 1).abs() <= 1.0));
         let shaded = (0..run.tokens)
-            .filter(|&t| shades.part(t).abs() == 1.0)
+            .filter(|&t| shades.part(t..t + 1).abs() == 1.0)
             .count();
         assert!(shaded < run.tokens / 20, "{shaded} are shaded in full");
         assert!(shades.mean_part(0..usize::MAX, false) > 0.0);
+    }
+
+    #[test]
+    fn the_quiet_beginning_and_the_hottest_place_are_found() {
+        let mut values = vec![0.0; 700];
+        values[0] = f32::NAN;
+        for (at, value) in values.iter_mut().enumerate().skip(512) {
+            *value = if (600..640).contains(&at) { 2.0 } else { 0.02 };
+        }
+        let shades = Shades {
+            quiet: quiet_from(&values, 0).into_iter().collect(),
+            full: full_size(&values),
+            values,
+            ..Shades::default()
+        };
+        assert_eq!(shades.quiet.first(), Some(&(0..512)));
+        assert!(shades.is_quiet(511) && !shades.is_quiet(512));
+        let hot = shades.hottest().expect("a place");
+        assert!(hot.start <= 600 && 640 <= hot.end, "{hot:?}");
+        assert_eq!(shades.of_word(600..603), 6.0, "parts of a word add up");
+        let nothing = Shades {
+            values: vec![0.0; 100],
+            full: 0.5,
+            ..Shades::default()
+        };
+        assert_eq!(nothing.hottest(), None);
     }
 }
