@@ -1,7 +1,7 @@
 //! `inscribe ask`: questions to a memory.
 
 use std::cell::RefCell;
-use std::io::{self, IsTerminal};
+use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
@@ -15,7 +15,7 @@ use inscribe::model::sample::SampleOptions;
 use inscribe::write::asker::Answer;
 use inscribe::write::reader::View;
 
-use super::out::outln;
+use super::out::{outln, stranger};
 use super::setup;
 use super::{Context, columns::side_by_side, errors, print_json};
 
@@ -88,6 +88,9 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         memory: loaded.inscriber.remembered(&args.memory)?,
         said: 0,
     };
+    for note in memory.changed() {
+        app.note(&format!("note: {note}; answers do not depend on it"));
+    }
     conversation.say_notes();
     match &args.question {
         Some(question) => conversation.answer(question),
@@ -182,7 +185,7 @@ impl Conversation<'_> {
                     View::Document => "full document",
                 };
                 let foot = format!("log P {logprob} a token, {:.1} s", a.seconds);
-                (title.to_owned(), format!("{}\n\n{foot}", a.text))
+                (title.to_owned(), format!("{}\n\n{foot}", stranger(&a.text)))
             })
             .collect();
         side_by_side(&columns)
@@ -208,16 +211,27 @@ impl Conversation<'_> {
         Ok(())
     }
 
+    /// A question a line; what is no text in one does not keep the others from being asked.
+    fn answer_lines(&mut self, mut lines: impl BufRead) -> Result<()> {
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = lines.read_until(b'\n', &mut line);
+            if read.context("cannot read standard input")? == 0 {
+                return Ok(());
+            }
+            let question = String::from_utf8_lossy(&line);
+            let question = question.trim_end_matches(['\n', '\r']);
+            if !question.trim().is_empty() {
+                self.answer(question)?;
+            }
+        }
+    }
+
     /// One question after another, from a prompt or from the lines of a pipe.
     fn converse(&mut self, app: &Context) -> Result<()> {
         if !io::stdin().is_terminal() {
-            for line in io::stdin().lines() {
-                let line = line.context("cannot read standard input")?;
-                if !line.trim().is_empty() {
-                    self.answer(&line)?;
-                }
-            }
-            return Ok(());
+            return self.answer_lines(io::stdin().lock());
         }
         let mut editor = rustyline::DefaultEditor::new().context("cannot open the terminal")?;
         for asked in self.memory.memory().history().unwrap_or_default() {

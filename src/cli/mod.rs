@@ -40,6 +40,7 @@ use inscribe::engine::CancelToken;
 use inscribe::engine::gpu::Precision;
 use inscribe::model::hub::{ModelCache, PullEvent, Puller, Watch};
 use inscribe::model::locate;
+use inscribe::words;
 
 use out::errln;
 use progress::Progress;
@@ -155,7 +156,7 @@ impl Context {
     /// A line on stderr for the person.
     pub fn note(&self, text: &str) {
         if !self.global.quiet {
-            errln!("{text}");
+            errln!("{}", words::shown_text(text));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use inscribe::model::hub::{CachedModel, DEFAULT, KNOWN, ModelCache, known};
-use inscribe::model::locate::LocateError;
+use inscribe::model::locate;
 use serde::Serialize;
 
 use super::out::outln;
@@ -142,14 +142,13 @@ fn not_here(name: &str, here: &[CachedModel]) -> anyhow::Error {
     if known(name).is_some() {
         return anyhow::anyhow!("{name} is not in the cache");
     }
-    let near = here
-        .iter()
-        .map(|model| model.name.clone())
-        .take(3)
-        .collect();
-    LocateError::UnknownName {
-        name: name.to_owned(),
-        near,
-    }
-    .into()
+    // What is deleted cannot be got back: a name that only resembles this one is no suggestion.
+    let near = locate::alike(name, here.iter().map(|model| model.name.as_str()));
+    let meant = match near.first() {
+        Some(near) => format!("did you mean {near}? "),
+        None => String::new(),
+    };
+    anyhow::anyhow!(
+        "no model '{name}' is in the cache; {meant}`inscribe models` lists those that are here"
+    )
 }

@@ -9,6 +9,7 @@ use crate::advice::Advice;
 use crate::engine::EngineError;
 use crate::model::chat::ChatError;
 use crate::model::tokenizer::TokenizerError;
+use crate::words::is_order;
 
 /// An error of the model layer. Each is one line that says what to do.
 #[derive(Debug, Error)]
@@ -100,7 +101,7 @@ const MOST_CHARS: usize = 300;
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().take(MOST_CHARS) {
-        if c.is_control() {
+        if is_order(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);

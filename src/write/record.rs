@@ -12,6 +12,7 @@ use super::event::{
 };
 use super::settings::WriteSettings;
 
+mod plausible;
 mod read;
 mod remarks;
 #[cfg(test)]
@@ -166,8 +167,15 @@ impl RunRecord {
     }
 
     /// Takes in the next event. Events that come again (a resumed run reads the document again and
-    /// takes the steps after its checkpoint again) replace what they said before.
+    /// takes the steps after its checkpoint again) replace what they said before; one that no run can
+    /// have told after those so far, such as of a chunk beyond the last, is passed over.
     pub fn fold(&mut self, event: &Event) {
+        if self.fault(event).is_none() {
+            self.take(event);
+        }
+    }
+
+    fn take(&mut self, event: &Event) {
         match event {
             Event::Started(started) => self.start(started),
             Event::SegmentStarted { segment, tokens } => {
@@ -242,7 +250,7 @@ impl RunRecord {
         if !same {
             self.unix_secs = started.unix_secs;
         }
-        if let Some(last) = started.segments.checked_sub(1).filter(|&s| s < MOST_PARTS) {
+        if let Some(last) = started.segments.checked_sub(1) {
             self.segment(last);
         }
     }
@@ -350,8 +358,8 @@ impl RunRecord {
         }
     }
 
+    /// The segment of an event that was found plausible.
     fn segment(&mut self, index: usize) -> &mut SegmentRecord {
-        let index = index.min(MOST_PARTS);
         if self.segments.len() <= index {
             self.segments.resize(index + 1, SegmentRecord::default());
         }
@@ -359,7 +367,6 @@ impl RunRecord {
     }
 
     fn chunk(&mut self, segment: usize, chunk: usize) -> &mut ChunkRecord {
-        let chunk = chunk.min(MOST_PARTS);
         let chunks = &mut self.segment(segment).chunks;
         if chunks.len() <= chunk {
             chunks.resize(chunk + 1, ChunkRecord::default());
@@ -367,10 +374,6 @@ impl RunRecord {
         &mut chunks[chunk]
     }
 }
-
-/// No run has as many segments, and no segment as many chunks: a file that says so is damaged, and
-/// must not make room for them.
-const MOST_PARTS: usize = 1 << 20;
 
 /// An exponential mean without the pull towards zero that its start would give (Adam's bias
 /// correction): `m = b m + (1 - b) x`, shown as `m / (1 - b^t)`.
@@ -393,7 +396,8 @@ impl RunRecord {
 
     /// Tokens of the document, as far as they are known.
     pub fn tokens(&self) -> usize {
-        let read: usize = self.segments.iter().map(|s| s.tokens).sum();
+        let tokens = self.segments.iter().map(|s| s.tokens);
+        let read = tokens.fold(0, usize::saturating_add);
         self.document.as_ref().map_or(read, |d| d.tokens.max(read))
     }
 
@@ -518,8 +522,8 @@ impl RunRecord {
 }
 
 fn rate(parts: impl Iterator<Item = (usize, f64)>) -> Option<f64> {
-    let (tokens, seconds) = parts.fold((0, 0.0), |(t, s), (tokens, seconds)| {
-        (t + tokens, s + seconds)
+    let (tokens, seconds) = parts.fold((0_usize, 0.0), |(t, s), (tokens, seconds)| {
+        (t.saturating_add(tokens), s + seconds)
     });
     (seconds > 0.0 && tokens > 0).then(|| tokens as f64 / seconds)
 }

@@ -91,13 +91,14 @@ pub fn read_events(path: &Path) -> Result<EventsFile, RunError> {
     })?;
     let mut events = Vec::new();
     let mut cut_lines = 0;
+    let mut record = RunRecord::default();
     // A line that could not be read: it is forgiven when the file ends or a run goes on after it.
     let mut bad: Option<RunError> = None;
     for (number, line) in bytes.split(|&b| b == b'\n').enumerate() {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        match parse(&path, number + 1, line) {
+        match next_event(&record, &path, number + 1, line) {
             Ok(event) => {
                 if bad.is_some() {
                     if !matches!(event, Event::Started(_) | Event::Resumed { .. }) {
@@ -106,9 +107,10 @@ pub fn read_events(path: &Path) -> Result<EventsFile, RunError> {
                     bad = None;
                     cut_lines += 1;
                 }
-                check_version(&path, &event)?;
+                record.fold(&event);
                 events.push(event);
             }
+            Err(error @ RunError::TooNew { .. }) => return Err(error),
             Err(_) if bad.is_some() => break,
             Err(error) => bad = Some(error),
         }
@@ -151,6 +153,25 @@ fn events_path(path: &Path) -> Result<PathBuf, RunError> {
         Err(RunError::NoEvents {
             folder: path.into(),
         })
+    }
+}
+
+/// The event of a line, if it can follow those before it.
+fn next_event(
+    before: &RunRecord,
+    path: &Path,
+    line: usize,
+    bytes: &[u8],
+) -> Result<Event, RunError> {
+    let event = parse(path, line, bytes)?;
+    check_version(path, &event)?;
+    match before.fault(&event) {
+        Some(reason) => Err(RunError::BadLine {
+            path: path.into(),
+            line,
+            reason,
+        }),
+        None => Ok(event),
     }
 }
 

@@ -231,12 +231,90 @@ fn what_is_wrong_with_a_file_is_said() {
     ));
 }
 
+/// The lines of a run, of which the first with this mark was changed.
+fn changed(mark: &str, change: impl Fn(&mut serde_json::Value)) -> String {
+    let text = lines(&events(&Invented::default()));
+    let mut all: Vec<String> = text.lines().map(str::to_owned).collect();
+    let line = all.iter_mut().find(|line| line.contains(mark)).unwrap();
+    let mut value = serde_json::from_str(line).unwrap();
+    change(&mut value);
+    *line = value.to_string();
+    all.join("\n") + "\n"
+}
+
 #[test]
-fn a_damaged_file_asks_for_no_endless_room() {
-    let event = Event::ChunkDone {
+fn numbers_that_no_run_tells_are_refused() {
+    let absurd = 4_000_000_000_u64;
+    let run = record(&Invented::default());
+    let chunks = run.segments[0].chunks.len();
+    let (segments, tokens) = (run.segments.len(), run.tokens());
+    for (mark, field, told) in [
+        (
+            "\"event\":\"step\"",
+            "chunk",
+            format!("chunk {absurd} of {chunks}"),
+        ),
+        (
+            "\"event\":\"chunk_done\"",
+            "chunk",
+            format!("chunk {absurd} of {chunks}"),
+        ),
+        (
+            "\"event\":\"step\"",
+            "segment",
+            format!("segment {absurd} of {segments}"),
+        ),
+        (
+            "\"event\":\"utility\"",
+            "segment",
+            format!("segment {absurd} of {segments}"),
+        ),
+        (
+            "\"event\":\"allocated\"",
+            "segment",
+            format!("segment {absurd} of {segments}"),
+        ),
+        (
+            "\"event\":\"evaluated\"",
+            "segment",
+            format!("segment {absurd} of {segments}"),
+        ),
+        (
+            "\"event\":\"started\"",
+            "segments",
+            format!("{absurd} segments of a document of {tokens} tokens"),
+        ),
+        (
+            "\"event\":\"prefilled\"",
+            "tokens",
+            format!("a segment of {absurd} tokens in a document of {tokens}"),
+        ),
+    ] {
+        let text = changed(mark, |event| event[field] = absurd.into());
+        let error = File::holding(&text).read().unwrap_err().to_string();
+        assert!(
+            error.contains(" is not an event: ") && error.ends_with(&told),
+            "{error}"
+        );
+        // Whoever folds such events all the same is not made to give room to them.
+        let told = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let told: Vec<Event> = told.collect();
+        let folded = RunRecord::from_events(&told);
+        assert!(folded.segments.len() <= segments, "{mark}");
+        assert!(
+            folded.segments.iter().all(|s| s.chunks.len() <= chunks),
+            "{mark}"
+        );
+    }
+    let unannounced = Event::ChunkDone {
         segment: usize::MAX,
         chunk: usize::MAX,
     };
-    let run = RunRecord::from_events(&[event]);
-    assert!(run.segments.len() <= MOST_PARTS + 1);
+    assert!(RunRecord::from_events(&[unannounced]).segments.is_empty());
+    // Numbers that size nothing may be absurd; their sums must not end the program.
+    let text = changed("\"event\":\"allocated\"", |event| {
+        event["steps"][0] = serde_json::json!({"coverage": u32::MAX, "utility": u32::MAX});
+    });
+    let run = File::holding(&text).read().unwrap();
+    assert!(RunRecord::from_events(&run.events).steps_to_take() > 0);
 }

@@ -1,0 +1,407 @@
+//! Runs a template within bounds. The engine counts instructions and leaves memory to the template:
+//! thirty doublings of a text fill any machine. So whatever makes a longer text or list out of others
+//! is measured first, operators included, which are calls of functions of this module instead.
+//!
+//! What operators become is written into the compiled template, by interfaces of the engine that may
+//! change with its next minor version; the manifest holds it to this one.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+use std::sync::LazyLock;
+use std::thread;
+
+use minijinja::machinery::{CodeGenerator, Instruction, Instructions, Vm};
+use minijinja::machinery::{WhitespaceConfig, make_string_output, parse};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Rest, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value, context};
+use minijinja_contrib::pycompat::unknown_method_callback;
+
+use super::NAME;
+
+/// The most bytes of one text that a template makes.
+const MOST_BYTES: usize = 16 << 20;
+/// The most bytes of all texts that it makes.
+const MOST_IN_ALL: usize = 256 << 20;
+/// The most items of a list, and the largest width.
+const MOST_ITEMS: usize = 1 << 20;
+/// The longest template, in bytes; those of models have up to some twenty thousand.
+const LONGEST_SOURCE: usize = 128 << 10;
+/// Instructions that a template may take; for some messages it takes thousands.
+const FUEL: u64 = 1_000_000;
+/// Bytes of its own text that a template may print again and again: about four instructions print a
+/// piece of it, which is counted nowhere else.
+const MOST_OWN_BYTES: u64 = 512 << 20;
+const INSTRUCTIONS_A_PIECE: u64 = 4;
+/// What values nested as deep as the instructions allow take to be shown and dropped; only what is
+/// used becomes real memory.
+const STACK_BYTES: usize = 512 << 20;
+
+/// Names that no template can write, and so none can redefine.
+const CONCAT: &str = " concat";
+const ADD: &str = " add";
+const MULTIPLY: &str = " multiply";
+
+/// Filters that may make more of what they are given.
+const FILTERS: [&str; 12] = [
+    "replace",
+    "join",
+    "indent",
+    "format",
+    "escape",
+    "e",
+    "urlencode",
+    "string",
+    "pprint",
+    "batch",
+    "slice",
+    "chain",
+];
+
+/// An environment as the engine makes it, for what is only measured here.
+static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(Environment::new);
+
+thread_local! {
+    static LEFT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Adds the measured operators, filters and methods to an environment.
+pub fn bound(environment: &mut Environment<'static>) {
+    environment.add_function(CONCAT, concat);
+    environment.add_function(ADD, add);
+    environment.add_function(MULTIPLY, multiply);
+    for name in FILTERS {
+        environment.add_filter(name, move |args: Rest<Value>| {
+            predict(name, &args)?;
+            measured(PLAIN.empty_state().apply_filter(name, &args)?)
+        });
+    }
+    environment.set_unknown_method_callback(method);
+    environment.set_formatter(|out, state, value| {
+        charge(length(value)?)?;
+        minijinja::escape_formatter(out, state, value)
+    });
+}
+
+/// Instructions that a template of this source may take.
+pub fn fuel(source: &str) -> u64 {
+    let own = source.len().max(1) as u64;
+    FUEL.min(MOST_OWN_BYTES * INSTRUCTIONS_A_PIECE / own)
+}
+
+/// Whether a template can be compiled.
+pub fn check(source: &str) -> Result<(), Error> {
+    on_own_stack(|| compiled(source).map(drop))
+}
+
+/// What a template makes of these values.
+pub fn run(
+    source: &str,
+    environment: &Environment<'static>,
+    values: Value,
+) -> Result<String, Error> {
+    on_own_stack(move || {
+        LEFT.set(MOST_IN_ALL);
+        let (mut instructions, mut blocks) = compiled(source)?;
+        measure_operators(&mut instructions);
+        blocks.values_mut().for_each(measure_operators);
+        let mut out = String::new();
+        let mut output = make_string_output(&mut out);
+        let vm = Vm::new(environment);
+        let ran = vm.eval(
+            &instructions,
+            values,
+            &blocks,
+            &mut output,
+            AutoEscape::None,
+        );
+        ran.map(drop)?;
+        Ok(out)
+    })
+}
+
+type Compiled<'a> = (Instructions<'a>, BTreeMap<&'a str, Instructions<'a>>);
+
+fn compiled(source: &str) -> Result<Compiled<'_>, Error> {
+    if source.len() > LONGEST_SOURCE {
+        let detail = format!("it is longer than {} KiB", LONGEST_SOURCE >> 10);
+        return Err(Error::new(ErrorKind::SyntaxError, detail));
+    }
+    let spaces = WhitespaceConfig {
+        keep_trailing_newline: false,
+        lstrip_blocks: true,
+        trim_blocks: true,
+    };
+    let template = parse(source, NAME, SyntaxConfig::default(), spaces)?;
+    let mut code = CodeGenerator::new(NAME, source);
+    code.compile_stmt(&template);
+    Ok(code.finish())
+}
+
+fn measure_operators(instructions: &mut Instructions<'_>) {
+    for at in 0..u32::try_from(instructions.len()).unwrap_or(u32::MAX) {
+        let Some(instruction) = instructions.get_mut(at) else {
+            return;
+        };
+        let function = match instruction {
+            Instruction::StringConcat => CONCAT,
+            Instruction::Add => ADD,
+            Instruction::Mul => MULTIPLY,
+            _ => continue,
+        };
+        *instruction = Instruction::CallFunction(function, Some(2));
+    }
+}
+
+fn on_own_stack<T: Send>(run: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    let failed = || Error::new(ErrorKind::InvalidOperation, "it cannot be run here");
+    thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name("chat template".to_owned())
+            .stack_size(STACK_BYTES);
+        let running = thread.spawn_scoped(scope, run).map_err(|_| failed())?;
+        running.join().unwrap_or_else(|_| Err(failed()))
+    })
+}
+
+/// Refuses a text that has grown too long.
+pub fn check_length(bytes: usize) -> Result<(), Error> {
+    if bytes > MOST_BYTES {
+        Err(too_large())
+    } else {
+        Ok(())
+    }
+}
+
+fn too_large() -> Error {
+    let detail = format!("a text grows beyond {} MiB", MOST_BYTES >> 20);
+    Error::new(ErrorKind::InvalidOperation, detail)
+}
+
+/// Counts a text that is about to be made.
+fn charge(bytes: usize) -> Result<(), Error> {
+    check_length(bytes)?;
+    let Some(left) = LEFT.get().checked_sub(bytes) else {
+        let detail = format!("its texts take more than {} MiB", MOST_IN_ALL >> 20);
+        return Err(Error::new(ErrorKind::InvalidOperation, detail));
+    };
+    LEFT.set(left);
+    Ok(())
+}
+
+/// Counts what is written and stops what grows too long.
+struct Measure(usize);
+
+impl Write for Measure {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        if self.0 > MOST_BYTES {
+            Err(fmt::Error)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Bytes of a value as text.
+fn length(value: &Value) -> Result<usize, Error> {
+    match value.as_str() {
+        Some(text) => Ok(text.len()),
+        None => length_of(format_args!("{value}")),
+    }
+}
+
+fn length_of(text: fmt::Arguments<'_>) -> Result<usize, Error> {
+    let mut measure = Measure(0);
+    measure.write_fmt(text).map_err(|_| too_large())?;
+    Ok(measure.0)
+}
+
+fn joined(parts: &[&Value]) -> Result<Value, Error> {
+    let lengths = parts.iter().map(|part| length(part));
+    charge(lengths.sum::<Result<usize, Error>>()?)?;
+    let mut text = String::new();
+    for part in parts {
+        // A text takes whatever is written.
+        let _ = write!(text, "{part}");
+    }
+    Ok(Value::from(text))
+}
+
+fn concat(a: &Value, b: &Value) -> Result<Value, Error> {
+    joined(&[a, b])
+}
+
+fn add(a: &Value, b: &Value) -> Result<Value, Error> {
+    if a.as_str().is_some() && b.as_str().is_some() {
+        return joined(&[a, b]);
+    }
+    calculated("a + b", a, b)
+}
+
+fn multiply(a: &Value, b: &Value) -> Result<Value, Error> {
+    for (of, times) in [(a, b), (b, a)] {
+        let Some(times) = times.as_usize() else {
+            continue;
+        };
+        let size = match of.as_str() {
+            Some(text) => text.len(),
+            None if is_list(of) => items(of)?,
+            None => continue,
+        };
+        let whole = size.saturating_mul(times);
+        if of.as_str().is_some() {
+            charge(whole)?;
+        } else if whole > MOST_ITEMS {
+            return Err(too_many());
+        }
+    }
+    calculated("a * b", a, b)
+}
+
+/// What the engine's own operator makes of two values, as long as it is no endless list.
+fn calculated(operation: &str, a: &Value, b: &Value) -> Result<Value, Error> {
+    if is_list(a) && is_list(b) && items(a)?.saturating_add(items(b)?) > MOST_ITEMS {
+        return Err(too_many());
+    }
+    let operation = PLAIN.compile_expression(operation)?;
+    operation.eval(context! { a, b })
+}
+
+fn is_list(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable)
+}
+
+fn too_many() -> Error {
+    let detail = format!("a list grows beyond {MOST_ITEMS} items");
+    Error::new(ErrorKind::InvalidOperation, detail)
+}
+
+/// Items of a list.
+fn items(list: &Value) -> Result<usize, Error> {
+    let count = match list.len() {
+        Some(count) => count,
+        None => list.try_iter()?.take(MOST_ITEMS + 1).count(),
+    };
+    if count > MOST_ITEMS {
+        Err(too_many())
+    } else {
+        Ok(count)
+    }
+}
+
+/// Refuses what a filter or method would make too much of.
+fn predict(name: &str, args: &[Value]) -> Result<(), Error> {
+    let text = |at: usize| args.get(at).and_then(Value::as_str).unwrap_or_default();
+    let numbers = args.iter().filter(|arg| arg.kind() == ValueKind::Number);
+    let widths = numbers.map(|number| number.as_usize().unwrap_or(0));
+    let widest = widths.max().unwrap_or(0);
+    if widest > MOST_ITEMS {
+        return Err(too_large());
+    }
+    let bytes = match name {
+        "replace" => {
+            let (old, new) = (text(1), text(2));
+            let found = text(0).matches(old).count();
+            found
+                .saturating_mul(new.len())
+                .saturating_add(text(0).len())
+        }
+        "join" => match args {
+            [list, rest @ ..] => {
+                let between = rest.first().and_then(Value::as_str).unwrap_or_default();
+                joined_length(list, between)?
+            }
+            [] => 0,
+        },
+        "indent" => {
+            let options = args.iter().skip(1).map(length);
+            let named = options.sum::<Result<usize, Error>>()?;
+            let width = widest.max(widest_named(args)).max(4);
+            let lines = text(0).lines().count() + 1;
+            lines
+                .saturating_mul(width)
+                .saturating_add(text(0).len() + named)
+        }
+        "format" => formatted_length(text(0), &args[1.min(args.len())..], widest)?,
+        "escape" | "e" | "urlencode" => 6 * args.first().map_or(Ok(0), length)?,
+        "pprint" => args
+            .first()
+            .map_or(Ok(0), |v| length_of(format_args!("{v:#?}")))?,
+        "string" => args.first().map_or(Ok(0), length)?,
+        "batch" | "slice" | "chain" => {
+            let lists = args.iter().filter(|arg| is_list(arg)).map(items);
+            let all = lists.sum::<Result<usize, Error>>()?;
+            if all.saturating_add(widest) > MOST_ITEMS {
+                return Err(too_many());
+            }
+            0
+        }
+        _ => 0,
+    };
+    charge(bytes)
+}
+
+/// The largest number among the named arguments.
+fn widest_named(args: &[Value]) -> usize {
+    let named = args.iter().filter(|arg| arg.is_kwargs());
+    let width = named.filter_map(|arg| arg.get_attr("width").ok()?.as_usize());
+    width.max().unwrap_or(0)
+}
+
+fn joined_length(list: &Value, between: &str) -> Result<usize, Error> {
+    let mut bytes = 0_usize;
+    for item in list.try_iter()? {
+        bytes = bytes.saturating_add(length(&item)? + between.len());
+        if bytes > MOST_BYTES {
+            return Err(too_large());
+        }
+    }
+    Ok(bytes)
+}
+
+/// More than what a text has once its places are filled in: at each the longest value, and as many
+/// spaces as any of its numbers says.
+fn formatted_length(format: &str, args: &[Value], widest: usize) -> Result<usize, Error> {
+    let places = format.bytes().filter(|b| matches!(b, b'%' | b'{')).count();
+    let lengths = args.iter().map(length).collect::<Result<Vec<_>, _>>()?;
+    let longest = lengths.into_iter().max().unwrap_or(0);
+    let numbers = format.split(|c: char| !c.is_ascii_digit());
+    let widths = numbers.filter(|digits| !digits.is_empty());
+    let widths = widths.map(|digits| digits.parse().unwrap_or(usize::MAX));
+    let spaces = widths.fold(0, usize::saturating_add);
+    let filled = places.saturating_mul(longest.saturating_add(widest));
+    Ok(format.len().saturating_add(filled).saturating_add(spaces))
+}
+
+/// A text or list that was made, if it is not too large.
+fn measured(made: Value) -> Result<Value, Error> {
+    if let Some(text) = made.as_str() {
+        charge(text.len())?;
+    } else if is_list(&made) && made.len().is_some_and(|items| items > MOST_ITEMS) {
+        return Err(too_many());
+    }
+    Ok(made)
+}
+
+/// Python's methods of texts, lists and maps.
+fn method(state: &State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    if value.as_str().is_some() {
+        match name {
+            // Every place between two letters; the engine counts for ever.
+            "count" if args.first().is_some_and(|arg| arg.as_str() == Some("")) => {
+                return Ok(Value::from(value.len().unwrap_or(0) + 1));
+            }
+            "join" => {
+                let list = args.first().cloned().unwrap_or_default();
+                predict(name, &[list, value.clone()])?;
+            }
+            _ => {
+                let all = [&[value.clone()], args].concat();
+                predict(name, &all)?;
+            }
+        }
+    }
+    measured(unknown_method_callback(state, value, name, args)?)
+}
