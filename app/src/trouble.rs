@@ -9,6 +9,7 @@ use inscribe::memory::MemoryError;
 use inscribe::model::ModelError;
 use inscribe::model::hub::PullError;
 use inscribe::model::locate::LocateError;
+use inscribe::words::spelled_out;
 use inscribe::write::document::{DocumentError, DocumentProblem};
 use inscribe::write::error::WriteError;
 use inscribe::write::figure::FigureError;
@@ -249,8 +250,8 @@ impl Trouble {
 fn trouble(title: &str, detail: String, advice: &str, remedy: Option<Remedy>) -> Trouble {
     Trouble {
         title: title.to_owned(),
-        detail,
-        advice: advice.to_owned(),
+        detail: spelled_out(&detail.replace(['\n', '\r', '\t'], " ")),
+        advice: spelled_out(advice),
         remedy,
     }
 }

@@ -361,22 +361,18 @@ impl Memory {
         let path = self.folder.join(TOKENS);
         let length = TOKEN_BYTES.saturating_mul(self.file.document.tokens as u64);
         let bytes = read_exactly(&path, length).map_err(MemoryError::of_a_memory)?;
+        let (chunks, _) = bytes.as_chunks::<{ TOKEN_BYTES as usize }>();
+        let tokens: Vec<u32> = chunks.iter().map(|c| u32::from_le_bytes(*c)).collect();
+        let beyond = |token: &&u32| **token as usize >= self.file.model.vocab;
+        if let Some(token) = tokens.iter().find(beyond) {
+            let detail = format!("is damaged: it holds the token {token}");
+            return Err(MemoryError::file(&path, detail).of_a_memory());
+        }
         if let Some(file) = self.file.files.iter().find(|file| file.name == TOKENS) {
             let checked = file.check_bytes(&path, &bytes);
             checked.map_err(MemoryError::of_a_memory)?;
         }
-        let (chunks, _) = bytes.as_chunks::<{ TOKEN_BYTES as usize }>();
-        let tokens: Vec<u32> = chunks.iter().map(|c| u32::from_le_bytes(*c)).collect();
-        match tokens
-            .iter()
-            .find(|&&t| t as usize >= self.file.model.vocab)
-        {
-            Some(token) => {
-                let detail = format!("is damaged: it holds the token {token}");
-                Err(MemoryError::file(&path, detail).of_a_memory())
-            }
-            None => Ok(tokens),
-        }
+        Ok(tokens)
     }
 
     /// What happened while it was written.

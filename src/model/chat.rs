@@ -61,7 +61,7 @@ impl ChatTemplate {
         let mut environment = functions::environment();
         let source = functions::without_generation_marks(source);
         environment.set_fuel(Some(bounds::fuel(&source)));
-        bounds::check(&source).map_err(|error| ChatError::Syntax(describe(&error)))?;
+        bounds::check(&source)?;
         Ok(ChatTemplate {
             environment,
             source,
@@ -141,14 +141,17 @@ impl ChatTemplate {
             bos_token => self.bos,
             eos_token => self.eos,
         };
-        bounds::run(&self.source, &self.environment, values).map_err(|error| {
-            let raised = functions::raised(&error);
-            match (raised, error.kind()) {
-                (Some(message), _) => ChatError::Refused(message.to_owned()),
-                (None, ErrorKind::SyntaxError) => ChatError::Syntax(describe(&error)),
-                (None, _) => ChatError::Failed(describe(&error)),
-            }
-        })
+        bounds::run(&self.source, &self.environment, values)
+    }
+}
+
+/// What went wrong, in words.
+fn worded(error: &minijinja::Error) -> ChatError {
+    let raised = functions::raised(error);
+    match (raised, error.kind()) {
+        (Some(message), _) => ChatError::Refused(message.to_owned()),
+        (None, ErrorKind::SyntaxError) => ChatError::Syntax(describe(error)),
+        (None, _) => ChatError::Failed(describe(error)),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use inscribe::engine::select::DeviceChoice;
 use inscribe::model::hub;
+use inscribe::words;
 use inscribe::write::settings::WriteSettings;
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +83,7 @@ pub struct Recent {
 impl Recent {
     pub fn name(&self) -> String {
         let name = self.path.file_name().unwrap_or(self.path.as_os_str());
-        name.to_string_lossy().into_owned()
+        words::shown_line(&name.to_string_lossy()).into_owned()
     }
 }
 

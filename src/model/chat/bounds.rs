@@ -18,7 +18,7 @@ use minijinja::value::{Rest, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
-use super::NAME;
+use super::{ChatError, NAME};
 
 /// The most bytes of one text that a template makes.
 const MOST_BYTES: usize = 16 << 20;
@@ -32,7 +32,7 @@ const LONGEST_SOURCE: usize = 128 << 10;
 const FUEL: u64 = 1_000_000;
 /// Bytes of its own text that a template may print again and again: about four instructions print a
 /// piece of it, which is counted nowhere else.
-const MOST_OWN_BYTES: u64 = 512 << 20;
+const MOST_OWN_BYTES: u64 = 256 << 20;
 const INSTRUCTIONS_A_PIECE: u64 = 4;
 /// What values nested as deep as the instructions allow take to be shown and dropped; only what is
 /// used becomes real memory.
@@ -44,18 +44,8 @@ const ADD: &str = " add";
 const MULTIPLY: &str = " multiply";
 
 /// Filters that may make more of what they are given.
-const FILTERS: [&str; 12] = [
-    "replace",
-    "join",
-    "indent",
-    "format",
-    "escape",
-    "e",
-    "urlencode",
-    "string",
-    "pprint",
-    "batch",
-    "slice",
+const FILTERS: [&str; 11] = [
+    "replace", "join", "indent", "format", "escape", "e", "string", "pprint", "batch", "slice",
     "chain",
 ];
 
@@ -63,11 +53,13 @@ const FILTERS: [&str; 12] = [
 static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(Environment::new);
 
 thread_local! {
-    static LEFT: Cell<usize> = const { Cell::new(0) };
+    static LEFT: Cell<usize> = const { Cell::new(MOST_IN_ALL) };
 }
 
 /// Adds the measured operators, filters and methods to an environment.
 pub fn bound(environment: &mut Environment<'static>) {
+    // Errors would carry the template's values, to be dropped wherever the error is.
+    environment.set_debug(false);
     environment.add_function(CONCAT, concat);
     environment.add_function(ADD, add);
     environment.add_function(MULTIPLY, multiply);
@@ -91,7 +83,7 @@ pub fn fuel(source: &str) -> u64 {
 }
 
 /// Whether a template can be compiled.
-pub fn check(source: &str) -> Result<(), Error> {
+pub fn check(source: &str) -> Result<(), ChatError> {
     on_own_stack(|| compiled(source).map(drop))
 }
 
@@ -100,7 +92,7 @@ pub fn run(
     source: &str,
     environment: &Environment<'static>,
     values: Value,
-) -> Result<String, Error> {
+) -> Result<String, ChatError> {
     on_own_stack(move || {
         LEFT.set(MOST_IN_ALL);
         let (mut instructions, mut blocks) = compiled(source)?;
@@ -154,12 +146,15 @@ fn measure_operators(instructions: &mut Instructions<'_>) {
     }
 }
 
-fn on_own_stack<T: Send>(run: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
-    let failed = || Error::new(ErrorKind::InvalidOperation, "it cannot be run here");
+/// Runs what may take much stack, up to the words for what went wrong: an error may hold on to the
+/// template's values.
+fn on_own_stack<T: Send>(run: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, ChatError> {
+    let failed = || ChatError::Failed("it cannot be run here".to_owned());
     thread::scope(|scope| {
         let thread = thread::Builder::new()
             .name("chat template".to_owned())
             .stack_size(STACK_BYTES);
+        let run = || run().map_err(|error| super::worded(&error));
         let running = thread.spawn_scoped(scope, run).map_err(|_| failed())?;
         running.join().unwrap_or_else(|_| Err(failed()))
     })
@@ -325,7 +320,7 @@ fn predict(name: &str, args: &[Value]) -> Result<(), Error> {
                 .saturating_add(text(0).len() + named)
         }
         "format" => formatted_length(text(0), &args[1.min(args.len())..], widest)?,
-        "escape" | "e" | "urlencode" => 6 * args.first().map_or(Ok(0), length)?,
+        "escape" | "e" => 6 * args.first().map_or(Ok(0), length)?,
         "pprint" => args
             .first()
             .map_or(Ok(0), |v| length_of(format_args!("{v:#?}")))?,

@@ -18,8 +18,8 @@ fn measured_operators_are_those_of_jinja() {
         ),
         ("{{ 'ab' * 3 }}{{ 2 * 3 }}{{ [1] * 2 }}", "ababab6[1, 1]"),
         (
-            "{{ 'aXbX'.replace('X', '--') }}{{ 'aXb'|replace('X', '') }}",
-            "a--b--ab",
+            "{{ 'aXbX'.replace('X', '==') }}{{ 'aXb'|replace('X', '') }}",
+            "a==b==ab",
         ),
         (
             "{{ ', '.join(['a', 1]) }}{{ [1, 2]|join('-') }}{{ 'ab'|join }}",
@@ -33,10 +33,7 @@ fn measured_operators_are_those_of_jinja() {
             "{{ '%s=%3d'|format('x', 5) }}{{ '{}-{}'.format(1, 2) }}",
             "x=  51-2",
         ),
-        (
-            "{{ '<'|e }}{{ 'a b'|urlencode }}{{ 1|string }}",
-            "&lt;a%20b1",
-        ),
+        ("{{ '<'|e }}{{ 'a b'|upper }}{{ 1|string }}", "&lt;A B1"),
         (
             "{{ [1, 2, 3]|batch(2)|list }}{{ 'aa'.count('a') }}{{ 'ab'.count('') }}",
             "[[1, 2], [3]]23",
@@ -77,7 +74,7 @@ fn texts_and_lists_that_grow_without_end_are_refused() {
         "{% set ns.x = [ns.x, ns.x]|tojson %}",
         "{% set ns.x = [ns.x, ns.x]|string %}",
         "{% set ns.x = [ns.x, ns.x]|pprint %}",
-        "{% set ns.x = '<' ~ ns.x|e|urlencode ~ ns.x %}",
+        "{% set ns.x = '<' ~ ns.x|e ~ ns.x %}",
         "{% set ns.x %}{{ ns.x }}{{ ns.x }}{% endset %}",
         "{% set ns.x = [ns.x] if i == 0 else ns.x + ns.x %}",
         "{% set ns.x = [ns.x] if i == 0 else ns.x|chain(ns.x) %}",
@@ -102,8 +99,10 @@ fn texts_and_lists_that_grow_without_end_are_refused() {
         format!("{{{{ 'a'{} }}}}", " ~ 'a'".repeat(30_000)),
     ]);
     for source in &hostile {
+        let t = std::time::Instant::now();
         let shown: String = source.chars().take(160).collect();
         let refused = render(source);
+        eprintln!("{:?} {shown}", t.elapsed());
         let is_refused = matches!(refused, Err(ChatError::Failed(_) | ChatError::Syntax(_)));
         assert!(is_refused, "{shown}: {:?}", refused.map(|made| made.len()));
     }
