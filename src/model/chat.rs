@@ -59,9 +59,8 @@ impl ChatTemplate {
     /// Compiles a template; `bos` and `eos` are the texts of the tokenizer's tokens.
     pub fn new(source: &str, bos: &str, eos: &str) -> Result<ChatTemplate, ChatError> {
         let mut environment = functions::environment();
-        let source = functions::without_generation_marks(source);
+        let source = bounds::prepared(&functions::without_generation_marks(source))?;
         environment.set_fuel(Some(bounds::fuel(&source)));
-        bounds::check(&source)?;
         Ok(ChatTemplate {
             environment,
             source,

@@ -112,6 +112,9 @@ pub fn watch() {
 /// Keeps what a panic says instead of printing it.
 pub fn remember_panics() {
     panic::set_hook(Box::new(|panic| {
+        if !RUNS.load(Relaxed) {
+            eprintln!("{panic}");
+        }
         *LAST_PANIC.lock().unwrap_or_else(|e| e.into_inner()) = panic.to_string();
     }));
 }

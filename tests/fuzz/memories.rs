@@ -200,7 +200,13 @@ pub fn kinds() -> Vec<Kind> {
                 ("segments/0000/adapter_config.json", json),
             ],
         ),
-        of_file("prefix", &[("segments/0001/prefix.safetensors", front)]),
+        of_file(
+            "prefix",
+            &[
+                ("segments/0001/adapter_model.safetensors", front),
+                ("segments/0001/adapter_config.json", json),
+            ],
+        ),
         of_file("tokens", &[("tokens.bin", any), ("document.txt", any)]),
         of_file("kept rows", &[("segments/0000/rows.gguf", front)]),
     ]
@@ -261,7 +267,14 @@ fn hashed(description: &[u8], file: &str, bytes: &[u8]) -> Vec<u8> {
         .map(|b| format!("{b:02x}"))
         .collect();
     let name = file.rsplit('/').next().unwrap_or(file);
-    update(&mut value, name, bytes.len(), &digest);
+    let segment = file
+        .strip_prefix("segments/")
+        .and_then(|rest| rest.get(..4)?.parse::<usize>().ok());
+    let of = match segment {
+        Some(segment) => &mut value["segments"][segment],
+        None => &mut value["files"],
+    };
+    update(of, name, bytes.len(), &digest);
     if file == "document.txt" {
         value["document"]["sha256"] = json!(digest);
         value["document"]["bytes"] = json!(bytes.len());

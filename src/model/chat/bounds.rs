@@ -12,13 +12,14 @@ use std::sync::LazyLock;
 use std::thread;
 
 use minijinja::machinery::{CodeGenerator, Instruction, Instructions, Vm};
-use minijinja::machinery::{WhitespaceConfig, make_string_output, parse};
+use minijinja::machinery::{Token, WhitespaceConfig, make_string_output, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
 use super::{ChatError, NAME};
+use crate::quiet::quietly;
 
 /// The most bytes of one text that a template makes.
 const MOST_BYTES: usize = 16 << 20;
@@ -43,6 +44,15 @@ const CONCAT: &str = " concat";
 const ADD: &str = " add";
 const MULTIPLY: &str = " multiply";
 
+/// A filter that gives back what it is given.
+const UNFOLDED: &str = "not_folded_";
+/// As `transformers` sets the engine up.
+const SPACES: WhitespaceConfig = WhitespaceConfig {
+    keep_trailing_newline: false,
+    lstrip_blocks: true,
+    trim_blocks: true,
+};
+
 /// Filters that may make more of what they are given.
 const FILTERS: [&str; 11] = [
     "replace", "join", "indent", "format", "escape", "e", "string", "pprint", "batch", "slice",
@@ -63,6 +73,7 @@ pub fn bound(environment: &mut Environment<'static>) {
     environment.add_function(CONCAT, concat);
     environment.add_function(ADD, add);
     environment.add_function(MULTIPLY, multiply);
+    environment.add_filter(UNFOLDED, |value: Value| value);
     for name in FILTERS {
         environment.add_filter(name, move |args: Rest<Value>| {
             predict(name, &args)?;
@@ -82,9 +93,44 @@ pub fn fuel(source: &str) -> u64 {
     FUEL.min(MOST_OWN_BYTES * INSTRUCTIONS_A_PIECE / own)
 }
 
-/// Whether a template can be compiled.
-pub fn check(source: &str) -> Result<(), ChatError> {
-    on_own_stack(|| compiled(source).map(drop))
+/// A template's source as [`run`] takes it, if it can be compiled.
+pub fn prepared(source: &str) -> Result<String, ChatError> {
+    on_own_stack(|| {
+        let source = unfolded(source)?;
+        compiled(&source)?;
+        Ok(source)
+    })
+}
+
+/// The source with a filter that does nothing before each `*`: the compiler multiplies constants by
+/// itself, a letter by a hundred million.
+fn unfolded(source: &str) -> Result<String, Error> {
+    let mut out = String::with_capacity(source.len());
+    let (mut done, mut after_value) = (0, false);
+    for token in tokenize(source, false, SyntaxConfig::default(), SPACES) {
+        let (token, place) = token?;
+        let at = place.start_offset as usize;
+        // Elsewhere a star stands before what is spread out as arguments.
+        if matches!(token, Token::Mul) && after_value {
+            out.push_str(source.get(done..at).unwrap_or_default());
+            out.push_str(&format!("|{UNFOLDED} "));
+            done = at;
+        }
+        after_value = matches!(
+            token,
+            Token::Ident(_)
+                | Token::Str(_)
+                | Token::String(_)
+                | Token::Int(_)
+                | Token::Int128(_)
+                | Token::Float(_)
+                | Token::ParenClose
+                | Token::BracketClose
+                | Token::BraceClose
+        );
+    }
+    out.push_str(source.get(done..).unwrap_or_default());
+    Ok(out)
 }
 
 /// What a template makes of these values.
@@ -120,12 +166,7 @@ fn compiled(source: &str) -> Result<Compiled<'_>, Error> {
         let detail = format!("it is longer than {} KiB", LONGEST_SOURCE >> 10);
         return Err(Error::new(ErrorKind::SyntaxError, detail));
     }
-    let spaces = WhitespaceConfig {
-        keep_trailing_newline: false,
-        lstrip_blocks: true,
-        trim_blocks: true,
-    };
-    let template = parse(source, NAME, SyntaxConfig::default(), spaces)?;
+    let template = parse(source, NAME, SyntaxConfig::default(), SPACES)?;
     let mut code = CodeGenerator::new(NAME, source);
     code.compile_stmt(&template);
     Ok(code.finish())
@@ -154,9 +195,10 @@ fn on_own_stack<T: Send>(run: impl FnOnce() -> Result<T, Error> + Send) -> Resul
         let thread = thread::Builder::new()
             .name("chat template".to_owned())
             .stack_size(STACK_BYTES);
-        let run = || run().map_err(|error| super::worded(&error));
+        let run = || quietly(|| run().map_err(|error| super::worded(&error)));
         let running = thread.spawn_scoped(scope, run).map_err(|_| failed())?;
-        running.join().unwrap_or_else(|_| Err(failed()))
+        let ran = running.join().unwrap_or(Err(()));
+        ran.unwrap_or_else(|()| Err(failed()))
     })
 }
 

@@ -16,6 +16,7 @@ fn measured_operators_are_those_of_jinja() {
             "{{ 'a' + 'b' }}{{ 1 + 2 }}{{ 1.5 + 1 }}{{ [1] + [2] }}",
             "ab32.5[1, 2]",
         ),
+        ("{{ [2, 3]|length * 2 ** 2 * -1 }}", "-8"),
         ("{{ 'ab' * 3 }}{{ 2 * 3 }}{{ [1] * 2 }}", "ababab6[1, 1]"),
         (
             "{{ 'aXbX'.replace('X', '==') }}{{ 'aXb'|replace('X', '') }}",
@@ -79,7 +80,7 @@ fn texts_and_lists_that_grow_without_end_are_refused() {
         "{% set ns.x = [ns.x] if i == 0 else ns.x + ns.x %}",
         "{% set ns.x = [ns.x] if i == 0 else ns.x|chain(ns.x) %}",
         "{% set ns.x = [ns.x] if i == 0 else ns.x * 9 %}",
-        "{% set ns.x = [ns.x, ns.x] %}{{ ns.x }}",
+        "{% set ns.x = [ns.x, ns.x] %}{% if i > 30 %}{{ ns.x }}{% endif %}",
     ]
     .map(growing)
     .into();
@@ -95,14 +96,14 @@ fn texts_and_lists_that_grow_without_end_are_refused() {
         "{{ '%999999999d'|format(1) }}".to_owned(),
         "{{ '{:999999999}'.format(1) }}".to_owned(),
         "{{ [1] * 9999999999 }}".to_owned(),
+        "{{ ('a' * 90000000)|length }}{{ ['a'] * 10000 * 10000 }}".to_owned(),
+        format!("{{{{ '' {} }}}}", " ~ 'a' * 90000000".repeat(100)),
         "{% set x = 'a' * 100000 %}{{ x.replace('a', x) }}".to_owned(),
         format!("{{{{ 'a'{} }}}}", " ~ 'a'".repeat(30_000)),
     ]);
     for source in &hostile {
-        let t = std::time::Instant::now();
         let shown: String = source.chars().take(160).collect();
         let refused = render(source);
-        eprintln!("{:?} {shown}", t.elapsed());
         let is_refused = matches!(refused, Err(ChatError::Failed(_) | ChatError::Syntax(_)));
         assert!(is_refused, "{shown}: {:?}", refused.map(|made| made.len()));
     }

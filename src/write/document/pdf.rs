@@ -7,10 +7,9 @@
 pub mod load;
 mod whole;
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Once, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,7 @@ use pdf_extract::{
     Transform, output_doc_page,
 };
 
+use crate::quiet::quietly;
 use load::Loaded;
 
 use super::layout::{Glyph, Lines, add_blocks};
@@ -68,27 +68,6 @@ fn timed_out() -> DocumentProblem {
 
 fn unreadable() -> DocumentProblem {
     DocumentProblem::damaged(Format::Pdf, "its structure cannot be followed")
-}
-
-thread_local! {
-    static QUIET: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs what may panic, without the message that a panic prints.
-fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, ()> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let usual = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            if !QUIET.get() {
-                usual(panic);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(run));
-    QUIET.set(false);
-    result.map_err(|_| ())
 }
 
 fn read_pages(
