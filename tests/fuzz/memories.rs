@@ -314,7 +314,9 @@ fn open(random: &mut Random, place: &Path) -> Outcome {
         memory.tokens()?;
         let _ = (memory.missing(), memory.changed(), memory.derived_bytes());
         for segment in 0..memory.file.segments.len().min(8) {
-            memory.load(segment, MODEL.loaded().config())?;
+            memory.load_own(segment, MODEL.loaded().config())?;
+            let (_, damaged) = memory.load_derived(segment, MODEL.loaded().config());
+            damaged.into_iter().next().map_or(Ok(()), Err)?;
         }
         memory.document()?;
         memory.history()?;

@@ -12,6 +12,7 @@ use tokenizers::{Encoding, PostProcessor, Tokenizer as HfTokenizer};
 use super::bytes::{Notation, Pieces};
 use super::pipeline::Pipeline;
 use super::{Backend, Roles, Tokenizer, TokenizerError};
+use crate::model::error::printable;
 use crate::quiet::quietly;
 
 impl Tokenizer {
@@ -36,7 +37,7 @@ impl Tokenizer {
 fn file_error(path: &Path, detail: impl Into<String>) -> TokenizerError {
     TokenizerError::File {
         path: path.display().to_string(),
-        detail: detail.into(),
+        detail: printable(&detail.into()),
     }
 }
 
