@@ -380,6 +380,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_stranger_wrote_stays_within_its_line() {
+        let refused = Failure::Refused("a\u{1b}[31m\u{202e}b\nc".to_owned());
+        let detail = Trouble::of(&refused).detail;
+        assert_eq!(detail, "a\\u{1b}[31m\\u{202e}b c");
+    }
+
+    #[test]
     fn a_full_disk_is_named_wherever_it_is_met() {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         let memory = MemoryError::Io {

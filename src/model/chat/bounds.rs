@@ -107,7 +107,7 @@ pub fn prepared(source: &str) -> Result<String, ChatError> {
 fn unfolded(source: &str) -> Result<String, Error> {
     let mut out = String::with_capacity(source.len());
     let (mut done, mut after_value) = (0, false);
-    for token in tokenize(source, false, SyntaxConfig::default(), SPACES) {
+    for token in tokenize(source, false, syntax(), SPACES) {
         let (token, place) = token?;
         let at = place.start_offset as usize;
         // Elsewhere a star stands before what is spread out as arguments.
@@ -166,10 +166,15 @@ fn compiled(source: &str) -> Result<Compiled<'_>, Error> {
         let detail = format!("it is longer than {} KiB", LONGEST_SOURCE >> 10);
         return Err(Error::new(ErrorKind::SyntaxError, detail));
     }
-    let template = parse(source, NAME, SyntaxConfig::default(), SPACES)?;
+    let template = parse(source, NAME, syntax(), SPACES)?;
     let mut code = CodeGenerator::new(NAME, source);
     code.compile_stmt(&template);
     Ok(code.finish())
+}
+
+/// Jinja's own marks.
+fn syntax() -> SyntaxConfig {
+    Default::default()
 }
 
 fn measure_operators(instructions: &mut Instructions<'_>) {
@@ -435,7 +440,7 @@ fn method(state: &State, value: &Value, name: &str, args: &[Value]) -> Result<Va
                 predict(name, &[list, value.clone()])?;
             }
             _ => {
-                let all = [&[value.clone()], args].concat();
+                let all = [std::slice::from_ref(value), args].concat();
                 predict(name, &all)?;
             }
         }

@@ -318,3 +318,29 @@ fn numbers_that_no_run_tells_are_refused() {
     let run = File::holding(&text).read().unwrap();
     assert!(RunRecord::from_events(&run.events).steps_to_take() > 0);
 }
+
+#[test]
+fn headings_and_names_of_a_file_are_no_orders() {
+    let text = changed("\"event\":\"started\"", |event| {
+        event["document"]["name"] = "a\u{1b}]0;x\u{7}.md".into();
+        event["device"] = "b\u{9b}".into();
+    });
+    let mut named = false;
+    let renamed = |line: &str| {
+        let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
+        if event["event"] == "utility" {
+            event["chunks"][0]["title"] = "RED\u{1b}[31m \u{202e}gnp.exe".into();
+            named = true;
+        }
+        event.to_string() + "\n"
+    };
+    let text: String = text.lines().map(renamed).collect();
+    assert!(named);
+    let run = RunRecord::from_events(&File::holding(text).read().unwrap().events);
+    assert_eq!(run.document.unwrap().name, "a]0;x.md");
+    assert_eq!(run.device, "b");
+    assert_eq!(
+        run.segments[0].chunks[0].title.as_deref(),
+        Some("RED[31m gnp.exe")
+    );
+}

@@ -85,3 +85,26 @@ fn an_unfinished_run_of_an_unknown_kind_can_be_replaced() {
     let refused = refusal(MemoryWriter::replace(&folder, &case.plan()));
     assert!(refused.contains("notes.txt"), "{refused}");
 }
+
+#[test]
+fn names_and_questions_of_a_memory_are_no_orders() {
+    let (_parent, folder) = place();
+    let case = Case::new(1);
+    case.write(&folder);
+    let path = folder.join(MEMORY);
+    let mut file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for name in [["model", "name"], ["model", "arch"], ["document", "name"]] {
+        file[name[0]][name[1]] = "a\u{1b}[31m\nb\u{202e}".into();
+    }
+    fs::write(&path, file.to_string()).unwrap();
+    let asked =
+        json!({"question": "a\u{7}?", "answer": "b\u{9b}\n\tc", "seconds": 1, "unix_secs": 1});
+    fs::write(folder.join(HISTORY), format!("{asked}\n")).unwrap();
+    let memory = Memory::open(&folder).unwrap();
+    let (model, document) = (&memory.file.model, &memory.file.document);
+    let names = [&model.info.name, &model.arch, &document.name];
+    assert_eq!(names, ["a[31mb"; 3]);
+    let history = memory.history().unwrap();
+    let texts = (history[0].question.as_str(), history[0].answer.as_str());
+    assert_eq!(texts, ("a?", "b\n\tc"));
+}
