@@ -78,6 +78,7 @@ pub struct ModelInfo {
     #[serde(deserialize_with = "words::name")]
     pub name: String,
     /// The model's fingerprint, as `memory::fingerprint` makes it.
+    #[serde(deserialize_with = "words::name")]
     pub fingerprint: String,
     pub parameters: u64,
 }

@@ -157,7 +157,10 @@ fn from_json(path: &Path, config: &Config) -> Result<Tokenizer, TokenizerError> 
     drop(bytes);
     let writing = Writing::of(&inner).map_err(|e| file_error(path, e.to_string()))?;
     let pieces = pieces(&inner, writing.notation);
-    let (mut before, after) = around(&inner).map_err(|e| file_error(path, e.to_string()))?;
+    // So does a post-processor that speaks of a second text or of tokens it does not list.
+    let (mut before, after) = quietly(|| around(&inner))
+        .map_err(|()| damaged("what it puts around a text does not fit together"))?
+        .map_err(|e| file_error(path, e.to_string()))?;
     let pipeline = Backend::Pipeline(Box::new(Pipeline::new(inner)));
     let space_prefix = writing.strips_first_space;
     let mut tokenizer = Tokenizer::assemble(pipeline, pieces, Roles::default(), space_prefix);

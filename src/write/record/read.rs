@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::words::spelled_out;
 use crate::write::event::{EVENTS_VERSION, Event};
 
 use super::RunRecord;
@@ -184,9 +185,9 @@ fn parse(path: &Path, line: usize, bytes: &[u8]) -> Result<Event, RunError> {
         path: path.into(),
         line,
         // The place that serde_json adds counts lines within this one line.
-        reason: match error.to_string().rsplit_once(" at line ") {
+        reason: match spelled_out(&error.to_string()).rsplit_once(" at line ") {
             Some((reason, _)) => format!("{reason} (column {})", error.column()),
-            None => error.to_string(),
+            None => spelled_out(&error.to_string()),
         },
     })
 }
