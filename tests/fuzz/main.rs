@@ -29,7 +29,7 @@ use mutate::Random;
 static MEMORY: Counting = Counting;
 
 /// Cases of all kinds that the suite runs.
-const FEW: usize = 1200;
+const FEW: usize = 4000;
 /// The most memory that one case may take, in bytes.
 const MOST_BYTES: usize = 1 << 30;
 /// As threads of windows and servers have.

@@ -311,12 +311,32 @@ fn numbers_that_no_run_tells_are_refused() {
         chunk: usize::MAX,
     };
     assert!(RunRecord::from_events(&[unannounced]).segments.is_empty());
-    // Numbers that size nothing may be absurd; their sums must not end the program.
-    let text = changed("\"event\":\"allocated\"", |event| {
-        event["steps"][0] = serde_json::json!({"coverage": u32::MAX, "utility": u32::MAX});
-    });
-    let run = File::holding(&text).read().unwrap();
-    assert!(RunRecord::from_events(&run.events).steps_to_take() > 0);
+    for (mark, field, value, told) in [
+        (
+            "\"event\":\"allocated\"",
+            "/steps/0/utility",
+            u64::from(u32::MAX),
+            "4294967295 steps of a chunk",
+        ),
+        (
+            "\"event\":\"step\"",
+            "/tokens",
+            u64::MAX,
+            "over 18446744073709551615 tokens",
+        ),
+        (
+            "\"event\":\"step\"",
+            "/of",
+            u64::MAX,
+            "step 1 of 18446744073709551615",
+        ),
+    ] {
+        let text = changed(mark, |event| {
+            *event.pointer_mut(field).unwrap() = value.into()
+        });
+        let error = File::holding(&text).read().unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
 }
 
 #[test]
