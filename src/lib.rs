@@ -30,6 +30,7 @@ pub mod inscriber;
 pub mod kernels;
 pub mod memory;
 pub mod model;
+mod quiet;
 pub mod words;
 pub mod write;
 

@@ -1,4 +1,8 @@
-//! Numbers, times and sizes as people read them.
+//! Numbers, times, sizes, and texts of strangers, as people read them.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer};
 
 /// `3.14`, `31.4`, `314`: three digits, and a real minus sign.
 pub fn number(value: f64) -> String {
@@ -143,9 +147,79 @@ pub fn bytes(value: u64) -> String {
     }
 }
 
+/// Whether a character is an order to what shows it and no mark of its own: control characters, and
+/// those that turn the direction of the text about them (Unicode's UAX #9, explicit formatting).
+pub fn is_order(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text that a document or a model wrote, without characters that are orders: only new lines and
+/// tabs are left of them. Each character is judged alone, so a text may come in pieces.
+pub fn shown_text(text: &str) -> Cow<'_, str> {
+    without(text, |c| is_order(c) && !matches!(c, '\n' | '\t'))
+}
+
+/// As [`shown_text`], of what stands in one line, such as a name or a heading.
+pub fn shown_line(text: &str) -> Cow<'_, str> {
+    without(text, is_order)
+}
+
+fn without(text: &str, dropped: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if text.chars().any(&dropped) {
+        text.chars().filter(|&c| !dropped(c)).collect()
+    } else {
+        text.into()
+    }
+}
+
+/// A text in one line in which characters that are orders stand as their codes: `\u{1b}`.
+pub fn spelled_out(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_order(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Reads a name of a file that anyone may have written, as [`shown_line`].
+pub(crate) fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let name = String::deserialize(from)?;
+    Ok(shown_line(&name).into_owned())
+}
+
+/// As [`name`], of one that may be missing.
+pub(crate) fn some_name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let name = Option::<String>::deserialize(from)?;
+    Ok(name.map(|name| shown_line(&name).into_owned()))
+}
+
+/// Reads a text of a file that anyone may have written, as [`shown_text`].
+pub(crate) fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    Ok(shown_text(&text).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn orders_are_taken_out_or_spelled() {
+        let hostile = "a\u{1b}]52;c;x\u{7}\tb\r\n\u{9b}31m\u{202e}gnp.exe\u{2066}\u{2069}\u{7f}é‍";
+        assert_eq!(shown_text(hostile), "a]52;c;x\tb\n31mgnp.exeé‍");
+        assert_eq!(shown_line(hostile), "a]52;c;xb31mgnp.exeé‍");
+        // Piece by piece it comes to the same.
+        let pieces = hostile
+            .chars()
+            .map(|c| shown_text(&c.to_string()).into_owned());
+        assert_eq!(pieces.collect::<String>(), shown_text(hostile));
+        assert!(matches!(shown_text("plain\n"), Cow::Borrowed(_)));
+        assert_eq!(spelled_out("x\u{1b}[m\u{202e}"), "x\\u{1b}[m\\u{202e}");
+    }
 
     #[test]
     fn numbers_have_three_digits() {

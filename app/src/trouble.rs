@@ -9,6 +9,7 @@ use inscribe::memory::MemoryError;
 use inscribe::model::ModelError;
 use inscribe::model::hub::PullError;
 use inscribe::model::locate::LocateError;
+use inscribe::words::spelled_out;
 use inscribe::write::document::{DocumentError, DocumentProblem};
 use inscribe::write::error::WriteError;
 use inscribe::write::figure::FigureError;
@@ -255,8 +256,8 @@ impl Trouble {
 fn trouble(title: &str, detail: String, advice: &str, remedy: Option<Remedy>) -> Trouble {
     Trouble {
         title: title.to_owned(),
-        detail,
-        advice: advice.to_owned(),
+        detail: spelled_out(&detail.replace(['\n', '\r', '\t'], " ")),
+        advice: spelled_out(advice),
         remedy,
         about: About::Other,
     }
@@ -417,6 +418,13 @@ fn means(advice: Advice) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_stranger_wrote_stays_within_its_line() {
+        let refused = Failure::Refused("a\u{1b}[31m\u{202e}b\nc".to_owned());
+        let detail = Trouble::of(&refused).detail;
+        assert_eq!(detail, "a\\u{1b}[31m\\u{202e}b c");
+    }
 
     #[test]
     fn a_full_disk_is_named_wherever_it_is_met() {

@@ -1,6 +1,6 @@
 //! `inscribe ask`: questions to a memory.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -16,7 +16,7 @@ use inscribe::write::reader::View;
 
 use super::answering::{self, Manner, Score, cut_short, title};
 use super::numbers;
-use super::out::outln;
+use super::out::{outln, stranger};
 use super::setup;
 use super::{Context, columns::side_by_side, errors, print_json, suggest};
 
@@ -127,6 +127,9 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         said: 0,
         score: Score::default(),
     };
+    for note in memory.changed() {
+        app.note(&format!("note: {note}; answers do not depend on it"));
+    }
     conversation.say_notes();
     match (&args.question, questions) {
         (Some(question), _) => conversation.answer(question, None),
@@ -278,16 +281,27 @@ impl Conversation<'_> {
         Ok(())
     }
 
+    /// A question a line; what is no text in one does not keep the others from being asked.
+    fn answer_lines(&mut self, mut lines: impl BufRead) -> Result<()> {
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = lines.read_until(b'\n', &mut line);
+            if read.context("cannot read standard input")? == 0 {
+                return Ok(());
+            }
+            let question = String::from_utf8_lossy(&line);
+            let question = question.trim_end_matches(['\n', '\r']);
+            if !question.trim().is_empty() {
+                self.answer_next(question, None)?;
+            }
+        }
+    }
+
     /// One question after another, from a prompt or from the lines of a pipe.
     fn converse(&mut self, app: &Context) -> Result<()> {
         if !io::stdin().is_terminal() {
-            for line in io::stdin().lines() {
-                let line = line.context("cannot read standard input")?;
-                if !line.trim().is_empty() {
-                    self.answer_next(&line, None)?;
-                }
-            }
-            return Ok(());
+            return self.answer_lines(io::stdin().lock());
         }
         let mut editor = rustyline::DefaultEditor::new().context("cannot open the terminal")?;
         for asked in self.memory.memory().history().unwrap_or_default() {
@@ -324,7 +338,7 @@ fn column(answer: &Answer) -> (String, String) {
     if let Some(cut) = cut_short(answer) {
         foot += &format!("; {cut}");
     }
-    let text = format!("{}\n\n{foot}", answer.text);
+    let text = format!("{}\n\n{foot}", stranger(&answer.text));
     (title(answer.view).to_owned(), text)
 }
 

@@ -12,6 +12,7 @@ use inscribe::memory::MemoryError;
 use inscribe::model::ModelError;
 use inscribe::model::hub::PullError;
 use inscribe::model::locate::LocateError;
+use inscribe::words::spelled_out;
 use inscribe::write::document::DocumentError;
 use inscribe::write::error::WriteError;
 use inscribe::write::setting::Setting;
@@ -38,7 +39,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     super::out::end_line();
     errln!("error: {}", one_line(error));
     if let Some(hint) = hint(error) {
-        errln!("hint: {hint}");
+        errln!("hint: {}", spelled_out(&hint));
     }
     ExitCode::from(if is_cancelled(error) { 130 } else { 1 })
 }
@@ -62,7 +63,7 @@ fn one_line(error: &anyhow::Error) -> String {
             break;
         }
     }
-    line.replace(['\n', '\r'], " ")
+    spelled_out(&line.replace(['\n', '\r', '\t'], " "))
 }
 
 /// The error and its causes, each as the error of its own layer.
@@ -219,6 +220,9 @@ mod tests {
             .context("cannot write x")
             .context("saving");
         assert_eq!(one_line(&error), "saving: cannot write x: no space left");
+        let hostile = anyhow::anyhow!("was written for 'evil\u{1b}[31m\u{202e}'");
+        let spelled = "was written for 'evil\\u{1b}[31m\\u{202e}'";
+        assert_eq!(one_line(&hostile), spelled);
         let inner: Result<(), _> = Err(PullError::NoHome);
         let error = inner.context("pulling").unwrap_err();
         assert!(hint(&error).unwrap().contains("INSCRIBE_CACHE"));

@@ -143,6 +143,13 @@ fn part(args: &Args, parts: usize) -> Result<usize> {
 
 /// Reads a PEFT folder or a GGUF adapter, whichever `path` is.
 pub fn load(path: &Path, model: &Model) -> Result<Content> {
+    if path.join("memory.json").is_file() {
+        bail!(
+            "{}: is a memory and no adapter; ask it with `inscribe ask --memory`, or make an adapter \
+             of it with `inscribe export`",
+            path.display()
+        );
+    }
     Ok(if path.is_dir() {
         peft::load(path, &model.config)?
     } else {

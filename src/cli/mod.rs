@@ -47,6 +47,7 @@ use inscribe::engine::CancelToken;
 use inscribe::engine::gpu::Precision;
 use inscribe::model::hub::{ModelCache, PullEvent, Puller, Watch};
 use inscribe::model::locate;
+use inscribe::words;
 
 use out::errln;
 use progress::Progress;
@@ -190,7 +191,7 @@ impl Context {
     /// A line on stderr for the person.
     pub fn note(&self, text: &str) {
         if !self.global.quiet {
-            out::note(text);
+            out::note(&words::shown_text(text));
         }
     }
 

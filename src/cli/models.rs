@@ -10,7 +10,7 @@ use inscribe::model::elsewhere::{
 use inscribe::model::hub::{
     CachedModel, DEFAULT, KNOWN, KnownModel, ModelCache, find_known, known,
 };
-use inscribe::model::locate::{LocateError, near_names};
+use inscribe::model::locate;
 use serde::Serialize;
 
 use super::out::{errln, outln};
@@ -266,13 +266,12 @@ fn not_here(name: &str, cache: &ModelCache) -> anyhow::Result<()> {
             program = program.name()
         );
     }
-    // Only what is here can be removed.
-    let here: Vec<String> = cache.list().into_iter().map(|model| model.name).collect();
-    let mut near = near_names(name, Some(cache));
-    near.retain(|near| here.contains(near));
-    Err(LocateError::UnknownName {
-        name: name.to_owned(),
-        near,
-    }
-    .into())
+    // What is deleted cannot be got back: a name that only resembles this one is no suggestion.
+    let here = cache.list();
+    let near = locate::alike(name, here.iter().map(|model| model.name.as_str()));
+    let meant = match near.first() {
+        Some(near) => format!("did you mean {near}? "),
+        None => String::new(),
+    };
+    bail!("no model '{name}' is in the cache; {meant}`inscribe models` lists those that are here")
 }

@@ -1,5 +1,6 @@
 //! Printing that a closed pipe or a full disk cannot turn into a panic.
 
+use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +9,7 @@ use console::Term;
 
 use super::columns::wrapped;
 use super::progress::beside_bar;
+use inscribe::words;
 
 /// A line of results on standard output.
 macro_rules! outln {
@@ -24,8 +26,19 @@ pub(crate) use {errln, outln};
 /// Whether what was printed last did not end its line.
 static IN_LINE: AtomicBool = AtomicBool::new(false);
 
-/// Prints a piece of text that comes bit by bit.
+/// A text that a model or a document wrote, as standard output takes it: a terminal would follow the
+/// orders in it, another program gets it as it is.
+pub fn stranger(text: &str) -> Cow<'_, str> {
+    if io::stdout().is_terminal() {
+        words::shown_text(text)
+    } else {
+        text.into()
+    }
+}
+
+/// Prints a piece of a model's text that comes bit by bit.
 pub fn piece(text: &str) {
+    let text = stranger(text);
     result(format_args!("{text}"));
     if !text.is_empty() {
         IN_LINE.store(!text.ends_with('\n'), Ordering::Relaxed);

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 /// Refuses a file that cannot be written, or that would be lost.
 pub fn check_file(path: &Path, replace: bool) -> Result<()> {
     let shown = path.display();
+    check_outside_memories(path)?;
     match fs::metadata(path) {
         Ok(there) if there.is_dir() => bail!("{shown}: is a folder; name a file"),
         Ok(there) if !there.is_file() => bail!("{shown}: is no plain file; choose another name"),
@@ -22,9 +23,25 @@ pub fn check_file(path: &Path, replace: bool) -> Result<()> {
 
 /// Refuses a place in a folder that is not there.
 pub fn check_above(path: &Path) -> Result<()> {
+    check_outside_memories(path)?;
     let folder = folder_of(path);
     if !folder.is_dir() {
         bail!("{}: no such folder; make it first", folder.display());
+    }
+    Ok(())
+}
+
+/// Refuses a place within a memory: what lies there that is no part of it is in its way later.
+fn check_outside_memories(path: &Path) -> Result<()> {
+    let Ok(above) = fs::canonicalize(folder_of(path)) else {
+        return Ok(());
+    };
+    let is_memory = |folder: &&Path| {
+        let described = ["memory.json", "run.json"].map(|name| folder.join(name).is_file());
+        described.contains(&true) && folder.join("tokens.bin").is_file()
+    };
+    if above.ancestors().any(|folder| is_memory(&folder)) {
+        bail!("{}: lies in a memory; choose another place", path.display());
     }
     Ok(())
 }

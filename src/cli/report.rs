@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
+use inscribe::memory::Memory;
 use inscribe::write::figure::{FigureKind, FigureOptions, Theme};
 use inscribe::write::record::{self, RunRecord};
 
@@ -113,6 +114,12 @@ fn read(path: &Path, app: &Context) -> Result<RunRecord> {
                 lines => format!("{lines} lines"),
             }
         ));
+    }
+    if let Ok(memory) = Memory::open(path) {
+        let notes = memory.changed();
+        notes
+            .iter()
+            .for_each(|note| app.note(&format!("note: {note}")));
     }
     Ok(RunRecord::from_events(&file.events))
 }

@@ -146,6 +146,7 @@ pub fn device_choice(app: &Context) -> Result<DeviceChoice> {
 pub fn read_text(path: &Path, encoding: Option<&str>, app: &Context) -> Result<String> {
     let options = ReadOptions {
         encoding: encoding.map(str::to_owned),
+        pages: None,
     };
     let name = path.display().to_string();
     let (text, note) = document::decode_text(&name, &read_bytes(path)?, &options)?;
@@ -194,12 +195,9 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// A document of any format that can be read, with what its reader should know said.
-pub fn read_document(path: &Path, encoding: Option<&str>, app: &Context) -> Result<Document> {
-    let options = ReadOptions {
-        encoding: encoding.map(str::to_owned),
-    };
+pub fn read_document(path: &Path, options: &ReadOptions, app: &Context) -> Result<Document> {
     let spinner = app.spinner(format!("reading {}", path.display()));
-    let document = reading_input(|| Document::read(path, &options));
+    let document = reading_input(|| Document::read(path, options));
     spinner.finish_and_clear();
     let document = document?;
     for note in &document.notes {

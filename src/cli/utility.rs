@@ -111,7 +111,7 @@ impl Measuring<'_> {
 pub fn run(args: &Args, app: &Context) -> Result<()> {
     // Refused before a model is loaded.
     args.writing.settings()?;
-    let document = setup::read_document(&args.document, args.writing.encoding.as_deref(), app)?;
+    let document = setup::read_document(&args.document, &args.writing.read_options(), app)?;
     let loaded = setup::load(&args.model.name, app)?;
     let settings = args.writing.settings_on(&loaded.model)?;
     args.writing.tell_idle(&settings, Idle::NoSteps, app);

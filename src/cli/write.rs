@@ -113,7 +113,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
             args.out().display()
         );
     }
-    let document = setup::read_document(&args.document, args.writing.encoding.as_deref(), app)?;
+    let document = setup::read_document(&args.document, &args.writing.read_options(), app)?;
     let loaded = setup::load(&args.model.name, app)?;
     let settings = WriteSettings {
         evaluate: !args.no_evaluation,

@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use inscribe::memory::LoraConfig;
 use inscribe::model::adapter::Projection;
 use inscribe::model::model_file::Model;
+use inscribe::write::document::{Pages, ReadOptions};
 use inscribe::write::method::{self, Method};
 use inscribe::write::setting::Setting;
 use inscribe::write::settings::{
@@ -100,6 +101,9 @@ pub struct WritingArgs {
     /// The encoding of a text that is no UTF-8, such as windows-1252
     #[arg(long, value_name = "LABEL", help_heading = "What to read")]
     pub encoding: Option<String>,
+    /// Of a PDF, read these pages only: 5, 3-20, 3- (to the end) or 1-3,8
+    #[arg(long, value_name = "PAGES", help_heading = "What to read")]
+    pub pages: Option<Pages>,
     /// Compute each layer's activations again on the way back instead of keeping them: slower, in a
     /// fraction of the memory [default: auto, where they would not fit]
     #[arg(long, value_enum, value_name = "WHEN")]
@@ -110,6 +114,14 @@ pub struct WritingArgs {
 }
 
 impl WritingArgs {
+    /// How the document is to be read.
+    pub fn read_options(&self) -> ReadOptions {
+        ReadOptions {
+            encoding: self.encoding.clone(),
+            pages: self.pages.clone(),
+        }
+    }
+
     /// The settings asked for, over those that suit the method.
     pub fn settings(&self) -> anyhow::Result<WriteSettings> {
         self.over(WriteSettings::for_method(self.method))

@@ -229,7 +229,10 @@ impl<'a> Writing<'a> {
     fn open(&self, folder: &Path, tokens: &Tokens) -> Result<Begun, Error> {
         let document = self.document;
         let model = self.inscriber.stored_model();
-        let info = DocumentInfo::new(&document.name, &document.text, tokens.ids.len());
+        let info = DocumentInfo {
+            pages: document.pages.as_ref().map(ToString::to_string),
+            ..DocumentInfo::new(&document.name, &document.text, tokens.ids.len())
+        };
         let plan = NewRun {
             model: &model,
             config: self.inscriber.loaded.config(),

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::Deref;
 use std::path::Path;
@@ -226,7 +227,7 @@ impl<W: Write> Write for Hashed<'_, W> {
     }
 }
 
-/// A file of a segment's folder.
+/// A file of a memory, as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredFile {
     pub name: String,
@@ -286,12 +287,39 @@ impl StoredFile {
     pub fn check(&self, folder: &Path) -> Result<()> {
         self.check_length(folder)?;
         let path = folder.join(&self.name);
+        if self.bytes == 0 {
+            // Nothing is no file's map.
+            return Ok(());
+        }
         let map = map_file(&path)?;
-        if hex(&Sha256::digest(&map[..])) == self.sha256 {
+        self.check_bytes(&path, &map)
+    }
+
+    /// Refuses what a file holds if it is not what was written.
+    pub(crate) fn check_bytes(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        if hex(&Sha256::digest(bytes)) == self.sha256 {
             Ok(())
         } else {
-            Err(changed(&path))
+            Err(changed(path))
         }
+    }
+
+    /// A file as it is now.
+    pub(crate) fn of(folder: &Path, name: &str) -> Result<StoredFile> {
+        let path = folder.join(name);
+        let failed = |e| MemoryError::io(&path, "read", e);
+        let (mut hash, mut file) = (Sha256::new(), File::open(&path).map_err(failed)?);
+        let mut counted = Hashed {
+            out: io::sink(),
+            hash: &mut hash,
+            bytes: &mut 0,
+        };
+        let bytes = io::copy(&mut file, &mut counted).map_err(failed)?;
+        Ok(StoredFile {
+            name: name.to_owned(),
+            bytes,
+            sha256: hex(&hash.finalize()),
+        })
     }
 }
 

@@ -35,9 +35,10 @@ use sha2::{Digest, Sha256};
 use super::disk::Disk;
 use super::error::{MemoryError, shown};
 use super::fingerprint::hex;
-use super::kind::{Content, StoredPart};
+use super::kind::{Content, StoredFile, StoredPart};
 use super::peft;
 use crate::model::config::ModelConfig;
+use crate::words;
 pub use checkpoint::StoredState;
 use places::{DOCUMENT, EVENTS, HISTORY, Lock, MEMORY, Places, TOKENS};
 pub use trash::{Discarded, empty_trash};
@@ -53,28 +54,35 @@ type Result<T, E = MemoryError> = std::result::Result<T, E>;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DocumentInfo {
+    #[serde(deserialize_with = "words::name")]
     pub name: String,
     /// SHA-256 of the document's text, in hexadecimal.
     pub sha256: String,
     pub bytes: usize,
     pub tokens: usize,
+    /// The pages that were read, as `write::document::Pages` writes them; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<String>,
 }
 
 impl DocumentInfo {
     pub fn new(name: &str, text: &str, tokens: usize) -> DocumentInfo {
         DocumentInfo {
-            name: name.to_owned(),
+            name: words::shown_line(name).into_owned(),
             sha256: hex(&Sha256::digest(text)),
             bytes: text.len(),
             tokens,
+            pages: None,
         }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
+    #[serde(deserialize_with = "words::name")]
     pub name: String,
     /// The model's fingerprint, as `memory::fingerprint` makes it.
+    #[serde(deserialize_with = "words::name")]
     pub fingerprint: String,
     pub parameters: u64,
 }
@@ -84,6 +92,7 @@ pub struct ModelInfo {
 pub struct StoredModel {
     #[serde(flatten)]
     pub info: ModelInfo,
+    #[serde(deserialize_with = "words::name")]
     pub arch: String,
     pub layers: usize,
     pub hidden: usize,
@@ -94,7 +103,7 @@ impl StoredModel {
     pub fn new(name: &str, fingerprint: &str, config: &ModelConfig) -> StoredModel {
         StoredModel {
             info: ModelInfo {
-                name: name.to_owned(),
+                name: words::shown_line(name).into_owned(),
                 fingerprint: fingerprint.to_owned(),
                 parameters: config.parameters(),
             },
@@ -134,6 +143,10 @@ pub struct MemoryFile {
     /// what is found there is used if its fingerprint is the model's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_path: Option<PathBuf>,
+    /// The files beside this one that do not change any more, but for the document, whose hash is
+    /// with it; none in memories of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<StoredFile>,
 }
 
 /// A part of the document with a memory of its own.
@@ -196,7 +209,9 @@ impl MemoryFile {
 /// A question that was asked of a memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
+    #[serde(deserialize_with = "words::text")]
     pub question: String,
+    #[serde(deserialize_with = "words::text")]
     pub answer: String,
     /// Mean log-probability of the answer's tokens in nats, where it was measured.
     #[serde(default)]
@@ -337,23 +352,39 @@ impl Memory {
         String::from_utf8(bytes).map_err(|_| MemoryError::file(&path, "is not UTF-8"))
     }
 
-    /// The document's tokens, each within the model's vocabulary.
+    /// What was changed since it was written though no answer depends on it: a sentence each.
+    pub fn changed(&self) -> Vec<String> {
+        let document = StoredFile {
+            name: DOCUMENT.to_owned(),
+            bytes: self.file.document.bytes as u64,
+            sha256: self.file.document.sha256.clone(),
+        };
+        let events = self.file.files.iter().filter(|file| file.name == EVENTS);
+        let checked = events
+            .chain([&document])
+            .map(|file| file.check(&self.folder));
+        checked
+            .filter_map(|found| Some(found.err()?.to_string()))
+            .collect()
+    }
+
+    /// The document's tokens, as they were written and each within the model's vocabulary.
     pub fn tokens(&self) -> Result<Vec<u32>> {
         let path = self.folder.join(TOKENS);
         let length = TOKEN_BYTES.saturating_mul(self.file.document.tokens as u64);
         let bytes = read_exactly(&path, length).map_err(MemoryError::of_a_memory)?;
         let (chunks, _) = bytes.as_chunks::<{ TOKEN_BYTES as usize }>();
         let tokens: Vec<u32> = chunks.iter().map(|c| u32::from_le_bytes(*c)).collect();
-        match tokens
-            .iter()
-            .find(|&&t| t as usize >= self.file.model.vocab)
-        {
-            Some(token) => {
-                let detail = format!("is damaged: it holds the token {token}");
-                Err(MemoryError::file(&path, detail).of_a_memory())
-            }
-            None => Ok(tokens),
+        let beyond = |token: &&u32| **token as usize >= self.file.model.vocab;
+        if let Some(token) = tokens.iter().find(beyond) {
+            let detail = format!("is damaged: it holds the token {token}");
+            return Err(MemoryError::file(&path, detail).of_a_memory());
         }
+        if let Some(file) = self.file.files.iter().find(|file| file.name == TOKENS) {
+            let checked = file.check_bytes(&path, &bytes);
+            checked.map_err(MemoryError::of_a_memory)?;
+        }
+        Ok(tokens)
     }
 
     /// What happened while it was written.

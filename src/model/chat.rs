@@ -1,6 +1,9 @@
 //! Chat templates: how a model was taught to be spoken to, as Jinja in its files.
 
+mod bounds;
 mod functions;
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 use std::path::Path;
@@ -14,8 +17,6 @@ use crate::model::error::ModelError;
 use crate::model::gguf::Gguf;
 use crate::model::tokenizer::{Tokenizer, TokenizerError, read_json};
 
-/// Instructions a template may take, so that a damaged one ends.
-const FUEL: u64 = 20_000_000;
 const NAME: &str = "chat template";
 
 #[derive(Debug, Error)]
@@ -49,6 +50,7 @@ impl Message {
 /// A model's chat template, compiled.
 pub struct ChatTemplate {
     environment: Environment<'static>,
+    source: String,
     bos: String,
     eos: String,
 }
@@ -57,12 +59,11 @@ impl ChatTemplate {
     /// Compiles a template; `bos` and `eos` are the texts of the tokenizer's tokens.
     pub fn new(source: &str, bos: &str, eos: &str) -> Result<ChatTemplate, ChatError> {
         let mut environment = functions::environment();
-        environment.set_fuel(Some(FUEL));
-        let source = functions::without_generation_marks(source);
-        let added = environment.add_template_owned(NAME, source);
-        added.map_err(|error| ChatError::Syntax(describe(&error)))?;
+        let source = bounds::prepared(&functions::without_generation_marks(source))?;
+        environment.set_fuel(Some(bounds::fuel(&source)));
         Ok(ChatTemplate {
             environment,
+            source,
             bos: bos.to_owned(),
             eos: eos.to_owned(),
         })
@@ -133,23 +134,23 @@ impl ChatTemplate {
         messages: &[Message],
         add_generation_prompt: bool,
     ) -> Result<String, ChatError> {
-        let template = self.environment.get_template(NAME);
         let values = context! {
             messages => messages,
             add_generation_prompt => add_generation_prompt,
             bos_token => self.bos,
             eos_token => self.eos,
         };
-        template
-            .and_then(|template| template.render(values))
-            .map_err(|error| {
-                let raised = functions::raised(&error);
-                match (raised, error.kind()) {
-                    (Some(message), _) => ChatError::Refused(message.to_owned()),
-                    (None, ErrorKind::SyntaxError) => ChatError::Syntax(describe(&error)),
-                    (None, _) => ChatError::Failed(describe(&error)),
-                }
-            })
+        bounds::run(&self.source, &self.environment, values)
+    }
+}
+
+/// What went wrong, in words.
+fn worded(error: &minijinja::Error) -> ChatError {
+    let raised = functions::raised(error);
+    match (raised, error.kind()) {
+        (Some(message), _) => ChatError::Refused(message.to_owned()),
+        (None, ErrorKind::SyntaxError) => ChatError::Syntax(describe(error)),
+        (None, _) => ChatError::Failed(describe(error)),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::advice::Advice;
 use crate::engine::{DType, EngineError};
 use crate::model::chat::ChatError;
 use crate::model::tokenizer::TokenizerError;
+use crate::words::is_order;
 use crate::words::{count, counted};
 
 /// An error of the model layer. Each is one line that says what to do.
@@ -130,7 +131,7 @@ const MOST_CHARS: usize = 300;
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().take(MOST_CHARS) {
-        if c.is_control() {
+        if is_order(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);

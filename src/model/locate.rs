@@ -302,6 +302,14 @@ pub fn near_names(name: &str, cache: Option<&ModelCache>) -> Vec<String> {
     nearest(name, candidates)
 }
 
+/// Those of `names` that `wanted` is a likely slip of, the most alike first.
+pub fn alike<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let candidates = names
+        .into_iter()
+        .map(|name| (name.to_owned(), name.to_owned()));
+    nearest(wanted, candidates.collect())
+}
+
 /// The names of those candidates (text to compare, name to show) that are most alike, at most 3.
 fn nearest(wanted: &str, candidates: Vec<(String, String)>) -> Vec<String> {
     /// Jaro-Winkler similarity from which two names are a likely slip of each other.

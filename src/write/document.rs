@@ -16,6 +16,7 @@ mod layout;
 mod markdown;
 #[cfg(not(feature = "documents"))]
 mod missing;
+mod pages;
 #[cfg(feature = "documents")]
 mod pdf;
 mod plain;
@@ -30,7 +31,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::words::shown_line;
+
 pub use error::{DocumentError, DocumentProblem};
+pub use pages::{Pages, PagesError};
 
 /// A document's text and what it is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +55,8 @@ pub struct Document {
     /// Name of the encoding, where it had to be guessed because the text is not UTF-8 and does not
     /// say what it is. A wrong guess is put right with [`ReadOptions`].
     pub guessed_encoding: Option<&'static str>,
+    /// The pages that the text is of; `None` where it is the whole document's.
+    pub pages: Option<Pages>,
 }
 
 /// A part of the text.
@@ -116,6 +122,8 @@ pub struct ReadOptions {
     /// Label of the encoding of a text that is not UTF-8, such as `windows-1252`; `None` to work it
     /// out from the bytes.
     pub encoding: Option<String>,
+    /// The pages to read; `None` for all. Only a PDF has pages.
+    pub pages: Option<Pages>,
 }
 
 /// The bytes of a plain text as text, line ends as they are, and a sentence on their encoding where
@@ -194,7 +202,10 @@ impl Document {
                 return Err(DocumentProblem::TooLarge);
             }
             let draft = detect::read(name, bytes, options)?;
-            draft.finish(name)
+            Ok(Document {
+                pages: options.pages.clone(),
+                ..draft.finish(name)?
+            })
         };
         read().map_err(|problem| DocumentError {
             name: name.to_owned(),
@@ -215,8 +226,7 @@ impl Document {
         let text = self.text.get(place.clone()).unwrap_or("");
         let line = text.lines().next().unwrap_or("");
         let bare = line.trim().trim_start_matches('#').trim_end_matches('#');
-        // A title is shown on terminals, where control characters would be orders.
-        bare.trim().chars().filter(|c| !c.is_control()).collect()
+        shown_line(bare.trim()).into_owned()
     }
 }
 
@@ -279,13 +289,14 @@ impl Draft {
         }
         let digest = Sha256::digest(self.text.as_bytes());
         Ok(Document {
-            name: name.to_owned(),
+            name: shown_line(name).into_owned(),
             format: self.format,
             sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
             text: self.text,
             blocks: self.blocks,
             notes: self.notes,
             guessed_encoding: self.guessed_encoding,
+            pages: None,
         })
     }
 }

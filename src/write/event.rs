@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::WriteSettings;
 pub use crate::memory::store::{DocumentInfo, ModelInfo};
+use crate::words;
 
 /// The version of this format.
 pub const EVENTS_VERSION: u32 = 1;
@@ -121,6 +122,7 @@ pub struct Started {
     /// The model whose memory is written.
     pub model: ModelInfo,
     /// Name of the device that the model runs on.
+    #[serde(deserialize_with = "words::name")]
     pub device: String,
     /// Settings of the run, with every default filled in.
     pub settings: WriteSettings,
@@ -186,6 +188,7 @@ pub struct ChunkUtility {
     /// Range of bytes of the chunk in the document's text.
     pub text: Range<usize>,
     /// The heading that the chunk lies under, where there is one.
+    #[serde(default, deserialize_with = "words::some_name")]
     pub title: Option<String>,
     /// Mean of `|log P_full - log P_local|` over the chunk's tokens, in nats.
     pub utility: f64,
@@ -225,7 +228,7 @@ pub struct ChunkSteps {
 impl ChunkSteps {
     /// Steps in all.
     pub fn total(self) -> u32 {
-        self.coverage + self.utility
+        self.coverage.saturating_add(self.utility)
     }
 }
 

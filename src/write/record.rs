@@ -11,6 +11,7 @@ use super::event::{
 };
 use super::settings::WriteSettings;
 
+mod plausible;
 mod read;
 mod remarks;
 #[cfg(test)]
@@ -168,8 +169,15 @@ impl RunRecord {
     }
 
     /// Takes in the next event. Events that come again (a resumed run reads the document again and
-    /// takes the steps after its checkpoint again) replace what they said before.
+    /// takes the steps after its checkpoint again) replace what they said before; one that no run can
+    /// have told after those so far, such as of a chunk beyond the last, is passed over.
     pub fn fold(&mut self, event: &Event) {
+        if self.fault(event).is_none() {
+            self.take(event);
+        }
+    }
+
+    fn take(&mut self, event: &Event) {
         match event {
             Event::Started(started) => self.start(started),
             Event::SegmentStarted {
@@ -251,7 +259,7 @@ impl RunRecord {
         if !same {
             self.unix_secs = started.unix_secs;
         }
-        if let Some(last) = started.segments.checked_sub(1).filter(|&s| s < MOST_PARTS) {
+        if let Some(last) = started.segments.checked_sub(1) {
             self.segment(last);
         }
     }
@@ -360,8 +368,8 @@ impl RunRecord {
         }
     }
 
+    /// The segment of an event that was found plausible.
     fn segment(&mut self, index: usize) -> &mut SegmentRecord {
-        let index = index.min(MOST_PARTS);
         if self.segments.len() <= index {
             self.segments.resize(index + 1, SegmentRecord::default());
         }
@@ -369,7 +377,6 @@ impl RunRecord {
     }
 
     fn chunk(&mut self, segment: usize, chunk: usize) -> &mut ChunkRecord {
-        let chunk = chunk.min(MOST_PARTS);
         let chunks = &mut self.segment(segment).chunks;
         if chunks.len() <= chunk {
             chunks.resize(chunk + 1, ChunkRecord::default());
@@ -377,10 +384,6 @@ impl RunRecord {
         &mut chunks[chunk]
     }
 }
-
-/// No run has as many segments, and no segment as many chunks: a file that says so is damaged, and
-/// must not make room for them.
-const MOST_PARTS: usize = 1 << 20;
 
 /// An exponential mean without the pull towards zero that its start would give (Adam's bias
 /// correction): `m = b m + (1 - b) x`, shown as `m / (1 - b^t)`. `last` is what was shown after

@@ -86,6 +86,7 @@ pub fn events(run: &Invented) -> Vec<Event> {
             sha256: "5d0f".repeat(16),
             bytes: run.tokens * BYTES,
             tokens: run.tokens,
+            pages: None,
         },
         model: ModelInfo {
             name: "SmolLM2-135M-Instruct.Q4_1".to_owned(),

@@ -380,6 +380,7 @@ impl<'a, 'k> Writer<'a, 'k> {
                 sha256: job.document.sha256.clone(),
                 bytes: job.document.text.len(),
                 tokens: self.tokens.ids.len(),
+                pages: job.document.pages.as_ref().map(ToString::to_string),
             },
             model: ModelInfo {
                 name: job.loaded.model.name.clone(),

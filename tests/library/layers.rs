@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the ground up. `words` and `advice` stand beside all of them and use none.
+/// From the ground up. `words`, `advice` and `quiet` stand beside all of them and use none.
 const FLOORS: [&str; 7] = [
     "engine",
     "kernels",

@@ -86,3 +86,44 @@ fn a_folder_without_a_tokenizer_says_what_to_do() {
         error()
     );
 }
+
+#[test]
+fn parts_of_a_tokenizer_that_do_not_fit_each_other_are_refused() {
+    let whole = fs::read(golden("tiny/llama/tokenizer.json")).expect("a tokenizer");
+    let whole: serde_json::Value = serde_json::from_slice(&whole).expect("JSON");
+    assert!(whole["model"]["merges"].is_array());
+    let refused = |change: &dyn Fn(&mut serde_json::Value)| {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut json = whole.clone();
+        change(&mut json);
+        fs::write(folder.path().join("tokenizer.json"), json.to_string()).expect("written");
+        let error = Tokenizer::from_folder(folder.path()).err();
+        error.expect("a refusal").to_string()
+    };
+    let marked = refused(&|json| {
+        json["model"]["continuing_subword_prefix"] = "##############".into();
+    });
+    assert!(marked.contains("begin with a mark"), "{marked}");
+    // Two tokens that together are longer than any.
+    let long = refused(&|json| {
+        let model = &mut json["model"];
+        let vocab = model["vocab"].as_object().expect("a vocabulary");
+        let longest = vocab
+            .keys()
+            .max_by_key(|key| key.len())
+            .expect("a token")
+            .clone();
+        let merges = model["merges"].as_array_mut().expect("merges");
+        merges.push(serde_json::json!([longest, longest]));
+    });
+    assert!(long.contains("vocabulary and merges"), "{long}");
+    let around = refused(&|json| {
+        json["post_processor"] = serde_json::json!({
+            "type": "TemplateProcessing",
+            "single": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {},
+        });
+    });
+    assert!(around.contains("around a text"), "{around}");
+}

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use inscribe::Remembered;
 use inscribe::model::generate::GenerateOptions;
+use inscribe::words::shown_text;
 use inscribe::write::asker::Answer;
 use inscribe::write::reader::View;
 
@@ -40,7 +41,7 @@ pub fn ask(
     for &view in &request.views {
         out.tell(Report::Answering(view));
         let mut on_read = reading(out);
-        let mut on_text = |piece: &str| out.tell(Report::Text(piece.to_owned()));
+        let mut on_text = |piece: &str| out.tell(Report::Text(shown_text(piece).into_owned()));
         let asking = memory.asking(&request.question).view(view);
         let asking = asking.options(options.clone());
         let answer = asking.on_read(&mut on_read).on_text(&mut on_text).run()?;
@@ -81,10 +82,11 @@ fn reading(out: &Outbox) -> impl FnMut(usize, usize) {
 fn answered(answer: Answer, loaded: &Loaded) -> Answered {
     let tokenizer = &loaded.inscriber.loaded().model.tokenizer;
     let mut stream = tokenizer.decode_stream(&[]);
-    let pieces = answer.ids.iter().map(|&id| stream.push(id)).collect();
+    let shown = |id: &u32| shown_text(&stream.push(*id)).into_owned();
+    let pieces = answer.ids.iter().map(shown).collect();
     Answered {
         view: answer.view,
-        text: answer.text,
+        text: shown_text(&answer.text).into_owned(),
         pieces,
         ids: answer.ids,
         logprobs: answer.logprobs,

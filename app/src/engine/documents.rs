@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 pub fn of_text(name: &str, text: String) -> Document {
     let options = ReadOptions {
         encoding: Some("utf-8".to_owned()),
+        ..ReadOptions::default()
     };
     let read = Document::from_bytes(name, text.as_bytes(), &options);
     match read {
@@ -24,6 +25,7 @@ fn plain(name: &str, text: String) -> Document {
         sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         blocks: Vec::new(),
         guessed_encoding: None,
+        pages: None,
         notes: Vec::new(),
         text,
     }

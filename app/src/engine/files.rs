@@ -125,8 +125,12 @@ fn open_unfinished(folder: &Path, source: Option<&Path>) -> Result<UnfinishedWri
     let Some(run) = Unfinished::open(folder)? else {
         return Err(no_unfinished(folder));
     };
-    let read = source.and_then(|path| Document::read(path, &ReadOptions::default()).ok());
     let info = &run.file.document;
+    let options = ReadOptions {
+        pages: info.pages.as_ref().and_then(|pages| pages.parse().ok()),
+        ..ReadOptions::default()
+    };
+    let read = source.and_then(|path| Document::read(path, &options).ok());
     let document = match read.filter(|d| d.sha256 == info.sha256 && d.name == info.name) {
         Some(document) => document,
         None => documents::of_text(&info.name, run.document()?),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use inscribe::engine::select::DeviceChoice;
 use inscribe::model::hub;
+use inscribe::words;
 use inscribe::write::settings::WriteSettings;
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +92,7 @@ impl Recent {
             Some(stem) if self.is_memory && is_named => stem,
             _ => whole,
         };
-        name.to_string_lossy().into_owned()
+        words::shown_line(&name.to_string_lossy()).into_owned()
     }
 }
 

@@ -35,7 +35,8 @@ impl Lesson<'_> {
             .cells
             .iter()
             .filter(|c| c.segment == self.example.cell.segment);
-        let planned: u32 = own.map(|c| c.record.planned.total()).sum();
+        let planned = own.map(|c| c.record.planned.total());
+        let planned = planned.fold(0, u32::saturating_add);
         if planned == 0 {
             self.settings().budget
         } else {

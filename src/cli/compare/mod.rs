@@ -85,7 +85,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         Some(path) => read_questions(path)?,
         None => Vec::new(),
     };
-    let document = setup::read_document(&args.document, args.writing.encoding.as_deref(), app)?;
+    let document = setup::read_document(&args.document, &args.writing.read_options(), app)?;
     let loaded = setup::load(&args.model.name, app)?;
     let asked = |method: Method| {
         let settings = args.writing.settings_of(method, &loaded.model)?;

@@ -124,7 +124,7 @@ fn title(run: &RunRecord, look: &Look) -> String {
     let name: String = document
         .name
         .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if words::is_order(c) { ' ' } else { c })
         .collect();
     let name = look.plain(&name).into_owned();
     let name = look.fit(&name, room);
@@ -372,7 +372,7 @@ fn marks(run: &RunRecord, columns: &[Column<'_>], look: &Look) -> Vec<String> {
     let title: String = title
         .unwrap_or_default()
         .chars()
-        .filter(|c| !c.is_control())
+        .filter(|&c| !words::is_order(c))
         .collect();
     let arrow = if look.unicode { "▲" } else { "^" };
     let text = if title.is_empty() {

@@ -76,7 +76,7 @@ impl Lines {
         };
         let one_line = |line: String| {
             line.chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
+                .map(|c| if words::is_order(c) { ' ' } else { c })
                 .collect()
         };
         lines.into_iter().map(one_line).collect()

@@ -1,6 +1,8 @@
 //! The state of a run, in one file that is replaced as a whole: a mark, the length of a JSON
 //! header, the header, and the numbers in little-endian f32.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -72,6 +74,24 @@ pub fn encode(
     let header = serde_json::to_vec(&header).map_err(|_| unwritable())?;
     let length = u32::try_from(header.len()).map_err(|_| unwritable())?;
     Ok([MARK.as_slice(), &length.to_le_bytes(), &header, &numbers].concat())
+}
+
+/// The segments that a checkpoint lists; none where there is no checkpoint that can be read.
+pub fn segments(path: &Path) -> Vec<StoredSegment> {
+    let read = || -> std::io::Result<Header> {
+        let mut file = File::open(path)?;
+        let mut start = [0; MARK.len() + LENGTH_BYTES];
+        file.read_exact(&mut start)?;
+        let (mark, length) = start.split_at(MARK.len());
+        if mark != MARK {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        let length = length.try_into().map_or(0, u32::from_le_bytes);
+        let mut header = Vec::new();
+        file.take(length.into()).read_to_end(&mut header)?;
+        Ok(serde_json::from_slice(&header)?)
+    };
+    read().map(|header| header.segments).unwrap_or_default()
 }
 
 pub fn decode(path: &Path, bytes: &[u8]) -> Result<(StoredState, Header)> {

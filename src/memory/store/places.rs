@@ -10,7 +10,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{MemoryFile, Result, json};
+use super::{MemoryFile, Result, StoredSegment, checkpoint, json};
 use crate::memory::disk::{Disk, PARTIAL};
 use crate::memory::error::{MemoryError, shown};
 use crate::memory::kind;
@@ -215,18 +215,23 @@ fn entries(folder: &Path) -> Result<Vec<Entry>> {
 }
 
 /// Names that files of a segment may have: those of the known kinds, and those that the memory
-/// itself lists, whose kinds another program may know.
+/// itself lists, whose kinds another program may know. An unfinished one lists them in its checkpoint.
 fn segment_files(folder: &Path) -> Vec<String> {
     let known = kind::all().into_iter().flat_map(|loader| loader.files);
     let mut names: Vec<String> = known.map(|name| (*name).to_owned()).collect();
     names.push(".DS_Store".to_owned());
     for description in [MEMORY, RUN] {
         let file = json::read::<MemoryFile>(&folder.join(description));
-        let segments = file.map(|file| file.segments).unwrap_or_default();
-        let parts = segments.into_iter().flat_map(|segment| segment.parts);
-        names.extend(parts.flat_map(|part| part.files).map(|file| file.name));
+        names.extend(listed(file.map(|file| file.segments).unwrap_or_default()));
     }
+    names.extend(listed(checkpoint::segments(&folder.join(CHECKPOINT))));
     names
+}
+
+/// Names of the files that segments list.
+fn listed(segments: Vec<StoredSegment>) -> impl Iterator<Item = String> {
+    let parts = segments.into_iter().flat_map(|segment| segment.parts);
+    parts.flat_map(|part| part.files).map(|file| file.name)
 }
 
 /// The files of a memory's folder, and its inner folders, those inside first. `Err` of the inner

@@ -10,6 +10,7 @@ use crate::advice::Advice;
 use crate::memory::testing::{lora_content, prefix, rows, tiny_model};
 use crate::model::config::Architecture;
 
+mod changed;
 mod crash;
 
 const TEXT: &str = "The mill burnt down in 1871.\nNobody knew why.";

@@ -36,11 +36,11 @@ impl Memory {
         let mut files = vec![
             self.checked(MEMORY, FileState::Unrecorded),
             self.checked(DOCUMENT, of(self.document(), FileState::Whole)),
-            self.checked(TOKENS, of(self.tokens(), FileState::Unrecorded)),
+            self.checked(TOKENS, of(self.tokens(), self.recorded(TOKENS))),
         ];
         for name in [EVENTS, HISTORY] {
-            if self.path().join(name).exists() {
-                files.push(self.checked(name, FileState::Unrecorded));
+            if self.is_listed(name) || self.path().join(name).exists() {
+                files.push(self.checked(name, self.recorded(name)));
             }
         }
         for segment in &self.file.segments {
@@ -60,6 +60,18 @@ impl Memory {
             }
         }
         files
+    }
+
+    fn is_listed(&self, name: &str) -> bool {
+        self.file.files.iter().any(|file| file.name == name)
+    }
+
+    /// Whether a file beside `memory.json` is as that one lists it.
+    fn recorded(&self, name: &str) -> FileState {
+        match self.file.files.iter().find(|file| file.name == name) {
+            None => FileState::Unrecorded,
+            Some(file) => of(file.check(self.path()), FileState::Whole),
+        }
     }
 
     fn checked(&self, name: &str, state: FileState) -> CheckedFile {

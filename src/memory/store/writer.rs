@@ -15,7 +15,7 @@ use super::{
 };
 use crate::memory::disk::{Disk, partial};
 use crate::memory::error::{MemoryError, shown};
-use crate::memory::kind::{self, Content, StoredPart};
+use crate::memory::kind::{self, Content, StoredFile, StoredPart};
 use crate::model::config::ModelConfig;
 
 /// What a run is going to write.
@@ -251,7 +251,7 @@ impl MemoryWriter {
     }
 
     /// Ends the run: the memory is put in its place, and the one that was there is removed.
-    pub fn finish(self) -> Result<Memory> {
+    pub fn finish(mut self) -> Result<Memory> {
         let path = self.places.writing.join(MEMORY);
         if let Some(detail) = self.file.fault() {
             return Err(MemoryError::file(&path, format!("not written: {detail}")));
@@ -261,6 +261,8 @@ impl MemoryWriter {
             segment.load_own(&self.places.writing, &self.config)?;
         }
         self.disk.sync(&self.events, &self.events_path)?;
+        let files = [TOKENS, EVENTS].map(|name| StoredFile::of(&self.places.writing, name));
+        self.file.files = files.into_iter().collect::<Result<_>>()?;
         self.disk.write(&path, &json::pretty(&path, &self.file)?)?;
         // Some systems do not rename a folder that holds an open file.
         drop(self.events);
@@ -333,6 +335,7 @@ impl<S: Serialize> NewRun<'_, S> {
             settings,
             segments: Vec::new(),
             model_path: None,
+            files: Vec::new(),
         })
     }
 

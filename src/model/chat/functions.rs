@@ -6,13 +6,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
+use super::bounds::{self, check_length};
+
 /// Jinja with blocks trimmed, Python's methods, and the functions that templates call.
 pub fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    bounds::bound(&mut environment);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", |format: &str| {
         strftime(format, seconds_now())
@@ -109,6 +111,7 @@ impl Json {
                 "JSON is nested too deeply",
             ));
         }
+        check_length(out.len())?;
         match value.kind() {
             ValueKind::Map => self.map(value, depth, out),
             ValueKind::Seq | ValueKind::Iterable => {

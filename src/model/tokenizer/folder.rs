@@ -4,12 +4,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokenizers::{Encoding, PostProcessor, Tokenizer as HfTokenizer};
 
 use super::bytes::{Notation, Pieces};
 use super::pipeline::Pipeline;
 use super::{Backend, Roles, Tokenizer, TokenizerError};
+use crate::model::error::printable;
+use crate::quiet::quietly;
 
 impl Tokenizer {
     /// Reads the tokenizer of a model folder.
@@ -33,7 +37,7 @@ impl Tokenizer {
 fn file_error(path: &Path, detail: impl Into<String>) -> TokenizerError {
     TokenizerError::File {
         path: path.display().to_string(),
-        detail: detail.into(),
+        detail: printable(&detail.into()),
     }
 }
 
@@ -116,14 +120,47 @@ fn as_id(value: &Value) -> Option<u32> {
     value.as_u64().and_then(|id| u32::try_from(id).ok())
 }
 
+/// Refuses merges of tokens within words that begin with a mark: no model that is supported has them,
+/// and their reader takes the mark for granted.
+fn check_prefix(path: &Path, bytes: &[u8]) -> Result<(), TokenizerError> {
+    #[derive(Deserialize)]
+    struct Model {
+        #[serde(default)]
+        merges: Option<IgnoredAny>,
+        #[serde(default)]
+        continuing_subword_prefix: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct File {
+        model: Model,
+    }
+    // What does not have this shape is refused by the reader itself.
+    let marked = |file: &File| {
+        let prefix = file.model.continuing_subword_prefix.as_deref();
+        file.model.merges.is_some() && prefix.is_some_and(|prefix| !prefix.is_empty())
+    };
+    if serde_json::from_slice(bytes).is_ok_and(|file| marked(&file)) {
+        let detail = "its tokens within words begin with a mark, which is not supported";
+        return Err(file_error(path, detail));
+    }
+    Ok(())
+}
+
 fn from_json(path: &Path, config: &Config) -> Result<Tokenizer, TokenizerError> {
     let bytes = fs::read(path).map_err(|e| file_error(path, format!("cannot be read: {e}")))?;
-    let inner = HfTokenizer::from_bytes(&bytes)
-        .map_err(|e| file_error(path, format!("is not a tokenizer.json: {e}")))?;
+    check_prefix(path, &bytes)?;
+    let damaged = |detail: &str| file_error(path, format!("is not a tokenizer.json: {detail}"));
+    // Merges that do not fit its vocabulary make the reader panic.
+    let inner = quietly(|| HfTokenizer::from_bytes(&bytes))
+        .map_err(|()| damaged("its vocabulary and merges do not fit each other"))?
+        .map_err(|e| damaged(&e.to_string()))?;
     drop(bytes);
     let writing = Writing::of(&inner).map_err(|e| file_error(path, e.to_string()))?;
     let pieces = pieces(&inner, writing.notation);
-    let (mut before, after) = around(&inner).map_err(|e| file_error(path, e.to_string()))?;
+    // So does a post-processor that speaks of a second text or of tokens it does not list.
+    let (mut before, after) = quietly(|| around(&inner))
+        .map_err(|()| damaged("what it puts around a text does not fit together"))?
+        .map_err(|e| file_error(path, e.to_string()))?;
     let pipeline = Backend::Pipeline(Box::new(Pipeline::new(inner)));
     let space_prefix = writing.strips_first_space;
     let mut tokenizer = Tokenizer::assemble(pipeline, pieces, Roles::default(), space_prefix);

@@ -16,13 +16,19 @@ pub(super) fn read(
     if bytes.is_empty() {
         return Err(DocumentProblem::Empty);
     }
-    if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
-        return read_archive(bytes);
-    }
     // Readers allow some bytes before the header.
     let head = &bytes[..bytes.len().min(1024)];
-    if find(head, b"%PDF-").is_some() {
-        return read_pdf(bytes);
+    let is_archive = bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06");
+    if !is_archive && find(head, b"%PDF-").is_some() {
+        return read_pdf(bytes, options.pages.as_ref());
+    }
+    if let Some(pages) = &options.pages {
+        return Err(DocumentProblem::NoPages {
+            pages: pages.to_string(),
+        });
+    }
+    if is_archive {
+        return read_archive(bytes);
     }
     if let Some(problem) = foreign(bytes) {
         return Err(problem);

@@ -93,6 +93,20 @@ pub enum DocumentProblem {
     /// The file is encrypted against copying.
     #[error("is protected against copying (DRM), so its text cannot be read")]
     Protected,
+    /// Pages were chosen of a document that has none.
+    #[error("has no pages {pages}, for it is no PDF; read the whole of it")]
+    NoPages {
+        /// The pages that were asked for.
+        pages: String,
+    },
+    /// Pages were chosen that the document does not have.
+    #[error("has no pages {pages}: its pages are 1 to {count}")]
+    PagesOutside {
+        /// The pages that were asked for.
+        pages: String,
+        /// The pages that there are.
+        count: usize,
+    },
     /// A PDF whose pages are pictures.
     #[error(
         "is a PDF without text, most likely scanned pages; run text recognition over it first (ocrmypdf does)"

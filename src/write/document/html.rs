@@ -1,10 +1,10 @@
 //! HTML and XHTML: the text of a page in blocks, from its tags in order. There is no tree, so that
 //! neither depth nor tags left open can hurt.
 
-use html5gum::emitters::default::DefaultEmitter;
-use html5gum::{HtmlString, StartTag, State, Token, Tokenizer};
+mod tags;
 
 use super::{BlockKind, DocumentProblem, Draft, Format};
+use tags::{Part, Parts, StartTag};
 
 pub(super) fn read(text: &str) -> Result<Draft, DocumentProblem> {
     let mut draft = Draft::new(Format::Html);
@@ -14,39 +14,25 @@ pub(super) fn read(text: &str) -> Result<Draft, DocumentProblem> {
 
 /// Adds a page's blocks. In XHTML, `<script/>` ends where it starts; in HTML it does not.
 pub(super) fn append(text: &str, is_xhtml: bool, draft: &mut Draft) -> Result<(), DocumentProblem> {
-    let mut emitter = DefaultEmitter::default();
-    emitter.naively_switch_states(true);
-    let mut tokens = Tokenizer::new_with_emitter(text, emitter);
+    let mut parts = Parts::of(text);
     let mut page = Page::default();
-    while let Some(token) = tokens.next() {
-        // A string in memory cannot fail to be read.
-        let Ok(token) = token;
-        match token {
-            Token::StartTag(tag) => {
+    while let Some(part) = parts.next() {
+        match part {
+            Part::Start(tag) => {
                 let ends = tag.self_closing && is_xhtml;
                 if ends {
-                    tokens.set_state(State::Data);
+                    parts.go_on_with_markup();
                 }
                 page.start(&tag, ends, draft);
             }
-            Token::EndTag(tag) => page.end(&name(&tag.name), draft),
-            Token::String(text) => page.text(&String::from_utf8_lossy(&text.value)),
-            Token::Comment(_) | Token::Doctype(_) | Token::Error(_) => {}
+            Part::End(name) => page.end(&name, draft),
+            Part::Text(text) => page.text(&text),
         }
         draft.check_length()?;
     }
     page.finish_row(draft);
     page.flush(draft);
     Ok(())
-}
-
-fn name(name: &HtmlString) -> String {
-    let name = String::from_utf8_lossy(name).into_owned();
-    // XHTML may have its elements in a named space, as in `<html:p>`.
-    match name.rsplit_once(':') {
-        Some((_, local)) => local.to_owned(),
-        None => name,
-    }
 }
 
 /// What has been read and not yet added.
@@ -74,21 +60,15 @@ const LEFT_OUT: [&str; 9] = [
 /// Lists within each other, beyond which numbers help nobody.
 const MOST_LISTS: usize = 64;
 
-fn first_number(list: &StartTag<()>) -> u32 {
-    let start = list.attributes.iter().find(|(key, _)| name(key) == "start");
-    let start = start.map(|(_, value)| String::from_utf8_lossy(&value.value).into_owned());
-    start.and_then(|s| s.trim().parse().ok()).unwrap_or(1)
-}
-
 impl Page {
-    fn start(&mut self, tag: &StartTag<()>, ends: bool, draft: &mut Draft) {
-        let name = name(&tag.name);
+    fn start(&mut self, tag: &StartTag, ends: bool, draft: &mut Draft) {
+        let name = tag.name.as_str();
         if let Some((skipped, open)) = &mut self.skipped {
             *open += usize::from(*skipped == name && !ends);
             return;
         }
-        match name.as_str() {
-            left_out if LEFT_OUT.contains(&left_out) && !ends => self.skipped = Some((name, 1)),
+        match name {
+            _ if LEFT_OUT.contains(&name) && !ends => self.skipped = Some((name.to_owned(), 1)),
             "br" => self.text.push('\n'),
             "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => {
                 self.leave_row(draft);
@@ -119,7 +99,8 @@ impl Page {
             "ol" | "ul" if !ends => {
                 self.flush(draft);
                 let counts = name == "ol" && self.lists.len() < MOST_LISTS;
-                self.lists.push(counts.then(|| first_number(tag)));
+                self.lists
+                    .push(counts.then(|| tag.first_number.unwrap_or(1)));
             }
             "pre" => {
                 self.flush(draft);

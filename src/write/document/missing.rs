@@ -1,7 +1,7 @@
 //! What is said where the readers of these formats are left out of the build.
 
 use super::detect::unsupported;
-use super::{DocumentProblem, Draft};
+use super::{DocumentProblem, Draft, Pages};
 
 const ADVICE: &str = "this program was built without the cargo feature `documents`, which reads \
                       it; save it as text";
@@ -17,7 +17,7 @@ pub(super) fn read_html(_: &str) -> Result<Draft, DocumentProblem> {
     Err(unsupported("an HTML page", ADVICE))
 }
 
-pub(super) fn read_pdf(_: &[u8]) -> Result<Draft, DocumentProblem> {
+pub(super) fn read_pdf(_: &[u8], _: Option<&Pages>) -> Result<Draft, DocumentProblem> {
     Err(unsupported("a PDF", ADVICE))
 }
 

@@ -5,11 +5,11 @@
 //! unpack to a sensible size.
 
 pub mod load;
+mod whole;
 
-use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Once, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,10 +19,11 @@ use pdf_extract::{
     Transform, output_doc_page,
 };
 
+use crate::quiet::quietly;
 use load::Loaded;
 
 use super::layout::{Glyph, Lines, add_blocks};
-use super::{DocumentProblem, Draft, Format, MAX_CONTENT_BYTES, MAX_TEXT_BYTES};
+use super::{DocumentProblem, Draft, Format, MAX_CONTENT_BYTES, MAX_TEXT_BYTES, Pages};
 
 /// A page takes milliseconds; a book of a thousand pages well under a minute.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
@@ -36,15 +37,15 @@ const MAX_STATES: usize = 8192;
 /// Text has thousands, detailed maps some hundred thousands.
 const MAX_MARKS: usize = 2_000_000;
 
-pub(super) fn read(bytes: &[u8]) -> Result<Draft, DocumentProblem> {
-    let bytes = bytes.to_vec();
+pub(super) fn read(bytes: &[u8], wanted: Option<&Pages>) -> Result<Draft, DocumentProblem> {
+    let (bytes, wanted) = (bytes.to_vec(), wanted.cloned());
     let (sender, receiver) = mpsc::channel();
     let deadline = Instant::now() + TIME_LIMIT;
     let reader = thread::Builder::new()
         .name("read PDF".to_owned())
         .stack_size(STACK_BYTES)
         .spawn(move || {
-            let read = quietly(|| read_pages(&bytes, deadline));
+            let read = quietly(|| read_pages(&bytes, wanted.as_ref(), deadline));
             // Nobody waits any more if it took too long.
             let _ = sender.send(read.unwrap_or_else(|()| Err(unreadable())));
         });
@@ -69,40 +70,26 @@ fn unreadable() -> DocumentProblem {
     DocumentProblem::damaged(Format::Pdf, "its structure cannot be followed")
 }
 
-thread_local! {
-    static QUIET: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs what may panic, without the message that a panic prints.
-fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, ()> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let usual = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            if !QUIET.get() {
-                usual(panic);
-            }
-        }));
-    });
-    QUIET.set(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(run));
-    QUIET.set(false);
-    result.map_err(|_| ())
-}
-
-fn read_pages(bytes: &[u8], deadline: Instant) -> Result<Draft, DocumentProblem> {
+fn read_pages(
+    bytes: &[u8],
+    wanted: Option<&Pages>,
+    deadline: Instant,
+) -> Result<Draft, DocumentProblem> {
     let loaded = load::load(bytes, deadline)?;
     let pdf = &loaded.pdf;
     let mut draft = Draft::new(Format::Pdf);
     let mut collector = PageText::new(deadline);
     let (mut failed, mut empty) = (Vec::new(), Vec::new());
     let mut draws_text = false;
-    let pages = pdf.get_pages();
+    let mut pages = pdf.get_pages();
     if pages.is_empty() && loaded.was_encrypted {
         return Err(DocumentProblem::Password);
     }
     if pages.is_empty() {
         return Err(DocumentProblem::damaged(Format::Pdf, "it has no pages"));
+    }
+    if let Some(wanted) = wanted {
+        choose(&mut pages, wanted)?;
     }
     for (&number, &id) in &pages {
         collector.lines.begin_page(number);
@@ -126,10 +113,12 @@ fn read_pages(bytes: &[u8], deadline: Instant) -> Result<Draft, DocumentProblem>
             DocumentProblem::PdfBomb
         } else if draws_text {
             DocumentProblem::UnknownFonts
-        } else if failed.len() < pages.len() {
-            DocumentProblem::Scanned
-        } else {
+        } else if failed.len() == pages.len() {
             unreadable()
+        } else if let Some(damage) = whole::damage(bytes, &loaded, pages.values(), failed.len()) {
+            DocumentProblem::damaged(Format::Pdf, damage)
+        } else {
+            DocumentProblem::Scanned
         });
     }
     add_blocks(collector.lines, &mut draft);
@@ -139,6 +128,10 @@ fn read_pages(bytes: &[u8], deadline: Instant) -> Result<Draft, DocumentProblem>
         draft
             .notes
             .push(format!("Of {all} pages, {listed} could not be read whole."));
+    }
+    if !whole::has_end(bytes) {
+        let note = "The file breaks off before its end; some of its text may be missing.";
+        draft.notes.push(note.to_owned());
     }
     if !loaded.left_out.is_empty() {
         let (count, most) = (loaded.left_out.len(), MAX_CONTENT_BYTES >> 20);
@@ -153,6 +146,19 @@ fn read_pages(bytes: &[u8], deadline: Instant) -> Result<Draft, DocumentProblem>
         ));
     }
     Ok(draft)
+}
+
+/// Leaves the pages that are wanted.
+fn choose(pages: &mut BTreeMap<u32, ObjectId>, wanted: &Pages) -> Result<(), DocumentProblem> {
+    let count = pages.len();
+    pages.retain(|&page, _| wanted.contains(page));
+    if pages.is_empty() || wanted.highest() as usize > count {
+        return Err(DocumentProblem::PagesOutside {
+            pages: wanted.to_string(),
+            count,
+        });
+    }
+    Ok(())
 }
 
 /// Whether a page was read to its end; what came before damage is kept.

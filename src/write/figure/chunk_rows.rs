@@ -299,8 +299,10 @@ fn strip_of(
 }
 
 fn steps(canvas: &mut Canvas, view: &View<'_>, area: Area) {
-    let height =
-        |cell: &ChunkCell<'_>| blocks(cell, view).iter().map(|b| b.0.max(b.1)).sum::<u32>();
+    let height = |cell: &ChunkCell<'_>| {
+        let tall = blocks(cell, view).into_iter().map(|b| b.0.max(b.1));
+        tall.fold(0, u32::saturating_add)
+    };
     let most = view.cells.iter().map(height).max().unwrap_or(0).max(1) as usize;
     // Room above the highest bar for its label.
     let plot = Area::new(area.x, area.y + 16.0, area.w, area.h - 16.0);

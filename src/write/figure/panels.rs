@@ -219,7 +219,8 @@ pub fn facts(run: &RunRecord) -> Vec<(&'static str, String)> {
         let range = format!("{} to {}", words::number(low), words::number(high));
         facts.push(("Utility", range));
     }
-    let learned: usize = run.steps.iter().map(|s| s.step.tokens).sum();
+    let tokens = run.steps.iter().map(|s| s.step.tokens);
+    let learned = tokens.fold(0, usize::saturating_add);
     if learned > 0 {
         facts.push(("Learned from", words::counted(learned, "token")));
     }

@@ -410,3 +410,20 @@ fn losses_that_are_no_numbers_leave_the_figure_whole() {
     let figure = svg(&RunRecord::from_events(&events), FigureOptions::default()).unwrap();
     check_room("no numbers", &figure);
 }
+
+#[test]
+fn the_largest_numbers_that_are_read_are_drawn() {
+    let mut told = events(&Invented::default());
+    for event in &mut told {
+        match event {
+            Event::Step(step) => (step.tokens, step.of) = (1 << 40, 1 << 40),
+            Event::Allocated { steps, .. } => steps.iter_mut().for_each(|steps| {
+                (steps.coverage, steps.utility) = (1 << 24, 1 << 24);
+            }),
+            _ => {}
+        }
+    }
+    let run = RunRecord::from_events(&told);
+    assert!(run.steps_to_take() >= 1 << 40);
+    svg(&run, FigureOptions::default()).unwrap();
+}

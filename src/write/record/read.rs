@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::words::spelled_out;
 use crate::write::event::{EVENTS_VERSION, Event};
 
 use super::RunRecord;
@@ -91,13 +92,14 @@ pub fn read_events(path: &Path) -> Result<EventsFile, RunError> {
     })?;
     let mut events = Vec::new();
     let mut cut_lines = 0;
+    let mut record = RunRecord::default();
     // A line that could not be read: it is forgiven when the file ends or a run goes on after it.
     let mut bad: Option<RunError> = None;
     for (number, line) in bytes.split(|&b| b == b'\n').enumerate() {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        match parse(&path, number + 1, line) {
+        match next_event(&record, &path, number + 1, line) {
             Ok(event) => {
                 if bad.is_some() {
                     if !matches!(event, Event::Started(_) | Event::Resumed { .. }) {
@@ -106,9 +108,10 @@ pub fn read_events(path: &Path) -> Result<EventsFile, RunError> {
                     bad = None;
                     cut_lines += 1;
                 }
-                check_version(&path, &event)?;
+                record.fold(&event);
                 events.push(event);
             }
+            Err(error @ RunError::TooNew { .. }) => return Err(error),
             Err(_) if bad.is_some() => break,
             Err(error) => bad = Some(error),
         }
@@ -154,6 +157,25 @@ fn events_path(path: &Path) -> Result<PathBuf, RunError> {
     }
 }
 
+/// The event of a line, if it can follow those before it.
+fn next_event(
+    before: &RunRecord,
+    path: &Path,
+    line: usize,
+    bytes: &[u8],
+) -> Result<Event, RunError> {
+    let event = parse(path, line, bytes)?;
+    check_version(path, &event)?;
+    match before.fault(&event) {
+        Some(reason) => Err(RunError::BadLine {
+            path: path.into(),
+            line,
+            reason,
+        }),
+        None => Ok(event),
+    }
+}
+
 fn parse(path: &Path, line: usize, bytes: &[u8]) -> Result<Event, RunError> {
     let text = std::str::from_utf8(bytes).map_err(|_| RunError::NotText {
         path: path.into(),
@@ -163,9 +185,9 @@ fn parse(path: &Path, line: usize, bytes: &[u8]) -> Result<Event, RunError> {
         path: path.into(),
         line,
         // The place that serde_json adds counts lines within this one line.
-        reason: match error.to_string().rsplit_once(" at line ") {
+        reason: match spelled_out(&error.to_string()).rsplit_once(" at line ") {
             Some((reason, _)) => format!("{reason} (column {})", error.column()),
-            None => error.to_string(),
+            None => spelled_out(&error.to_string()),
         },
     })
 }

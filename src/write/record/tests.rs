@@ -247,12 +247,136 @@ fn what_is_wrong_with_a_file_is_said() {
     ));
 }
 
+/// The lines of a run, of which the first with this mark was changed.
+fn changed(mark: &str, change: impl Fn(&mut serde_json::Value)) -> String {
+    let text = lines(&events(&Invented::default()));
+    let mut all: Vec<String> = text.lines().map(str::to_owned).collect();
+    let line = all.iter_mut().find(|line| line.contains(mark)).unwrap();
+    let mut value = serde_json::from_str(line).unwrap();
+    change(&mut value);
+    *line = value.to_string();
+    all.join("\n") + "\n"
+}
+
 #[test]
-fn a_damaged_file_asks_for_no_endless_room() {
-    let event = Event::ChunkDone {
+fn numbers_that_no_run_tells_are_refused() {
+    let absurd = 4_000_000_000_u64;
+    let run = record(&Invented::default());
+    let chunks = run.segments[0].chunks.len();
+    let (segments, tokens) = (run.segments.len(), run.tokens());
+    for (mark, field, told) in [
+        (
+            "\"event\":\"step\"",
+            "chunk",
+            format!("chunk {absurd} of {chunks}"),
+        ),
+        (
+            "\"event\":\"chunk_done\"",
+            "chunk",
+            format!("chunk {absurd} of {chunks}"),
+        ),
+        (
+            "\"event\":\"step\"",
+            "segment",
+            format!("segment {absurd} of {segments}"),
+        ),
+        (
+            "\"event\":\"utility\"",
+            "segment",
+            format!("segment {absurd} of {segments}"),
+        ),
+        (
+            "\"event\":\"allocated\"",
+            "segment",
+            format!("segment {absurd} of {segments}"),
+        ),
+        (
+            "\"event\":\"evaluated\"",
+            "segment",
+            format!("segment {absurd} of {segments}"),
+        ),
+        (
+            "\"event\":\"started\"",
+            "segments",
+            format!("{absurd} segments of a document of {tokens} tokens"),
+        ),
+        (
+            "\"event\":\"prefilled\"",
+            "tokens",
+            format!("a segment of {absurd} tokens in a document of {tokens}"),
+        ),
+    ] {
+        let text = changed(mark, |event| event[field] = absurd.into());
+        let error = File::holding(&text).read().unwrap_err().to_string();
+        assert!(
+            error.contains(" is not an event: ") && error.ends_with(&told),
+            "{error}"
+        );
+        // Whoever folds such events all the same is not made to give room to them.
+        let told = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let told: Vec<Event> = told.collect();
+        let folded = RunRecord::from_events(&told);
+        assert!(folded.segments.len() <= segments, "{mark}");
+        assert!(
+            folded.segments.iter().all(|s| s.chunks.len() <= chunks),
+            "{mark}"
+        );
+    }
+    let unannounced = Event::ChunkDone {
         segment: usize::MAX,
         chunk: usize::MAX,
     };
-    let run = RunRecord::from_events(&[event]);
-    assert!(run.segments.len() <= MOST_PARTS + 1);
+    assert!(RunRecord::from_events(&[unannounced]).segments.is_empty());
+    for (mark, field, value, told) in [
+        (
+            "\"event\":\"allocated\"",
+            "/steps/0/utility",
+            u64::from(u32::MAX),
+            "4294967295 steps of a chunk",
+        ),
+        (
+            "\"event\":\"step\"",
+            "/tokens",
+            u64::MAX,
+            "over 18446744073709551615 tokens",
+        ),
+        (
+            "\"event\":\"step\"",
+            "/of",
+            u64::MAX,
+            "step 1 of 18446744073709551615",
+        ),
+    ] {
+        let text = changed(mark, |event| {
+            *event.pointer_mut(field).unwrap() = value.into()
+        });
+        let error = File::holding(&text).read().unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[test]
+fn headings_and_names_of_a_file_are_no_orders() {
+    let text = changed("\"event\":\"started\"", |event| {
+        event["document"]["name"] = "a\u{1b}]0;x\u{7}.md".into();
+        event["device"] = "b\u{9b}".into();
+    });
+    let mut named = false;
+    let renamed = |line: &str| {
+        let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
+        if event["event"] == "utility" {
+            event["chunks"][0]["title"] = "RED\u{1b}[31m \u{202e}gnp.exe".into();
+            named = true;
+        }
+        event.to_string() + "\n"
+    };
+    let text: String = text.lines().map(renamed).collect();
+    assert!(named);
+    let run = RunRecord::from_events(&File::holding(text).read().unwrap().events);
+    assert_eq!(run.document.unwrap().name, "a]0;x.md");
+    assert_eq!(run.device, "b");
+    assert_eq!(
+        run.segments[0].chunks[0].title.as_deref(),
+        Some("RED[31m gnp.exe")
+    );
 }

@@ -31,7 +31,8 @@ impl RunRecord {
 
     /// Tokens of the document, as far as they are known.
     pub fn tokens(&self) -> usize {
-        let read: usize = self.segments.iter().map(|s| s.tokens).sum();
+        let tokens = self.segments.iter().map(|s| s.tokens);
+        let read = tokens.fold(0, usize::saturating_add);
         self.document.as_ref().map_or(read, |d| d.tokens.max(read))
     }
 
@@ -182,7 +183,7 @@ impl RunRecord {
     /// The bytes of the document's text that each of its tokens covers; `None` where the run did
     /// not tell.
     pub fn token_bytes(&self) -> Option<Vec<Range<usize>>> {
-        let mut all = Vec::with_capacity(self.tokens());
+        let mut all = Vec::new();
         for segment in &self.segments {
             if segment.lengths.len() != segment.tokens || segment.tokens == 0 {
                 return None;
@@ -204,8 +205,8 @@ impl RunRecord {
 }
 
 fn rate(parts: impl Iterator<Item = (usize, f64)>) -> Option<f64> {
-    let (tokens, seconds) = parts.fold((0, 0.0), |(t, s), (tokens, seconds)| {
-        (t + tokens, s + seconds)
+    let (tokens, seconds) = parts.fold((0_usize, 0.0), |(t, s), (tokens, seconds)| {
+        (t.saturating_add(tokens), s + seconds)
     });
     (seconds > 0.0 && tokens > 0).then(|| tokens as f64 / seconds)
 }

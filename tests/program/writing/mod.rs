@@ -7,6 +7,7 @@ mod footprint;
 mod keeping;
 mod on_a_gpu;
 mod out_of_memory;
+mod strangers;
 mod telling;
 
 use std::path::{Path, PathBuf};

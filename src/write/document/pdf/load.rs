@@ -19,6 +19,8 @@ pub(super) struct Loaded {
     /// Streams that unpack to more than [`MAX_CONTENT_BYTES`].
     pub left_out: Vec<ObjectId>,
     pub was_encrypted: bool,
+    /// Streams that do not unpack.
+    pub broken: Vec<ObjectId>,
     /// Unpacked bytes of each stream that was measured.
     unpacked: HashMap<ObjectId, usize>,
 }
@@ -54,6 +56,7 @@ pub(super) fn load(bytes: &[u8], deadline: Instant) -> Result<Loaded, DocumentPr
         pdf,
         left_out: Vec::new(),
         was_encrypted,
+        broken: Vec::new(),
         unpacked: HashMap::new(),
     };
     for (id, object) in from.objects {
@@ -85,6 +88,7 @@ impl Loaded {
             }
             // It is read as it is.
             Err(_) => {
+                self.broken.push(id);
                 stream.dict.remove(b"Filter");
                 self.unpacked.insert(id, stream.content.len());
             }

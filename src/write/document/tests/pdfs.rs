@@ -279,3 +279,86 @@ fn a_damaged_table_of_objects_is_made_anew() {
     let document = read("a.pdf", &bytes).unwrap();
     assert_eq!(blocks(&document), ["P Found again."]);
 }
+
+#[test]
+fn a_damaged_pdf_without_text_is_not_called_a_scan() {
+    let whole = pdf(&[line(11, 72, 700, "Words of one page.").as_str(); 3]);
+    let content = whole.windows(6).position(|part| part == b"stream").unwrap();
+    let end = whole.windows(5).rposition(|part| part == b"%%EOF").unwrap();
+    // Cut before the first content, and with the content's object gone.
+    let mut without = whole.clone();
+    let kids = String::from_utf8_lossy(&whole).into_owned();
+    let missing = kids.replace("/Contents ", "/Contents 9");
+    for (name, bytes) in [
+        ("cut early", whole[..content].to_vec()),
+        ("no end", {
+            let scan = pdf(&["0 0 m 10 10 l S"]);
+            let end = scan.windows(5).rposition(|part| part == b"%%EOF").unwrap();
+            scan[..end].to_vec()
+        }),
+        ("contents missing", missing.into_bytes()),
+    ] {
+        let problem = read("a.pdf", &bytes).unwrap_err();
+        let is_damaged = matches!(problem, DocumentProblem::Damaged { .. });
+        assert!(is_damaged, "{name}: {problem}");
+    }
+    // What is left of a file with text is read, and what it lacks is said.
+    without.truncate(end);
+    let document = read("a.pdf", &without).unwrap();
+    assert!(document.text.contains("Words of one page."));
+    let told = document
+        .notes
+        .iter()
+        .any(|note| note.contains("breaks off"));
+    assert!(told, "{:?}", document.notes);
+    // A scan stays one, also with bytes after its end.
+    let mut scan = pdf(&["0 0 m 10 10 l S"]);
+    scan.extend([0; 5000]);
+    let problem = read("a.pdf", &scan).unwrap_err();
+    assert!(matches!(problem, DocumentProblem::Scanned), "{problem}");
+}
+
+#[test]
+fn pages_are_chosen() {
+    let texts: Vec<String> = (1..=6)
+        .map(|n| line(11, 72, 700, &format!("Page number {n}.")))
+        .collect();
+    let whole = pdf(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let chosen = |name: &str, bytes: &[u8], pages: &str| {
+        let options = ReadOptions {
+            pages: Some(pages.parse().unwrap()),
+            ..ReadOptions::default()
+        };
+        Document::from_bytes(name, bytes, &options)
+    };
+    for (pages, numbers) in [
+        ("5", vec![5]),
+        ("2-4", vec![2, 3, 4]),
+        ("5-", vec![5, 6]),
+        ("6,1-2", vec![1, 2, 6]),
+    ] {
+        let document = chosen("a.pdf", &whole, pages).unwrap();
+        let found: Vec<usize> = (1..=6)
+            .filter(|n| document.text.contains(&format!("number {n}.")))
+            .collect();
+        assert_eq!(found, numbers, "{pages}");
+        assert_eq!(document.pages.unwrap().to_string(), pages);
+    }
+    for pages in ["7", "5-7", "7-", "1,9"] {
+        let error = chosen("a.pdf", &whole, pages).unwrap_err().to_string();
+        let told = format!("a.pdf: has no pages {pages}: its pages are 1 to 6");
+        assert_eq!(error, told);
+    }
+    for (name, bytes) in [
+        ("a.txt", b"words".to_vec()),
+        ("a.epub", epub(&[])),
+        ("a.html", b"<html>a".to_vec()),
+    ] {
+        let problem = chosen(name, &bytes, "1-2").unwrap_err().problem;
+        assert!(
+            matches!(problem, DocumentProblem::NoPages { .. }),
+            "{problem}"
+        );
+    }
+    assert!(read("a.pdf", &whole).unwrap().pages.is_none());
+}

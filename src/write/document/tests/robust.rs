@@ -92,3 +92,55 @@ proptest! {
         survive("a.pdf", &damaged(&pdf(&[page, page]), &damage));
     }
 }
+
+/// Runs on a thread whose stack is an eighth of what threads of a window have.
+fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(256 << 10);
+    thread.spawn(run).unwrap().join().unwrap();
+}
+
+#[test]
+fn any_number_of_attributes_fits_any_stack() {
+    let attributes = |one: &dyn Fn(usize) -> String| (0..100_000).map(one).collect::<String>();
+    let tags = [
+        attributes(&|_| "a=\"x\" ".to_owned()),
+        attributes(&|n| format!("a{n}=\"x\" ")),
+        attributes(&|n| format!("a{n}=\"x\"")),
+        attributes(&|n| format!("a{n} = 'x'\n")),
+        attributes(&|n| format!("a{n}=x&amp;=y ")),
+        attributes(&|_| "=\"\" ==\"\" ".to_owned()),
+        attributes(&|_| "/ ".to_owned()),
+    ];
+    on_a_small_stack(move || {
+        for tag in &tags {
+            let page = format!("<html><body><p {tag}>hello there</p {tag}></body></html>");
+            assert_eq!(
+                blocks(&read("a.html", page.as_bytes()).unwrap()),
+                ["P hello there"]
+            );
+            let package = PACKAGE.replace("../one.xhtml", "../more.xhtml");
+            let book = zipped(&[
+                ("META-INF/container.xml", CONTAINER),
+                ("OEBPS/content.opf", &package),
+                ("more.xhtml", &page),
+            ]);
+            assert_eq!(blocks(&read("a.epub", &book).unwrap()), ["P hello there"]);
+        }
+        let deep = "<div>".repeat(200_000) + "words";
+        assert_eq!(
+            blocks(&read("a.html", format!("<html>{deep}").as_bytes()).unwrap()),
+            ["P words"]
+        );
+    });
+}
+
+#[test]
+fn attributes_that_matter_are_read_beside_others() {
+    let page = "<html><ol a=\"1\" START=\"4\" start=\"9\" b><li>four</ol><ol start = '7'><li>seven</ol>\
+                <ol start=x><li>one</ol><html:ol html:start=3><html:li>three</html:ol>";
+    let document = read("a.html", page.as_bytes()).unwrap();
+    assert_eq!(
+        blocks(&document),
+        ["L 4. four", "L 7. seven", "L 1. one", "L 3. three"]
+    );
+}

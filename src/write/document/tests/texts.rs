@@ -176,7 +176,14 @@ fn encodings_can_be_named() {
     ));
     let named = |label: &str, bytes: &[u8]| {
         let encoding = Some(label.to_owned());
-        let read = Document::from_bytes("a.txt", bytes, &ReadOptions { encoding });
+        let read = Document::from_bytes(
+            "a.txt",
+            bytes,
+            &ReadOptions {
+                encoding,
+                ..ReadOptions::default()
+            },
+        );
         read.map(|d| d.text).map_err(|error| error.problem)
     };
     assert_eq!(named("Shift_JIS", &bytes).unwrap(), text);
