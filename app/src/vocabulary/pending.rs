@@ -54,10 +54,16 @@ impl PendingOpen {
         }
     }
 
-    /// What a path that was dropped or chosen is: a memory, a model or a document.
+    /// What a path that was dropped or chosen is: a memory, a model or a document. File managers open
+    /// files and not folders, so the file that a memory is known by stands for it.
     pub fn of(path: PathBuf) -> PendingOpen {
-        if path.join("memory.json").is_file() {
+        const MEMORY: &str = "memory.json";
+        if path.join(MEMORY).is_file() {
             return PendingOpen::Memory(path);
+        }
+        if path.file_name().is_some_and(|name| name == MEMORY) && path.is_file() {
+            let folder = path.canonicalize().unwrap_or(path);
+            return PendingOpen::Memory(folder.parent().map(PathBuf::from).unwrap_or(folder));
         }
         let ending = path.extension();
         if ending.is_some_and(|e| e.eq_ignore_ascii_case("gguf")) {
@@ -65,5 +71,26 @@ impl PendingOpen {
         } else {
             PendingOpen::Document(path)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_that_a_memory_is_known_by_stands_for_its_folder() -> std::io::Result<()> {
+        let place = tempfile::tempdir()?;
+        let folder = place.path().canonicalize()?.join("a.memory");
+        std::fs::create_dir(&folder)?;
+        let file = folder.join("memory.json");
+        assert_eq!(
+            PendingOpen::of(file.clone()),
+            PendingOpen::Document(file.clone())
+        );
+        std::fs::write(&file, "{}")?;
+        assert_eq!(PendingOpen::of(file), PendingOpen::Memory(folder.clone()));
+        assert_eq!(PendingOpen::of(folder.clone()), PendingOpen::Memory(folder));
+        Ok(())
     }
 }
