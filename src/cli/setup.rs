@@ -241,6 +241,8 @@ pub fn model_of(memory: &Memory, given: Option<&str>) -> Result<String> {
     }
     // Where it was when the memory was written.
     let hint = memory.file.model_path.as_deref();
+    // Another program's file may have no ending, and is then found by that program's name.
+    let hint = hint.filter(|path| path.is_dir() || path.extension().is_some_and(|e| e == "gguf"));
     if let Some(path) = hint.filter(|path| is_it(path) == Some(true)) {
         return Ok(path.display().to_string());
     }

@@ -145,7 +145,7 @@ fn names_that_are_not_there_say_whose_they_would_be() {
     removed.failed_with("is Ollama’s and only read here");
     bench
         .run(&["models", "remove", "nothere"])
-        .failed_with("no model is named 'nothere'");
+        .failed_with("no model 'nothere' is in the cache");
     assert!(
         !bench
             .run(&["models", "remove", "smolm2"])

@@ -96,7 +96,7 @@ fn a_view_tells_what_goes_on() {
     for part in [
         "harbour-report.md",
         "12,700 tokens",
-        "Steps",
+        "Learning",
         "17 of 48",
         "35 %",
         "tokens/s",
