@@ -33,7 +33,7 @@ use super::{Context, suggest};
 const SAMPLE: &str = include_str!("../../assets/sample.md");
 const QUESTIONS: &str = include_str!("../../assets/sample-questions.jsonl");
 /// A question of the sample to go on with.
-const NEXT: &str = "Who corrected an error in the tables of 1963?";
+const NEXT: &str = "How often did the steps of rising water come?";
 const VIEWS: [View; 3] = [View::Nothing, View::Memory, View::Document];
 
 /// Write the sample report into a memory, and ask it

@@ -3,10 +3,10 @@
 //! chunks lie far apart, so that by themselves they show which chunk was drawn and not what was
 //! learned.
 
-use eframe::egui::{Color32, Rangef, Role, TextStyle, Ui, WidgetInfo, vec2};
+use eframe::egui::{Align2, Color32, Rangef, RichText, Role, TextStyle, Ui, WidgetInfo, vec2};
 use egui_plot::{
     AxisHints, HLine, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, PlotPoints,
-    Points, VLine,
+    Points, Text, VLine,
 };
 use inscribe::words;
 use inscribe::write::chart;
@@ -150,6 +150,13 @@ impl<'a> LossPlot<'a> {
             if let Some(saved) = record.checkpointed.filter(|&s| s < record.steps.len()) {
                 let line = VLine::new("", saved as f64).color(p.faint).width(1.0);
                 plot.vline(line.style(LineStyle::dotted_dense()).allow_hover(false));
+                if figures.relative {
+                    // On the zero line, which is in sight whatever the scale.
+                    let words = RichText::new(" saved up to here").size(11.0);
+                    let at = PlotPoint::new(saved as f64, 0.0);
+                    let words = Text::new("", at, words).color(p.muted);
+                    plot.text(words.anchor(Align2::LEFT_BOTTOM).allow_hover(false));
+                }
             }
         });
         let label = format!("Curve of {}", words::counted(record.steps.len(), "step"));
