@@ -213,7 +213,8 @@ fn cutting_a_long_text_into_tokens_is_stopped_by_a_signal() {
             "ended by itself"
         );
         let id = running.id().to_string();
-        let sent = Command::new("kill").args([signal, &id]).status();
+        let kill = format!("kill {signal} {id}");
+        let sent = Command::new("sh").args(["-c", &kill]).status();
         assert!(sent.expect("kill").success());
         let sent = Instant::now();
         let ended = loop {
