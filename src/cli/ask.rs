@@ -184,7 +184,7 @@ impl Conversation<'_> {
     /// Answers one question of several, so that the answers can be told apart.
     fn answer_next(&mut self, question: &str, expected: Option<&str>) -> Result<()> {
         if !self.args.json {
-            outln!("? {}", question.trim());
+            outln!("? {}", stranger(question.trim()));
         }
         self.answer(question, expected)?;
         if !self.args.json {
@@ -251,7 +251,7 @@ impl Conversation<'_> {
             outln!("");
         }
         if let Some(expected) = expected {
-            outln!("expected: {expected}");
+            outln!("expected: {}", stranger(expected));
         }
         let named = answers.iter().find(|a| a.view == View::Memory);
         if let Some(answer) = named.filter(|_| parts > 1) {

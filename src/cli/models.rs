@@ -11,9 +11,10 @@ use inscribe::model::hub::{
     CachedModel, DEFAULT, KNOWN, KnownModel, ModelCache, find_known, known,
 };
 use inscribe::model::locate;
+use inscribe::words;
 use serde::Serialize;
 
-use super::out::{errln, outln};
+use super::out::{errln, outln, stranger};
 use super::{Context, progress::size};
 
 /// List the models known by name and those that are here, or remove one
@@ -62,7 +63,7 @@ pub fn run(args: Args, context: &Context) -> anyhow::Result<()> {
     }
     if !context.global.quiet {
         for note in &survey.notes {
-            errln!("note: {note}");
+            errln!("note: {}", words::shown_line(note));
         }
     }
     Ok(())
@@ -232,9 +233,9 @@ fn print_found(rows: Vec<Row<'_>>) {
             row.architecture.unwrap_or_default(),
             row.quantisation.unwrap_or_default()
         );
-        outln!("{}", line.trim_end());
+        outln!("{}", stranger(line.trim_end()));
         if let Some(why_not) = row.why_not {
-            outln!("      cannot be opened: {why_not}");
+            outln!("      cannot be opened: {}", stranger(why_not));
         }
     }
 }

@@ -196,7 +196,10 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>> {
 
 /// A document of any format that can be read, with what its reader should know said.
 pub fn read_document(path: &Path, options: &ReadOptions, app: &Context) -> Result<Document> {
-    let spinner = app.spinner(format!("reading {}", path.display()));
+    let spinner = app.spinner(format!(
+        "reading {}",
+        words::shown_line(&path.display().to_string())
+    ));
     let document = reading_input(|| Document::read(path, options));
     spinner.finish_and_clear();
     let document = document?;

@@ -1,6 +1,7 @@
 //! A word on larger models, for those who took the default one.
 
-use inscribe::model::hub::{DEFAULT, KNOWN, KnownModel, ModelCache, default_model};
+use inscribe::model::elsewhere::hugging_face_cache;
+use inscribe::model::hub::{DEFAULT, KNOWN, KnownModel, ModelCache, default_model, find_known};
 
 use super::Context;
 use super::progress::size;
@@ -19,7 +20,8 @@ pub fn larger_model(name: &str, loaded: &Loaded, app: &Context) {
         return;
     };
     let cache = ModelCache::open().ok();
-    let here = cache.and_then(|cache| cache.find_known(model)).is_some();
+    let theirs = hugging_face_cache();
+    let here = cache.is_some_and(|cache| find_known(&cache, theirs.as_deref(), model).is_some());
     let fetch = if here {
         "is here".to_owned()
     } else {

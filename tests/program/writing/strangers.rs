@@ -68,6 +68,36 @@ fn terminals_get_no_orders_from_answers_and_errors() {
         let shown = on_a_terminal(&ask);
         assert!(shown.len() > 100 && orders(&shown).is_empty(), "{shown:?}");
     }
+    // Questions of a file, and the names of files.
+    let questions = desk.place("questions.jsonl");
+    let hostile = "{\"question\":\"hi\\u001b]0;q\\u0007\\u202e\",\"answer\":\"no\\u001b[31m\"}\n";
+    std::fs::write(&questions, hostile).expect("room");
+    let ask = [
+        "ask",
+        "--memory",
+        &out,
+        "--model",
+        &model,
+        "--max-tokens",
+        "2",
+    ];
+    let shown = on_a_terminal(&[&ask[..], &["--questions", &questions]].concat());
+    assert!(shown.contains("expected: no"), "{shown:?}");
+    assert!(orders(&shown).is_empty(), "{shown:?}");
+    let named = desk.place("ev\u{1b}]0;hi.md");
+    std::fs::write(&named, DOCUMENT).expect("room");
+    let dry = [
+        "write",
+        &named,
+        "--dry-run",
+        "--model",
+        &model,
+        "--chunk",
+        "64",
+    ];
+    let shown = on_a_terminal(&dry);
+    assert!(shown.contains("hi.md"), "{shown:?}");
+    assert!(orders(&shown).is_empty(), "{shown:?}");
     // Names of models and documents, arguments, and what a template says.
     change_json(&format!("{out}/memory.json"), |memory| {
         memory["model"]["name"] = "evil\u{1b}[31m\u{202e}".into();
