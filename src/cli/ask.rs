@@ -113,6 +113,9 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
             args.repetition_penalty
         );
     }
+    if args.stop.iter().any(String::is_empty) {
+        bail!("--stop must be some text, not an empty one");
+    }
     let questions = args.questions.as_deref().map(read_questions).transpose()?;
     let memory = Memory::open(&args.memory)?;
     let model = setup::model_of(&memory, args.model.as_deref())?;

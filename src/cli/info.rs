@@ -62,9 +62,11 @@ fn print(args: &Args, memory: &Memory, files: &[CheckedFile]) -> Result<()> {
         1 => String::new(),
         parts => format!(", in {parts} parts"),
     };
+    let pages = document.pages.as_ref();
+    let pages = pages.map_or(String::new(), |pages| format!(" (pages {pages})"));
     outln!("memory    {}", args.memory.display());
     outln!(
-        "document  {}: {}, {} of text{parts}",
+        "document  {}{pages}: {}, {} of text{parts}",
         document.name,
         words::counted(document.tokens, "token"),
         size(document.bytes as u64)
@@ -146,7 +148,12 @@ fn unusual(settings: &WriteSettings) -> Result<String> {
     let fields = given.as_object().into_iter().flatten();
     for (name, value) in fields.filter(|(name, value)| usual.get(name.as_str()) != Some(value)) {
         if name != "budget" {
-            told.push(format!("{name} {value}").replace('"', ""));
+            let value = match value.as_f64().filter(|_| value.is_f64()) {
+                // The shortest that is read as the same setting, which has 32 bits.
+                Some(number) => (number as f32).to_string(),
+                None => value.to_string().replace('"', ""),
+            };
+            told.push(format!("{name} {value}"));
         }
     }
     if told.len() == 1 {
@@ -227,11 +234,12 @@ mod tests {
         let own = WriteSettings {
             chunk: 64,
             evaluate: false,
+            lr: 3e-4,
             ..usual
         };
         assert_eq!(
             unusual(&own).unwrap(),
-            "budget 32, chunk 64, evaluate false"
+            "budget 32, chunk 64, lr 0.0003, evaluate false"
         );
     }
 }

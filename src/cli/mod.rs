@@ -137,7 +137,8 @@ fn command() -> clap::Command {
         .get_arguments()
         .filter(|arg| OF_COMPUTING.contains(&arg.get_id().as_str()));
     let hidden: Vec<clap::Arg> = hidden.map(|arg| arg.clone().hide(true)).collect();
-    let takes_signs = command.mut_subcommands(|verb| verb.allow_negative_numbers(true));
+    let takes_signs = command.allow_negative_numbers(true);
+    let takes_signs = takes_signs.mut_subcommands(|verb| verb.allow_negative_numbers(true));
     IDLE_VERBS.iter().fold(takes_signs, |command, verb| {
         command.mut_subcommand(verb, |verb| verb.args(hidden.clone()))
     })

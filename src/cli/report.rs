@@ -10,7 +10,7 @@ use inscribe::write::figure::{FigureKind, FigureOptions, Theme};
 use inscribe::write::record::{self, RunRecord};
 
 use super::numbers;
-use super::{Context, live, output_file};
+use super::{Context, live, output_file, reading_input};
 
 /// Draw a run: where the document needs distant context, where the steps went, what they did
 #[derive(clap::Args)]
@@ -104,7 +104,7 @@ fn place(path: &Path) -> PathBuf {
 }
 
 fn read(path: &Path, app: &Context) -> Result<RunRecord> {
-    let file = record::read_events(&place(path))?;
+    let file = reading_input(|| record::read_events(&place(path)))?;
     if file.cut_lines > 0 {
         app.note(&format!(
             "{}: left out {} that a run ended in the middle of",
@@ -128,7 +128,7 @@ fn show(args: &Args, app: &Context) -> Result<()> {
     match args.replay {
         None => live::print_record(&read(&args.run, app)?),
         Some(speed) if speed > 0.0 && speed.is_finite() => {
-            let file = record::read_events(&place(&args.run))?;
+            let file = reading_input(|| record::read_events(&place(&args.run)))?;
             live::replay(&file.events, speed, app)
         }
         Some(speed) => bail!("--replay {speed}: a speed is a number above 0"),

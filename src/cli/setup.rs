@@ -165,7 +165,7 @@ fn note_guess(app: &Context) {
 
 /// As [`read_text`], of what people write for this program: UTF-8.
 pub fn read_utf8(path: &Path) -> Result<String> {
-    match String::from_utf8(read_bytes(path)?) {
+    match String::from_utf8(reading_input(|| read_bytes(path))?) {
         Ok(text) => Ok(text
             .strip_prefix('\u{feff}')
             .map(str::to_owned)

@@ -1,11 +1,14 @@
 //! How long a run will take: before it begins, from the speeds that a model has shown on a device, and
 //! while it goes on.
 
+use serde::{Deserialize, Serialize};
+
 use super::record::RunRecord;
 use super::settings::WriteSettings;
 
-/// Speeds of a model on a device, in tokens a second.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Speeds of a model on a device, in tokens a second; 0 where one was not measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Speeds {
     /// Reading a document as a whole.
     pub prefill: f64,

@@ -5,12 +5,12 @@ use std::cell::RefCell;
 
 use inscribe::engine::select::DeviceChoice;
 use inscribe::model::config::ModelConfig;
+use inscribe::write::forecast::{Extent, Forecast, Speeds};
 use inscribe::write::record::RunRecord;
 use inscribe::write::settings::WriteSettings;
 use inscribe::write::writer::{Footprint, footprint};
 
 use super::State;
-use super::prefs::Speeds;
 use crate::engine::{DeviceInfo, ModelEntry};
 
 /// Bytes of English prose for each token, about.
@@ -188,7 +188,12 @@ pub fn estimate(
     let footprint = config.map_or(Footprint::default(), |config| {
         state.footprints.of(config, settings, tokens, free)
     });
-    let (read_secs, steps_secs) = times(settings, tokens, &speeds);
+    let extent = Extent {
+        tokens,
+        parts: footprint.segments,
+        kept_parts: footprint.kept_segments,
+    };
+    let (read_secs, steps_secs) = times(settings, extent, speeds);
     Some(Estimate {
         tokens,
         tokens_exact: exact.is_some(),
@@ -202,21 +207,13 @@ pub fn estimate(
     })
 }
 
-fn times(settings: &WriteSettings, tokens: usize, speeds: &Speeds) -> (f64, f64) {
-    let tokens = tokens as f64;
-    let mut read = tokens / speeds.prefill;
-    if settings.allocate.needs_utility() {
-        read += tokens / speeds.local;
-    }
-    let drawn = settings.batch * settings.span;
-    let mut steps = settings.budget as f64 * drawn as f64 / speeds.step;
-    if settings.evaluate {
-        steps += tokens / speeds.prefill;
-    }
-    if !settings.method.reads_document() {
-        steps += tokens / speeds.prefill;
-    }
-    (read, steps)
+/// Seconds of reading, and of steps with what is measured after them.
+fn times(settings: &WriteSettings, extent: Extent, speeds: Speeds) -> (f64, f64) {
+    let time = Forecast::of(settings, extent, speeds);
+    (
+        time.read + time.local + time.again,
+        time.steps + time.evaluate,
+    )
 }
 
 /// From the multiplications of a pass: twice the parameters a token forwards, as many again for
@@ -234,16 +231,7 @@ fn guess(parameters: f64, device: Option<&DeviceInfo>, threads: usize) -> Speeds
         // Nothing is known of a model that was named by its path.
         f64::NAN
     };
-    from_reading(prefill)
-}
-
-/// The speeds of a model that was only seen, or guessed, to read `prefill` tokens a second.
-fn from_reading(prefill: f64) -> Speeds {
-    Speeds {
-        prefill,
-        local: prefill / 2.0,
-        step: prefill / 3.0,
-    }
+    Speeds::from_reading(prefill)
 }
 
 /// The speeds that were measured, where reading was.
@@ -259,7 +247,7 @@ fn find_speeds(
     let found = device_name
         .and_then(by_name)
         .or_else(|| processor.and_then(by_name))?;
-    let guessed = from_reading(found.prefill);
+    let guessed = Speeds::from_reading(found.prefill);
     let or = |measured: f64, guess: f64| if measured > 0.0 { measured } else { guess };
     Some(Speeds {
         prefill: found.prefill,
@@ -297,7 +285,13 @@ mod tests {
         let speeds = measured(&record).expect("a whole run");
         assert!(speeds.prefill > 0.0 && speeds.local > 0.0 && speeds.step > 0.0);
         let settings = record.settings.clone().expect("started");
-        let (read, steps) = times(&settings, record.tokens(), &speeds);
+        let parts = record.segments.len();
+        let extent = Extent {
+            tokens: record.tokens(),
+            parts,
+            kept_parts: parts,
+        };
+        let (read, steps) = times(&settings, extent, speeds);
         let told: f64 = record
             .segments
             .iter()

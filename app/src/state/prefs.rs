@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use inscribe::engine::select::DeviceChoice;
 use inscribe::model::hub;
 use inscribe::words;
+use inscribe::write::forecast::Speeds;
 use inscribe::write::settings::WriteSettings;
 use serde::{Deserialize, Serialize};
 
@@ -94,15 +95,6 @@ impl Recent {
         };
         words::shown_line(&name.to_string_lossy()).into_owned()
     }
-}
-
-/// Measured speeds of a model on a device, in tokens a second; 0 where not measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Speeds {
-    pub prefill: f64,
-    pub local: f64,
-    pub step: f64,
 }
 
 impl Prefs {

@@ -100,7 +100,7 @@ pub fn run(job: &Job<'_>, loaded: &Loaded, as_json: bool, app: &Context) -> Resu
         .map(|(name, secs)| format!("{name} {}", words::rough_duration(*secs)))
         .collect();
     outln!(
-        "time      about {}: {}",
+        "time      {}, roughly: {}",
         words::rough_duration(time.total()),
         phases.join(", ")
     );

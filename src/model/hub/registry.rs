@@ -28,8 +28,8 @@ pub struct KnownModel {
     pub config: fn() -> ModelConfig,
     /// Whether the repository gives its files only to those who accepted its terms there.
     pub gated: bool,
-    /// Whether it is one to suggest to somebody who asks for a better model: for any document, and
-    /// free to use.
+    /// Whether it is one to suggest to somebody who asks for a better model: for any document, free to
+    /// use, and answering without thinking first, which would take up an answer's tokens.
     pub suggested: bool,
     pub origin: Origin,
 }
@@ -92,15 +92,6 @@ impl Packages {
 }
 
 impl KnownModel {
-    /// The most able of the models to suggest that a write fits with into so many bytes.
-    pub fn fitting(memory_bytes: u64) -> Option<&'static KnownModel> {
-        let fits = |model: &&KnownModel| model.suggested && model.memory_bytes() <= memory_bytes;
-        KNOWN
-            .iter()
-            .filter(fits)
-            .max_by_key(|model| (model.config)().parameters())
-    }
-
     /// Bytes of memory that writing a document of 8,000 tokens (some 15 pages) takes with it, about:
     /// the weights, the document's keys and values, and the rows of a step with their gradients.
     pub fn memory_bytes(&self) -> u64 {
@@ -295,6 +286,7 @@ pub const KNOWN: &[KnownModel] = &[
         quantisation: "Q8_0",
         bytes: 639_446_688,
         config: shapes::qwen3_0_6b,
+        suggested: false,
         origin: listed("Qwen/Qwen3-0.6B-GGUF"),
         ..TEMPLATE
     },
@@ -308,6 +300,7 @@ pub const KNOWN: &[KnownModel] = &[
         quantisation: "Q8_0",
         bytes: 1_834_426_016,
         config: shapes::qwen3_1_7b,
+        suggested: false,
         origin: listed("Qwen/Qwen3-1.7B-GGUF"),
         ..TEMPLATE
     },
@@ -320,6 +313,7 @@ pub const KNOWN: &[KnownModel] = &[
         quantisation: "Q4_K_M",
         bytes: 2_497_280_256,
         config: shapes::qwen3_4b,
+        suggested: false,
         origin: listed("Qwen/Qwen3-4B-GGUF"),
         ..TEMPLATE
     },
@@ -470,25 +464,6 @@ mod tests {
             };
             let bits = model.bytes as f64 * 8.0 / (model.config)().parameters() as f64;
             assert!((least..most).contains(&bits), "{}: {bits}", model.name);
-        }
-    }
-
-    #[test]
-    fn the_most_able_model_that_fits_is_suggested() {
-        let fitting = |gib: f64| {
-            KnownModel::fitting((gib * (1u64 << 30) as f64) as u64).map(|model| model.name)
-        };
-        assert_eq!(fitting(0.1), None);
-        assert_eq!(fitting(64.0), Some("qwen3-4b"));
-        let mut before = 0;
-        for gib in 1..32 {
-            let Some(model) = KnownModel::fitting(gib << 30) else {
-                continue;
-            };
-            assert!(model.memory_bytes() <= gib << 30 && model.suggested && !model.gated);
-            let parameters = (model.config)().parameters();
-            assert!(parameters >= before, "{}", model.name);
-            before = parameters;
         }
     }
 

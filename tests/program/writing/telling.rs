@@ -41,7 +41,7 @@ fn a_dry_run_tells_and_writes_nothing() {
     assert_eq!(told["chunks"], chunks.sum::<usize>());
     // No place is needed, and people get words.
     let words = succeeds(&["write", &desk.document, "--model", &model, "--dry-run"]);
-    assert!(words.contains("time      about "), "{words}");
+    assert!(words.contains(", roughly: reading "), "{words}");
     assert!(words.ends_with("nothing was written\n"), "{words}");
 }
 
