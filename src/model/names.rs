@@ -33,6 +33,12 @@ pub enum LayerRole {
 }
 
 impl Role {
+    /// Whether it is added to what a projection gives.
+    pub fn is_bias(self) -> bool {
+        use LayerRole::{KBias, QBias, VBias};
+        matches!(self, Role::Layer(_, QBias | KBias | VBias))
+    }
+
     /// The name in a GGUF file.
     pub fn gguf(self) -> String {
         match self {

@@ -1,6 +1,7 @@
 //! One transformer, described by its config: its weights on a device, the forward pass and the
 //! gradients of what is trained beside it.
 
+mod assemble;
 mod backward;
 mod cache;
 mod forward;
@@ -8,6 +9,7 @@ mod inputs;
 mod load;
 mod planned;
 
+pub(crate) use assemble::Parts;
 pub use backward::{Loss, Recompute};
 pub use cache::{Angles, Cache};
 pub use inputs::{Attend, Inputs};
