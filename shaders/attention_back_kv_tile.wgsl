@@ -18,6 +18,7 @@ struct Params {
     kv_heads: u32,
     head_dim: u32,
     window: u32,
+    sequence: u32,
     scale: f32,
 }
 

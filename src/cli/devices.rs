@@ -245,6 +245,7 @@ fn sample_pass(rows: usize) -> Recording {
         kv_heads,
         head_dim,
         window: None,
+        sequence: None,
         scale: 0.125,
     };
     attention(rec, &x, &k, &v, &ids, &h, shape, keys);

@@ -24,6 +24,17 @@ impl<'a, T> Mat<'a, T> {
     pub fn row(&self, r: usize) -> &'a [T] {
         &self.data[r * self.stride..][..self.cols]
     }
+
+    /// Some of the rows.
+    pub fn range(&self, rows: Range<usize>) -> Mat<'a, T> {
+        assert!(rows.start <= rows.end && rows.end <= self.rows);
+        let first = (rows.start * self.stride).min(self.data.len());
+        Mat {
+            data: &self.data[first..],
+            rows: rows.len(),
+            ..*self
+        }
+    }
 }
 
 /// Rows of a weight as files hold them.
@@ -169,6 +180,30 @@ impl<'a> Parts<'a> {
         assert!(r < self.rows);
         // SAFETY: inside the matrix by the assertion; exclusive by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(r * self.stride), self.cols) }
+    }
+
+    /// Some of the rows, as a matrix of their own.
+    ///
+    /// # Safety
+    /// No other reference to any element of these rows, or to what lies between them, may exist
+    /// while the result lives.
+    pub unsafe fn range(&self, rows: Range<usize>) -> MatMut<'a> {
+        assert!(rows.start <= rows.end && rows.end <= self.rows);
+        let empty = rows.is_empty() || self.cols == 0;
+        let first = if empty { 0 } else { rows.start * self.stride };
+        MatMut {
+            // SAFETY: a row of the matrix, by the assertion, or its beginning.
+            data: unsafe { self.data.add(first) },
+            len: if empty {
+                0
+            } else {
+                (rows.len() - 1) * self.stride + self.cols
+            },
+            rows: rows.len(),
+            cols: self.cols,
+            stride: self.stride,
+            lives: PhantomData,
+        }
     }
 
     /// Some columns of one row.

@@ -3,6 +3,9 @@
 //!
 //! Row `i` of `q`, at position `p = positions[i]`, sees cache rows `p - window < j <= p` (all up
 //! to `p` where `window` is 0). Query head `h` reads key head `h / (heads / kv_heads)`.
+//!
+//! Rows may be several sequences of `sequence` rows each, one after the other: positions and cache
+//! rows then count within a row's own.
 
 use crate::engine::cpu::{CpuCall, Team};
 use crate::engine::{Access, Binding, DType, Joins, Kernel, Recording, Tensor};
@@ -16,6 +19,8 @@ kernel_params! {
         kv_heads: u32,
         head_dim: u32,
         window: u32,
+        // 0 where all rows are one.
+        sequence: u32,
         scale: f32,
     }
 }
@@ -59,6 +64,10 @@ pub struct AttentionShape {
     pub head_dim: usize,
     /// Keys a query sees, itself included; `None` for all before it.
     pub window: Option<usize>,
+    /// Rows of each sequence, where the rows are several sequences one after the other: positions
+    /// then count within a row's own sequence, whose keys and values are the same rows. `None`
+    /// where all rows attend to all of the keys.
+    pub sequence: Option<usize>,
     pub scale: f32,
 }
 
@@ -69,7 +78,21 @@ impl From<AttentionShape> for AttentionParams {
             kv_heads: shape.kv_heads as u32,
             head_dim: shape.head_dim as u32,
             window: shape.window.unwrap_or(0) as u32,
+            sequence: shape.sequence.unwrap_or(0) as u32,
             scale: shape.scale,
+        }
+    }
+}
+
+impl AttentionShape {
+    /// Holds that queries and keys are the rows of whole sequences, where they are of sequences.
+    pub(super) fn check_sequences(&self, q: &Tensor, keys: &Tensor) {
+        if let Some(rows) = self.sequence {
+            assert_eq!(q.rows, keys.rows, "attention: rows and keys of sequences");
+            assert!(
+                rows > 0 && q.rows.is_multiple_of(rows),
+                "attention: rows are no whole sequences"
+            );
         }
     }
 }
@@ -108,7 +131,9 @@ pub fn attention(
         0,
         "attention: heads do not group"
     );
+    shape.check_sequences(q, keys);
     let seen = shape.window.map_or(expected_keys, |w| w.min(expected_keys));
+    let sequences = shape.sequence.map_or(1, |rows| q.rows / rows);
     recording.dispatch(
         &ATTENTION,
         vec![
@@ -120,7 +145,7 @@ pub fn attention(
         ],
         AttentionParams::from(shape),
         (4 * q.rows * seen * q.cols) as u64,
-        (8 * q.rows * q.cols + 8 * seen * keys.cols) as u64,
+        (8 * q.rows * q.cols + 8 * seen * sequences * keys.cols) as u64,
     );
 }
 
@@ -135,6 +160,7 @@ fn twin(team: &Team, mut call: CpuCall<'_>) {
         kv_heads: p.kv_heads as usize,
         head_dim: p.head_dim as usize,
         window: p.window,
+        sequence: p.sequence as usize,
         scale: p.scale,
     };
     job.run(team, Simd::best(), &mut call.mat_mut(4));

@@ -90,18 +90,19 @@ pub fn attention_back_q(
     assert_eq!((out.rows, out.cols), (q.rows, q.cols), "attention: out");
     assert_eq!((dq.rows, dq.cols), (q.rows, q.cols), "attention: dq");
     let seen = shape.window.map_or(expected_keys, |w| w.min(expected_keys));
+    let sequences = shape.sequence.map_or(1, |rows| q.rows / rows);
     let views = [q, keys, values, positions, out, d_out, stats, dq];
     recording.dispatch(
         &ATTENTION_BACK_Q,
         views.map(|view| Some(view.clone())).to_vec(),
         AttentionParams::from(shape),
         (6 * q.rows * seen * q.cols) as u64,
-        (16 * q.rows * q.cols + 8 * seen * keys.cols) as u64,
+        (16 * q.rows * q.cols + 8 * seen * sequences * keys.cols) as u64,
     );
 }
 
 /// Appends the gradients with respect to the keys and values of every row of the cache, summed
-/// over the query heads that share it. `positions` must rise; `stats` is as [`attention_back_q`]
+/// over the query heads that share it. `positions` must rise, within each sequence; `stats` is as [`attention_back_q`]
 /// leaves it. Keys that no row sees get zeros.
 pub fn attention_back_kv(
     recording: &mut Recording,
@@ -124,7 +125,7 @@ pub fn attention_back_kv(
         );
     }
     // Half of a full sequence is seen.
-    let half = q.rows.div_ceil(2);
+    let half = shape.sequence.unwrap_or(q.rows).div_ceil(2);
     let seen = shape.window.map_or(half, |w| w.min(half));
     let views = [q, keys, values, positions, d_out, stats, dk, dv];
     recording.dispatch(
@@ -168,6 +169,7 @@ fn check(read: [&Tensor; 5], stats: &Tensor, shape: AttentionShape) {
         shape.heads.is_multiple_of(shape.kv_heads),
         "attention: heads do not group"
     );
+    shape.check_sequences(q, keys);
 }
 
 fn twin_q(team: &Team, mut call: CpuCall<'_>) {
@@ -215,6 +217,7 @@ fn forward<'a>(call: &mut CpuCall<'a>) -> cpu::attention::Attention<'a> {
         kv_heads: p.kv_heads as usize,
         head_dim: p.head_dim as usize,
         window: p.window,
+        sequence: p.sequence as usize,
         scale: p.scale,
     }
 }

@@ -47,7 +47,7 @@ proptest! {
             Input::noise(seed ^ 3, rows, heads * head_dim, offset, gap),
         ];
         let shape = AttentionShape {
-            heads, kv_heads, head_dim, window,
+            heads, kv_heads, head_dim, window, sequence: None,
             scale: 2.0 / (head_dim as f32).sqrt(),
         };
         compare(&inputs, &[], 2e-5, |rec, t, _| {
@@ -75,6 +75,7 @@ fn extreme_scores_agree() {
                 kv_heads: heads,
                 head_dim,
                 window: None,
+                sequence: None,
                 scale,
             };
             compare(&inputs, &[], 2e-4, |rec, t, _| {
@@ -104,6 +105,7 @@ fn rows_anywhere_agree() {
             kv_heads,
             head_dim,
             window,
+            sequence: None,
             scale: 2.0 / (head_dim as f32).sqrt(),
         };
         compare(&inputs, &[], 2e-5, |rec, t, _| {

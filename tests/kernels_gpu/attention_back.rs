@@ -42,6 +42,7 @@ impl Case {
             kv_heads: self.kv_heads,
             head_dim: self.head_dim,
             window: self.window,
+            sequence: None,
             scale: self.scale,
         }
     }

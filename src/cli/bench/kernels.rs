@@ -153,6 +153,7 @@ impl KernelBench<'_> {
             kv_heads,
             head_dim,
             window: None,
+            sequence: None,
             scale: 0.125,
         };
         add(

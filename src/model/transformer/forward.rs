@@ -389,6 +389,7 @@ impl Transformer {
             kv_heads: c.kv_heads,
             head_dim: c.head_dim,
             window: c.window_of(index),
+            sequence: None,
             scale: c.attention_scale,
         }
     }

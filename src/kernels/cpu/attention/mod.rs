@@ -13,6 +13,7 @@ mod columns;
 #[cfg(target_arch = "x86_64")]
 mod direct;
 mod plain;
+mod sequences;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
@@ -41,6 +42,8 @@ pub struct Attention<'a> {
     pub head_dim: usize,
     /// Keys a query sees, itself included; 0 for all before it.
     pub window: u32,
+    /// Rows of each sequence, whose keys are the same rows; 0 where all rows are one.
+    pub sequence: usize,
     pub scale: f32,
 }
 
@@ -48,6 +51,9 @@ impl Attention<'_> {
     /// Attends with the best code of `simd`.
     pub fn run(&self, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
         assert_eq!((out.rows, out.cols), (self.q.rows, self.q.cols));
+        if self.sequence > 0 {
+            return sequences::attend(self, team, simd, out);
+        }
         self.check();
         if out.rows == 0 || out.cols == 0 {
             return;

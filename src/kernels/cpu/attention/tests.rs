@@ -74,6 +74,7 @@ fn check(case: Case) {
         kv_heads: case.kv_heads,
         head_dim: case.head_dim,
         window: case.window,
+        sequence: 0,
         scale: case.scale,
     };
     let tolerance = 3e-6 * (1.0 + f64::from(case.scale));

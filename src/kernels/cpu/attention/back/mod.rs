@@ -11,8 +11,8 @@ mod together;
 
 use std::ops::Range;
 
-use super::Attention;
 use super::columns::{Columns, Stack};
+use super::{Attention, sequences};
 use crate::engine::cpu::Team;
 use crate::engine::view::{Mat, MatMut, Parts};
 use crate::kernels::cpu::Simd;
@@ -61,6 +61,9 @@ fn check_kv(job: &Attention<'_>, dk: &MatMut<'_>, dv: &MatMut<'_>) {
 impl BackQ<'_> {
     /// Writes `stats` and `dq` with the best code of `simd`.
     pub fn run(&self, team: &Team, simd: Simd, stats: &mut MatMut<'_>, dq: &mut MatMut<'_>) {
+        if self.forward.sequence > 0 {
+            return sequences::back_q(self, team, simd, stats, dq);
+        }
         self.check(stats, dq);
         if dq.rows == 0 || dq.cols == 0 {
             return;
@@ -70,6 +73,9 @@ impl BackQ<'_> {
 
     /// As that and [`BackKv::run`] with the same `stats`.
     pub fn run_with_kv(&self, team: &Team, simd: Simd, to: Targets<'_, '_>) {
+        if self.forward.sequence > 0 {
+            return sequences::back(self, team, simd, to);
+        }
         let forward = self.forward;
         self.check(to.stats, to.dq);
         check_kv(&forward, to.dk, to.dv);
@@ -105,6 +111,9 @@ impl BackQ<'_> {
 impl BackKv<'_> {
     /// Writes `dk` and `dv` with the best code of `simd`.
     pub fn run(&self, team: &Team, simd: Simd, dk: &mut MatMut<'_>, dv: &mut MatMut<'_>) {
+        if self.forward.sequence > 0 {
+            return sequences::back_kv(self, team, simd, dk, dv);
+        }
         let job = &self.forward;
         job.check();
         check_kv(job, dk, dv);

@@ -235,6 +235,7 @@ fn check(case: &Case) {
         kv_heads: case.kv_heads,
         head_dim: case.head_dim,
         window: case.window,
+        sequence: 0,
         scale: case.scale,
     };
     let team = Team::new(case.threads);
