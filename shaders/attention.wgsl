@@ -1,6 +1,7 @@
 // Causal attention of one query row and one head: a tile of keys at a time, merging each tile's
 // softmax into the sums so far. Any head width.
 #import inscribe::view::View
+#import inscribe::sequence::{part_of, rows_of}
 
 struct Params {
     base: vec4<u32>,
@@ -34,10 +35,14 @@ var<workgroup> scratch: array<f32, TILE>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let place = group + params.base.xyz;
     let dim = params.head_dim;
+    let begin = part_of(place.x, 1u, params.sequence, params.q.rows).begin;
+    let key_rows = rows_of(params.sequence, params.keys.rows);
     let kv = place.y / (params.heads / params.kv_heads) * dim;
+    let first_key = params.keys.offset + begin * params.keys.stride + kv;
+    let first_value = params.values.offset + begin * params.values.stride + kv;
     let query = params.q.offset + place.x * params.q.stride + place.y * dim;
     let to = params.out.offset + place.x * params.out.stride + place.y * dim;
-    let end = min(positions[params.positions.offset + place.x] + 1u, params.keys.rows);
+    let end = min(positions[params.positions.offset + place.x] + 1u, key_rows);
     var start = 0u;
     if params.window > 0u && end > params.window {
         start = end - params.window;
@@ -48,7 +53,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let j = tile + local;
         var score = LOWEST;
         if j < end {
-            let key = params.keys.offset + j * params.keys.stride + kv;
+            let key = first_key + j * params.keys.stride;
             score = 0.0;
             for (var d = 0u; d < dim; d += 1u) {
                 score += q[query + d] * keys[key + d];
@@ -87,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             if tile > start {
                 sum = out[to + d] * shrink;
             }
-            let value = params.values.offset + tile * params.values.stride + kv + d;
+            let value = first_value + tile * params.values.stride + d;
             for (var i = 0u; i < count; i += 1u) {
                 sum += scores[i] * values[value + i * params.values.stride];
             }

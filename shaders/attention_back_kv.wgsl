@@ -1,6 +1,7 @@
 // Gradients of attention with respect to one key and value row of one key head: the rows that see
 // it, of every query head that shares it, a tile at a time. Any head width. Positions rise.
 #import inscribe::view::View
+#import inscribe::sequence::{part_of, rows_of}
 
 struct Params {
     base: vec4<u32>,
@@ -35,10 +36,10 @@ const TILE: u32 = 128u;
 var<workgroup> shares: array<f32, TILE>;
 var<workgroup> slopes: array<f32, TILE>;
 
-// The first row at `position` or later.
-fn row_at(position: u32) -> u32 {
-    var low = 0u;
-    var high = params.q.rows;
+// The first row at `position` or later, of those from `rows.x` to `rows.y`.
+fn row_at(position: u32, rows: vec2<u32>) -> u32 {
+    var low = rows.x;
+    var high = rows.y;
     while low < high {
         let middle = (low + high) / 2u;
         if positions[params.positions.offset + middle] < position {
@@ -54,6 +55,8 @@ fn row_at(position: u32) -> u32 {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let place = group + params.base.xyz;
     let dim = params.head_dim;
+    let part = part_of(place.x, 1u, params.sequence, params.keys.rows);
+    let rows = vec2<u32>(part.begin, part.begin + rows_of(params.sequence, params.q.rows));
     let kv = place.y * dim;
     let shared_by = params.heads / params.kv_heads;
     let key = params.keys.offset + place.x * params.keys.stride + kv;
@@ -64,10 +67,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         dk[to_k + d] = 0.0;
         dv[to_v + d] = 0.0;
     }
-    let start = row_at(place.x);
-    var end = params.q.rows;
+    let start = row_at(part.first, rows);
+    var end = rows.y;
     if params.window > 0u {
-        end = row_at(place.x + params.window);
+        end = row_at(part.first + params.window, rows);
     }
     for (var head = place.y * shared_by; head < (place.y + 1u) * shared_by; head += 1u) {
         for (var tile = start; tile < end; tile += TILE) {

@@ -3,6 +3,7 @@
 // `c + 16` for the rows `4 g` to `4 g + 3`, and sums vectors `c`, `c + 16`, ... of the keys `4 g`
 // to `4 g + 3`. Heads are whole vectors; a workgroup sums 16 * VECTORS of them, chosen by its z.
 #import inscribe::view::View
+#import inscribe::sequence::{part_of, rows_of}
 
 struct Params {
     base: vec4<u32>,
@@ -71,10 +72,10 @@ fn multiply(before: Products, top: u32, lane: u32) -> Products {
     return sums;
 }
 
-// The first row at `position` or later.
-fn row_at(position: u32) -> u32 {
-    var low = 0u;
-    var high = params.q.rows;
+// The first row at `position` or later, of those from `rows.x` to `rows.y`.
+fn row_at(position: u32, rows: vec2<u32>) -> u32 {
+    var low = rows.x;
+    var high = rows.y;
     while low < high {
         let middle = (low + high) / 2u;
         if positions[params.positions.offset + middle] < position {
@@ -90,11 +91,15 @@ fn row_at(position: u32) -> u32 {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let place = group + params.base.xyz;
     let dim = params.head_dim / 4u;
-    let first = place.x * TILE;
+    let part = part_of(place.x, TILE, params.sequence, params.keys.rows);
+    let begin = part.begin;
+    let key_rows = part.rows;
+    let rows = vec2<u32>(begin, begin + rows_of(params.sequence, params.q.rows));
+    let first = part.first;
     let kv = place.y * dim;
     let shared_by = params.heads / params.kv_heads;
-    let first_key = params.keys.offset / 4u + kv;
-    let first_value = params.values.offset / 4u + kv;
+    let first_key = (params.keys.offset + begin * params.keys.stride) / 4u + kv;
+    let first_value = (params.values.offset + begin * params.values.stride) / 4u + kv;
     let q_stride = params.q.stride / 4u;
     let slope_stride = params.d_out.stride / 4u;
     let key_stride = params.keys.stride / 4u;
@@ -105,10 +110,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Four keys of each.
     var sums_k = array<array<vec4<f32>, 4>, VECTORS>();
     var sums_v = array<array<vec4<f32>, 4>, VECTORS>();
-    let start = row_at(first);
-    var end = params.q.rows;
+    let start = row_at(first, rows);
+    var end = rows.y;
     if params.window > 0u {
-        end = row_at(first + TILE - 1u + params.window);
+        end = row_at(first + TILE - 1u + params.window, rows);
     }
     for (var head = place.y * shared_by; head < (place.y + 1u) * shared_by; head += 1u) {
         let first_query = params.q.offset / 4u + head * dim;
@@ -120,7 +125,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 var row_end = 0u;
                 var stat = vec2<f32>(0.0);
                 if row < end {
-                    row_end = min(positions[params.positions.offset + row] + 1u, params.keys.rows);
+                    row_end = min(positions[params.positions.offset + row] + 1u, key_rows);
                     if params.window > 0u && row_end > params.window {
                         row_start = row_end - params.window;
                     }
@@ -143,7 +148,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                         if tile + r < end {
                             from_row = q[first_query + (tile + r) * q_stride + d];
                         }
-                        if first + r < params.keys.rows {
+                        if first + r < key_rows {
                             from_key = keys[first_key + (first + r) * key_stride + d];
                         }
                     }
@@ -162,7 +167,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                         if tile + r < end {
                             from_row = d_out[first_slope + (tile + r) * slope_stride + d];
                         }
-                        if first + r < params.keys.rows {
+                        if first + r < key_rows {
                             from_key = values[first_value + (first + r) * value_stride + d];
                         }
                     }
@@ -220,9 +225,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     for (var i = 0u; i < 4u; i += 1u) {
         let key = first + top + i;
-        if key < params.keys.rows {
-            let to_k = (params.dk.offset + key * params.dk.stride) / 4u + kv;
-            let to_v = (params.dv.offset + key * params.dv.stride) / 4u + kv;
+        if key < key_rows {
+            let to_k = (params.dk.offset + (begin + key) * params.dk.stride) / 4u + kv;
+            let to_v = (params.dv.offset + (begin + key) * params.dv.stride) / 4u + kv;
             for (var v = 0u; v < VECTORS; v += 1u) {
                 let d = first_vector + v * 16u;
                 if d < dim {

@@ -3,6 +3,7 @@
 // writes what attention_back_kv needs: the logarithm of the sum of the exponentials of the row's
 // scores, and delta = sum(d_out * out).
 #import inscribe::view::View
+#import inscribe::sequence::{part_of, rows_of}
 
 struct Params {
     base: vec4<u32>,
@@ -68,12 +69,16 @@ fn largest_of_all(value: f32, local: u32) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let place = group + params.base.xyz;
     let dim = params.head_dim;
+    let begin = part_of(place.x, 1u, params.sequence, params.q.rows).begin;
+    let key_rows = rows_of(params.sequence, params.keys.rows);
     let kv = place.y / (params.heads / params.kv_heads) * dim;
+    let first_key = params.keys.offset + begin * params.keys.stride + kv;
+    let first_value = params.values.offset + begin * params.values.stride + kv;
     let query = params.q.offset + place.x * params.q.stride + place.y * dim;
     let from_out = params.out.offset + place.x * params.out.stride + place.y * dim;
     let slope = params.d_out.offset + place.x * params.d_out.stride + place.y * dim;
     let to = params.dq.offset + place.x * params.dq.stride + place.y * dim;
-    let end = min(positions[params.positions.offset + place.x] + 1u, params.keys.rows);
+    let end = min(positions[params.positions.offset + place.x] + 1u, key_rows);
     var start = 0u;
     if params.window > 0u && end > params.window {
         start = end - params.window;
@@ -91,8 +96,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var score = LOWEST;
         var d_share = 0.0;
         if j < end {
-            let key = params.keys.offset + j * params.keys.stride + kv;
-            let value = params.values.offset + j * params.values.stride + kv;
+            let key = first_key + j * params.keys.stride;
+            let value = first_value + j * params.values.stride;
             score = 0.0;
             for (var d = 0u; d < dim; d += 1u) {
                 score += q[query + d] * keys[key + d];
@@ -112,7 +117,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let count = min(TILE, end - tile);
         for (var d = local; d < dim; d += TILE) {
             var sum = dq[to + d] * shrink;
-            let key = params.keys.offset + tile * params.keys.stride + kv + d;
+            let key = first_key + tile * params.keys.stride + d;
             for (var i = 0u; i < count; i += 1u) {
                 sum += slopes[i] * keys[key + i * params.keys.stride];
             }

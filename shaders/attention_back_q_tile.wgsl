@@ -2,6 +2,7 @@
 // attention_tile.wgsl, with the products of output gradients and values beside the scores. Heads
 // are whole vectors, of at most 16 * VECTORS of them.
 #import inscribe::view::View
+#import inscribe::sequence::{part_of, rows_of}
 
 struct Params {
     base: vec4<u32>,
@@ -76,15 +77,19 @@ fn multiply(before: Products, top: u32, lane: u32) -> Products {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let place = group + params.base.xyz;
     let dim = params.head_dim / 4u;
-    let rows = params.q.rows;
-    let first_row = place.x * TILE;
+    let part = part_of(place.x, TILE, params.sequence, params.q.rows);
+    let begin = part.begin;
+    let key_rows = rows_of(params.sequence, params.keys.rows);
+    // One past the sequence's last row, and the workgroup's first.
+    let rows = begin + part.rows;
+    let first_row = begin + part.first;
     let kv = place.y / (params.heads / params.kv_heads) * dim;
     let own = place.y * dim;
     let first_query = params.q.offset / 4u + own;
     let first_out = params.out.offset / 4u + own;
     let first_slope = params.d_out.offset / 4u + own;
-    let first_key = params.keys.offset / 4u + kv;
-    let first_value = params.values.offset / 4u + kv;
+    let first_key = (params.keys.offset + begin * params.keys.stride) / 4u + kv;
+    let first_value = (params.values.offset + begin * params.values.stride) / 4u + kv;
     let q_stride = params.q.stride / 4u;
     let out_stride = params.out.stride / 4u;
     let slope_stride = params.d_out.stride / 4u;
@@ -95,7 +100,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var row_end = 0u;
         if first_row + local < rows {
             let position = positions[params.positions.offset + first_row + local];
-            row_end = min(position + 1u, params.keys.rows);
+            row_end = min(position + 1u, key_rows);
             if params.window > 0u && row_end > params.window {
                 row_start = row_end - params.window;
             }

@@ -2,6 +2,7 @@
 // no workgroup memory: see matmul_lanes.wgsl. Lanes load a key or value each, 8 at a time, and the
 // others get it by broadcast. Heads are whole vectors, of at most VECTORS of them.
 #import inscribe::view::View
+#import inscribe::sequence::{part_of, rows_of}
 
 struct Params {
     base: vec4<u32>,
@@ -35,15 +36,18 @@ fn main(
 ) {
     let place = group + params.base.xyz;
     let dim = params.head_dim / 4u;
+    let part = part_of(place.x, 8u, params.sequence, params.q.rows);
+    let begin = part.begin;
+    let key_rows = rows_of(params.sequence, params.keys.rows);
     // Beyond the last row the last is read again, and its result is not stored.
-    let row = min(place.x * 8u + lane, params.q.rows - 1u);
+    let row = begin + min(part.first + lane, part.rows - 1u);
     let kv = place.y / (params.heads / params.kv_heads) * dim;
     let query = (params.q.offset + row * params.q.stride) / 4u + place.y * dim;
     let key_stride = params.keys.stride / 4u;
     let value_stride = params.values.stride / 4u;
-    let first_key = params.keys.offset / 4u + kv;
-    let first_value = params.values.offset / 4u + kv;
-    let end = min(positions[params.positions.offset + row] + 1u, params.keys.rows);
+    let first_key = (params.keys.offset + begin * params.keys.stride) / 4u + kv;
+    let first_value = (params.values.offset + begin * params.values.stride) / 4u + kv;
+    let end = min(positions[params.positions.offset + row] + 1u, key_rows);
     var start = 0u;
     if params.window > 0u && end > params.window {
         start = end - params.window;
@@ -105,7 +109,7 @@ fn main(
             sums[d] = sum;
         }
     }
-    if place.x * 8u + lane < params.q.rows {
+    if part.first + lane < part.rows {
         let to = (params.out.offset + row * params.out.stride) / 4u + place.y * dim;
         for (var d = 0u; d < dim; d += 1u) {
             out[to + d] = sums[d] / total;

@@ -2,6 +2,7 @@
 // invocation for the scores, and for the sums as many keys at once as the head's vectors leave
 // room for. Heads are whole vectors, of at most TILE of them.
 #import inscribe::view::View
+#import inscribe::sequence::{part_of, rows_of}
 
 struct Params {
     base: vec4<u32>,
@@ -50,17 +51,19 @@ fn main(
 ) {
     let place = group + params.base.xyz;
     let dim = params.head_dim / 4u;
+    let begin = part_of(place.x, 1u, params.sequence, params.q.rows).begin;
+    let key_rows = rows_of(params.sequence, params.keys.rows);
     let kv = place.y / (params.heads / params.kv_heads) * dim;
     let key_stride = params.keys.stride / 4u;
     let value_stride = params.values.stride / 4u;
-    let first_key = params.keys.offset / 4u + kv;
-    let first_value = params.values.offset / 4u + kv;
+    let first_key = (params.keys.offset + begin * params.keys.stride) / 4u + kv;
+    let first_value = (params.values.offset + begin * params.values.stride) / 4u + kv;
     if local < dim {
         query[local] = params.scale
             * q[(params.q.offset + place.x * params.q.stride) / 4u + place.y * dim + local];
     }
     workgroupBarrier();
-    let end = min(positions[params.positions.offset + place.x] + 1u, params.keys.rows);
+    let end = min(positions[params.positions.offset + place.x] + 1u, key_rows);
     var start = 0u;
     if params.window > 0u && end > params.window {
         start = end - params.window;

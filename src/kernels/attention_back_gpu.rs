@@ -4,7 +4,7 @@
 use crate::engine::gpu::Variant;
 use crate::engine::{Dispatch, Tier};
 use crate::kernels::attention::AttentionParams;
-use crate::kernels::attention_gpu::{ROWS_FOR_TILES, TILE_ROWS, aligned};
+use crate::kernels::attention_gpu::{ROWS_FOR_TILES, Rows, TILE_ROWS, aligned};
 
 /// Bytes of workgroup memory a tile of queries takes, rounded up.
 const TILE_BYTES_Q: u32 = 23 << 10;
@@ -15,36 +15,36 @@ const MOST_VECTORS: u32 = 64;
 
 pub fn choose_q(dispatch: &Dispatch, tier: &Tier) -> Variant {
     let params: AttentionParams = dispatch.params();
-    let rows = dispatch.view(0).rows;
+    let rows = Rows::of(&params, dispatch.view(0));
     let vectors = params.head_dim / 4;
-    let tiles = rows >= ROWS_FOR_TILES
+    let tiles = rows.each >= ROWS_FOR_TILES
         && vectors <= MOST_VECTORS
         && tier.workgroup_bytes >= TILE_BYTES_Q
         && in_vectors(dispatch, &params, &[0, 1, 2, 4, 5, 7]);
     if tiles {
-        let groups = [rows.div_ceil(TILE_ROWS) as u32, params.heads, 1];
+        let groups = [rows.tiles(TILE_ROWS), params.heads, 1];
         q_tile(vectors.div_ceil(16).next_power_of_two(), groups)
     } else {
-        let groups = [rows as u32, params.heads, 1];
+        let groups = [rows.tiles(1), params.heads, 1];
         Variant::portable("attention_back_q", groups)
     }
 }
 
 pub fn choose_kv(dispatch: &Dispatch, tier: &Tier) -> Variant {
     let params: AttentionParams = dispatch.params();
-    let keys = dispatch.view(1).rows;
+    let keys = Rows::of(&params, dispatch.view(1));
     let vectors = params.head_dim / 4;
-    let tiles = keys >= ROWS_FOR_TILES
+    let tiles = keys.each >= ROWS_FOR_TILES
         && tier.workgroup_bytes >= TILE_BYTES_KV
         && in_vectors(dispatch, &params, &[0, 1, 2, 4, 6, 7]);
     if tiles {
         // Wide heads are summed a part at a time: more sums than these leave registers.
         let held = if vectors > 16 { 2 } else { 1 };
         let parts = vectors.div_ceil(16 * held);
-        let groups = [keys.div_ceil(TILE_ROWS) as u32, params.kv_heads, parts];
+        let groups = [keys.tiles(TILE_ROWS), params.kv_heads, parts];
         kv_tile(held, groups)
     } else {
-        let groups = [keys as u32, params.kv_heads, 1];
+        let groups = [keys.tiles(1), params.kv_heads, 1];
         Variant::portable("attention_back_kv", groups)
     }
 }

@@ -13,24 +13,53 @@ const TILE_BYTES: u32 = 22 << 10;
 
 pub fn choose(dispatch: &Dispatch, tier: &Tier) -> Variant {
     let params: AttentionParams = dispatch.params();
-    let rows = dispatch.view(0).rows;
+    let rows = Rows::of(&params, dispatch.view(0));
     let vectors = params.head_dim / 4;
     // Queries, keys, values and outputs as vectors of four.
     let aligned = params.head_dim.is_multiple_of(4)
         && [0, 1, 2, 4].iter().all(|&i| aligned(dispatch.view(i)));
     if aligned && vectors <= 64 && tier.suits_lanes() {
-        let groups = [rows.div_ceil(8) as u32, params.heads, 1];
+        let groups = [rows.tiles(8), params.heads, 1];
         return lanes(vectors.div_ceil(16).next_power_of_two() * 16, groups);
     }
-    if aligned && rows >= ROWS_FOR_TILES && vectors <= 64 && tier.workgroup_bytes >= TILE_BYTES {
-        let groups = [rows.div_ceil(TILE_ROWS) as u32, params.heads, 1];
+    if aligned && rows.each >= ROWS_FOR_TILES && vectors <= 64 && tier.workgroup_bytes >= TILE_BYTES
+    {
+        let groups = [rows.tiles(TILE_ROWS), params.heads, 1];
         return tile(vectors.div_ceil(16).next_power_of_two(), groups);
     }
-    let groups = [rows as u32, params.heads, 1];
+    let groups = [rows.tiles(1), params.heads, 1];
     if aligned && vectors <= 128 {
         row(tier.subgroups, groups)
     } else {
         Variant::portable("attention", groups)
+    }
+}
+
+/// How the rows of a launch lie.
+pub struct Rows {
+    /// Rows of each sequence.
+    pub each: usize,
+    sequences: usize,
+}
+
+impl Rows {
+    pub fn of(params: &AttentionParams, view: &Tensor) -> Rows {
+        match params.sequence as usize {
+            0 => Rows {
+                each: view.rows,
+                sequences: 1,
+            },
+            each => Rows {
+                each,
+                sequences: view.rows / each,
+            },
+        }
+    }
+
+    /// Workgroups that take `rows` of one sequence each: as `part_of` in
+    /// `shaders/shared/sequence.wgsl` counts them.
+    pub fn tiles(&self, rows: usize) -> u32 {
+        (self.sequences * self.each.div_ceil(rows)) as u32
     }
 }
 

@@ -114,3 +114,36 @@ fn rows_anywhere_agree() {
         .unwrap_or_else(|e| panic!("{head_dim}, {window:?}: {e}"));
     }
 }
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// Rows of several sequences, whose tiles end where they do.
+    #[test]
+    fn sequences_agree(
+        rows in prop_oneof![1usize..20, 30usize..36, 63usize..70], count in 1usize..5,
+        kv_heads in 1usize..3, group in 1usize..4,
+        head_dim in prop::sample::select(vec![1usize, 6, 8, 32, 64, 80, 128, 320, 516]),
+        window in prop_oneof![Just(None), (1usize..5).prop_map(Some), (30usize..50).prop_map(Some)],
+        aligned: bool, offset in 0usize..5, gap in 0usize..6, seed: u64,
+    ) {
+        let (offset, gap) = if aligned { (offset / 4 * 4, gap / 4 * 4) } else { (offset, gap) };
+        let heads = kv_heads * group;
+        let positions: Vec<u32> = (0..count).flat_map(|_| 0..rows as u32).collect();
+        let noise = |seed, cols| Input::noise(seed, count * rows, cols, offset, gap);
+        let inputs = [
+            noise(seed, heads * head_dim),
+            noise(seed ^ 1, kv_heads * head_dim),
+            noise(seed ^ 2, kv_heads * head_dim),
+            Input::ids(&positions, gap),
+            noise(seed ^ 3, heads * head_dim),
+        ];
+        let shape = AttentionShape {
+            heads, kv_heads, head_dim, window, sequence: Some(rows),
+            scale: 2.0 / (head_dim as f32).sqrt(),
+        };
+        compare(&inputs, &[], 2e-5, |rec, t, _| {
+            attention(rec, &t[0], &t[1], &t[2], &t[3], &t[4], shape, rows / 2);
+        }).map_err(TestCaseError::fail)?;
+    }
+}

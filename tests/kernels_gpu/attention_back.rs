@@ -19,6 +19,8 @@ fn config() -> ProptestConfig {
 #[derive(Clone, Debug)]
 struct Case {
     positions: Vec<u32>,
+    /// How many sequences are at these positions: more than one have caches without room.
+    sequences: usize,
     /// Rows of the cache beyond the last that is seen. They hold NaN.
     room: usize,
     kv_heads: usize,
@@ -36,13 +38,22 @@ impl Case {
         self.positions.iter().max().map_or(0, |&p| p as usize + 1)
     }
 
+    fn rows(&self) -> usize {
+        self.sequences * self.positions.len()
+    }
+
+    /// Rows of the cache.
+    fn keys(&self) -> usize {
+        self.sequences * self.seen() + self.room
+    }
+
     fn shape(&self) -> AttentionShape {
         AttentionShape {
             heads: self.kv_heads * self.group,
             kv_heads: self.kv_heads,
             head_dim: self.head_dim,
             window: self.window,
-            sequence: None,
+            sequence: (self.sequences > 1).then_some(self.positions.len()),
             scale: self.scale,
         }
     }
@@ -52,9 +63,9 @@ impl Case {
     }
 
     fn cache(&self, seed: u64) -> Input {
-        let rows = self.seen() + self.room;
+        let rows = self.keys();
         let mut cache = self.noise(seed, rows, self.kv_heads * self.head_dim);
-        let end = cache.offset + self.seen() * cache.stride;
+        let end = cache.offset + (rows - self.room) * cache.stride;
         cache.bits[end..].fill(f32::NAN.to_bits());
         cache
     }
@@ -62,12 +73,13 @@ impl Case {
     /// Queries, keys, values, positions and the gradient of the output.
     fn read(&self) -> Vec<Input> {
         let width = self.kv_heads * self.group * self.head_dim;
-        let rows = self.positions.len();
+        let rows = self.rows();
+        let positions = self.positions.repeat(self.sequences);
         vec![
             self.noise(1, rows, width),
             self.cache(2),
             self.cache(3),
-            Input::ids(&self.positions, self.gap),
+            Input::ids(&positions, self.gap),
             self.noise(4, rows, width),
         ]
     }
@@ -93,7 +105,7 @@ impl Case {
     }
 
     fn check_queries(&self) -> Result<(), String> {
-        let rows = self.positions.len();
+        let rows = self.rows();
         let shape = self.shape();
         let stats = self.noise(6, rows, 2 * shape.heads);
         let dq = self.noise(7, rows, shape.heads * shape.head_dim);
@@ -111,7 +123,7 @@ impl Case {
     }
 
     fn check_keys(&self) -> Result<(), String> {
-        let rows = self.seen() + self.room;
+        let rows = self.keys();
         let width = self.kv_heads * self.head_dim;
         let mut inputs = self.read();
         inputs.extend([self.noise(8, rows, width), self.noise(9, rows, width)]);
@@ -152,7 +164,7 @@ proptest! {
         let positions = spans.into_iter().flat_map(|(at, len)| at..at + len).collect();
         let scale = 2.0 / (head_dim as f32).sqrt();
         let case = Case {
-            positions, room, kv_heads, group, head_dim, window, scale, offset, gap, seed,
+            positions, sequences: 1, room, kv_heads, group, head_dim, window, scale, offset, gap, seed,
         };
         case.check_queries().map_err(TestCaseError::fail)?;
     }
@@ -168,8 +180,25 @@ proptest! {
         let scale = 2.0 / (head_dim as f32).sqrt();
         let case = Case {
             positions: (0..rows).collect(),
-            room, kv_heads, group, head_dim, window, scale, offset, gap, seed,
+            sequences: 1, room, kv_heads, group, head_dim, window, scale, offset, gap, seed,
         };
+        case.check_keys().map_err(TestCaseError::fail)?;
+    }
+
+    /// Several sequences, whose tiles end where they do.
+    #[test]
+    fn gradients_of_sequences_agree(
+        rows in prop_oneof![1u32..20, 30u32..36, 63u32..70], sequences in 2usize..5,
+        kv_heads in 1usize..3, group in 1usize..4, head_dim in head_dims(), window in windows(),
+        aligned: bool, offset in 0usize..5, gap in 0usize..6, seed: u64,
+    ) {
+        let (offset, gap) = if aligned { (offset / 4 * 4, gap / 4 * 4) } else { (offset, gap) };
+        let scale = 2.0 / (head_dim as f32).sqrt();
+        let case = Case {
+            positions: (0..rows).collect(),
+            sequences, room: 0, kv_heads, group, head_dim, window, scale, offset, gap, seed,
+        };
+        case.check_queries().map_err(TestCaseError::fail)?;
         case.check_keys().map_err(TestCaseError::fail)?;
     }
 }
@@ -179,6 +208,7 @@ proptest! {
 fn no_rows_leave_zeros() {
     let case = Case {
         positions: Vec::new(),
+        sequences: 1,
         room: 3,
         kv_heads: 1,
         group: 2,

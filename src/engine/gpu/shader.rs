@@ -18,6 +18,7 @@ macro_rules! sources {
 /// Pieces that shaders import, each after those it imports itself.
 const SHARED: &[(&str, &str)] = sources![
     "shared/view",
+    "shared/sequence",
     "shared/weight",
     "shared/reduce",
     "shared/hyper",

@@ -9,9 +9,12 @@ fn reference(job: &Attention<'_>, r: usize, head: usize) -> Vec<f64> {
     let dim = job.head_dim;
     let query = &job.q.row(r)[head * dim..][..dim];
     let kv = head / job.group() * dim..(head / job.group() + 1) * dim;
+    // The first row of its sequence.
+    let begin = r.checked_div(job.sequence).unwrap_or(0) * job.sequence;
     let scores: Vec<f64> = job
         .visible(r)
         .map(|j| {
+            let j = begin + j;
             let products = query.iter().zip(&job.keys.row(j)[kv.clone()]);
             let dot: f64 = products.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
             dot * f64::from(job.scale)
@@ -22,7 +25,7 @@ fn reference(job: &Attention<'_>, r: usize, head: usize) -> Vec<f64> {
     let total: f64 = shares.iter().sum();
     let mut out = vec![0f64; dim];
     for (j, share) in job.visible(r).zip(shares) {
-        for (out, &v) in out.iter_mut().zip(&job.values.row(j)[kv.clone()]) {
+        for (out, &v) in out.iter_mut().zip(&job.values.row(begin + j)[kv.clone()]) {
             *out += share / total * f64::from(v);
         }
     }
@@ -37,6 +40,8 @@ struct Case {
     group: usize,
     head_dim: usize,
     window: u32,
+    /// Rows of each sequence, where there are several.
+    sequence: usize,
     threads: usize,
     /// Scores this large leave one key nearly the whole share.
     scale: f32,
@@ -51,8 +56,13 @@ fn check(case: Case) {
     let q = random.floats(case.rows * q_stride);
     let keys = random.floats(case.cache * kv_stride);
     let values = random.floats(case.cache * kv_stride);
+    let seen = if case.sequence > 0 {
+        case.sequence
+    } else {
+        case.cache
+    };
     let positions: Vec<u32> = (0..case.rows)
-        .map(|_| (random.bits() % case.cache as u64) as u32)
+        .map(|_| (random.bits() % seen as u64) as u32)
         .collect();
     let cache = |data| Mat {
         data,
@@ -74,7 +84,7 @@ fn check(case: Case) {
         kv_heads: case.kv_heads,
         head_dim: case.head_dim,
         window: case.window,
-        sequence: 0,
+        sequence: case.sequence,
         scale: case.scale,
     };
     let tolerance = 3e-6 * (1.0 + f64::from(case.scale));
@@ -114,7 +124,27 @@ proptest! {
         scale in prop_oneof![Just(0.125f32), Just(4.0f32)],
         seed: u64,
     ) {
-        check(Case { rows, cache, kv_heads, group, head_dim, window, threads, scale, seed });
+        check(Case {
+            rows, cache, kv_heads, group, head_dim, window, sequence: 0, threads, scale, seed,
+        });
+    }
+
+    #[test]
+    fn sequences_see_their_own_keys(
+        sequence in prop_oneof![1usize..20, 20usize..150],
+        count in 0usize..9,
+        kv_heads in 1usize..4,
+        group in 1usize..5,
+        head_dim in prop_oneof![Just(32usize), 1usize..100],
+        window in prop_oneof![Just(0u32), 1u32..100],
+        threads in 1usize..4,
+        scale in prop_oneof![Just(0.125f32), Just(4.0f32)],
+        seed: u64,
+    ) {
+        let (rows, cache) = (count * sequence, count * sequence);
+        check(Case {
+            rows, cache, kv_heads, group, head_dim, window, sequence, threads, scale, seed,
+        });
     }
 }
 
@@ -128,6 +158,7 @@ fn a_long_cache_is_split_and_a_wide_head_fits() {
             group: 4,
             head_dim,
             window: 0,
+            sequence: 0,
             threads: 3,
             scale: 0.1,
             seed: 1,

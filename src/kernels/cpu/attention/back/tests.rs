@@ -14,11 +14,24 @@ struct Case {
     group: usize,
     head_dim: usize,
     window: u32,
+    /// Rows of each sequence, where there are several.
+    sequence: usize,
     threads: usize,
     scale: f32,
     seed: u64,
     /// Whether all gradients are made at once, where that is to be held.
     together: Option<bool>,
+}
+
+impl Case {
+    /// Whether positions rise in each sequence.
+    fn rise(&self) -> bool {
+        let each = match self.sequence {
+            0 => self.positions.len().max(1),
+            rows => rows,
+        };
+        self.positions.chunks(each).all(|own| own.is_sorted())
+    }
 }
 
 /// A matrix with gaps that hold NaN, so that reading one shows.
@@ -86,11 +99,16 @@ struct Gradients {
 
 impl Exact<'_> {
     fn visible(&self, r: usize) -> Range<usize> {
+        let begin = match self.case.sequence {
+            0 => 0,
+            rows => r / rows * rows,
+        };
         let end = self.case.positions[r] as usize + 1;
-        match self.case.window {
-            0 => 0..end,
-            window => end.saturating_sub(window as usize)..end,
-        }
+        let start = match self.case.window {
+            0 => 0,
+            window => end.saturating_sub(window as usize),
+        };
+        begin + start..begin + end
     }
 
     /// Shares of the visible keys, and the logarithm of the sum of their exponentials.
@@ -235,7 +253,7 @@ fn check(case: &Case) {
         kv_heads: case.kv_heads,
         head_dim: case.head_dim,
         window: case.window,
-        sequence: 0,
+        sequence: case.sequence,
         scale: case.scale,
     };
     let team = Team::new(case.threads);
@@ -259,7 +277,7 @@ fn check(case: &Case) {
         .run(&team, simd, &mut stats.mat_mut(), &mut dq.mat_mut());
         near("stats", &stats, &want.stats, tolerance, &note);
         near("dq", &dq, &want.dq, tolerance, &note);
-        if !case.positions.is_sorted() {
+        if !case.rise() {
             continue;
         }
         let mut dk = Table::random(&mut random, case.cache, kv_width, 7);
@@ -304,13 +322,21 @@ fn check(case: &Case) {
 /// The formulas, held against central differences of the forward pass.
 #[test]
 fn formulas_agree_with_finite_differences() {
+    compare_with_differences(vec![3, 4, 9, 0, 6], 10, 0);
+    // Two sequences.
+    compare_with_differences((0..7).chain(0..7).collect(), 14, 7);
+}
+
+fn compare_with_differences(positions: Vec<u32>, cache: usize, sequence: usize) {
+    let rows = positions.len();
     let case = Case {
-        positions: vec![3, 4, 9, 0, 6],
-        cache: 10,
+        positions,
+        cache,
         kv_heads: 2,
         group: 2,
         head_dim: 3,
         window: 5,
+        sequence,
         threads: 1,
         scale: 0.9,
         seed: 7,
@@ -320,10 +346,10 @@ fn formulas_agree_with_finite_differences() {
     let mut table = |rows, cols| Table::random(&mut random, rows, cols, 0).wide();
     let mut exact = Exact {
         case: &case,
-        q: table(5, 12),
-        keys: table(10, 6),
-        values: table(10, 6),
-        d_out: table(5, 12),
+        q: table(rows, 12),
+        keys: table(cache, 6),
+        values: table(cache, 6),
+        d_out: table(rows, 12),
     };
     type Pick = for<'a> fn(&'a mut Exact<'_>) -> &'a mut Wide;
     let found = exact.gradients();
@@ -391,7 +417,28 @@ proptest! {
     ) {
         let together = None;
         check(&Case {
-            positions, cache, kv_heads, group, head_dim, window, threads, scale, seed, together,
+            positions, cache, kv_heads, group, head_dim, window, sequence: 0, threads, scale, seed,
+            together,
+        });
+    }
+
+    #[test]
+    fn sequences_agree_with_the_formulas(
+        sequence in prop_oneof![1usize..20, 20usize..150],
+        count in 0usize..7,
+        kv_heads in 1usize..4,
+        group in 1usize..4,
+        head_dim in prop_oneof![Just(32usize), 1usize..70],
+        window in prop_oneof![Just(0u32), 1u32..100],
+        threads in 1usize..4,
+        scale in prop_oneof![Just(0.125f32), Just(2.0f32)],
+        seed: u64,
+    ) {
+        let positions = (0..count).flat_map(|_| 0..sequence as u32).collect();
+        let (cache, together) = (count * sequence, None);
+        check(&Case {
+            positions, cache, kv_heads, group, head_dim, window, sequence, threads, scale, seed,
+            together,
         });
     }
 }
@@ -414,6 +461,7 @@ fn long_sequences_and_wide_heads_agree() {
             group,
             head_dim,
             window: 0,
+            sequence: 0,
             threads: 3,
             scale: 0.1,
             seed: 1,
