@@ -24,11 +24,12 @@
 //! | `matmul::portable::many`, `matmul_back::portable` | panels are expanded and multiplied by `general` | everything else, without |
 //! | `outer::tiled` | reads both factors once, and keeps the sums of the narrow by some of the wide | gradients of LoRA matrices, with AVX-512; `general` without |
 //! | `general` | products of matrices that lie anywhere, by a crate | by the paths that name it |
-//! | `product` | small products of matrices in scratch memory, in tiles of each level | by `attention::blocked` and all of `attention::back` |
+//! | `product` | small products of matrices in scratch memory, in tiles of each level | by `attention::blocked`, `attention::short` and all of `attention::back` |
 //! | `attention::tiled` | stacked queries against keys and values laid out in tiles | with AVX-512 |
 //! | `attention::direct` | keys and values are read where they lie | inside `tiled`, up to 8 stacked queries |
 //! | `attention::blocked` | scores a row for each key (`columns`), so that no sum crosses lanes | without AVX-512, from 12 stacked queries on if no thread is left idle |
 //! | `attention::plain` | a query at a time | without AVX-512, otherwise |
+//! | `attention::short` | all scores of a head at once, forward and for all gradients, without those that no query sees | many sequences of up to 256 rows, each from its beginning, heads of whole tiles |
 //! | `attention::back::together` | all gradients at once, with the scores of some positions kept | where the gradients of queries, keys and values are wanted and each thread's sums find room |
 //! | `attention::back::queries`, `keys` | these gradients alone, with a tile of scores kept | otherwise |
 

@@ -12,7 +12,7 @@ use crate::kernels::cpu::product::COLS;
 use crate::kernels::cpu::scratch::take;
 
 /// What stands for a score that is not seen.
-const LOWEST: f32 = -3.0e38;
+pub const LOWEST: f32 = -3.0e38;
 
 /// Shares of less than this to the power of e are zero: products of numbers below the normal ones
 /// are slow.

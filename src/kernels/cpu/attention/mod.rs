@@ -14,6 +14,7 @@ mod columns;
 mod direct;
 mod plain;
 mod sequences;
+mod short;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
@@ -51,12 +52,12 @@ impl Attention<'_> {
     /// Attends with the best code of `simd`.
     pub fn run(&self, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
         assert_eq!((out.rows, out.cols), (self.q.rows, self.q.cols));
-        if self.sequence > 0 {
-            return sequences::attend(self, team, simd, out);
-        }
         self.check();
         if out.rows == 0 || out.cols == 0 {
             return;
+        }
+        if self.sequence > 0 {
+            return sequences::attend(self, team, simd, out);
         }
         match simd.floats() {
             #[cfg(target_arch = "x86_64")]
@@ -71,6 +72,10 @@ impl Attention<'_> {
         assert_eq!(self.q.cols, self.heads * self.head_dim);
         assert_eq!(self.positions.len(), self.q.rows);
         assert_eq!(self.heads % self.kv_heads, 0);
+        if self.sequence > 0 {
+            assert_eq!(self.q.rows, self.keys.rows);
+            assert!(self.q.rows.is_multiple_of(self.sequence));
+        }
         let width = self.kv_heads * self.head_dim;
         let seen = self
             .positions

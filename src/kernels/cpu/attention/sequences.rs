@@ -2,13 +2,16 @@
 
 use std::ops::Range;
 
-use super::Attention;
 use super::back::{BackKv, BackQ, Targets};
+use super::{Attention, short};
 use crate::engine::cpu::Team;
 use crate::engine::view::MatMut;
 use crate::kernels::cpu::Simd;
 
 pub fn attend(job: &Attention<'_>, team: &Team, simd: Simd, out: &mut MatMut<'_>) {
+    if short::suits(job, team) {
+        return short::attend(job, team, simd, out);
+    }
     let out = out.parts();
     each(job, team, |rows, team| {
         // SAFETY: each sequence has rows of its own.
@@ -54,6 +57,9 @@ pub fn back_kv(
 
 /// All gradients.
 pub fn back(back: &BackQ<'_>, team: &Team, simd: Simd, to: Targets<'_, '_>) {
+    if short::suits(&back.forward, team) {
+        return short::back(back, team, simd, to);
+    }
     let parts = [to.stats, to.dq, to.dk, to.dv].map(MatMut::parts);
     each(&back.forward, team, |rows, team| {
         // SAFETY: each sequence has rows of its own.
@@ -72,9 +78,8 @@ pub fn back(back: &BackQ<'_>, team: &Team, simd: Simd, to: Targets<'_, '_>) {
 /// Runs `task` on the rows of each sequence, with a thread for itself, or with the team where there
 /// are too few sequences to keep every thread at work.
 fn each(job: &Attention<'_>, team: &Team, task: impl Fn(Range<usize>, &Team) + Sync) {
-    let (rows, each) = (job.q.rows, job.sequence);
-    assert!(rows == job.keys.rows && rows.is_multiple_of(each));
-    let count = rows / each;
+    let each = job.sequence;
+    let count = job.q.rows / each;
     let rows = |s: usize| s * each..(s + 1) * each;
     if count < 2 * team.threads() {
         (0..count).for_each(|s| task(rows(s), team));

@@ -42,6 +42,10 @@ struct Case {
     window: u32,
     /// Rows of each sequence, where there are several.
     sequence: usize,
+    /// Each row is at the position of its number.
+    whole: bool,
+    /// Whether the sequences are short, where that is to be held.
+    short: Option<bool>,
     threads: usize,
     /// Scores this large leave one key nearly the whole share.
     scale: f32,
@@ -62,7 +66,13 @@ fn check(case: Case) {
         case.cache
     };
     let positions: Vec<u32> = (0..case.rows)
-        .map(|_| (random.bits() % seen as u64) as u32)
+        .map(|row| {
+            if case.whole {
+                (row % seen) as u32
+            } else {
+                (random.bits() % seen as u64) as u32
+            }
+        })
         .collect();
     let cache = |data| Mat {
         data,
@@ -87,6 +97,13 @@ fn check(case: Case) {
         sequence: case.sequence,
         scale: case.scale,
     };
+    if let Some(short) = case.short {
+        assert_eq!(
+            short::suits(&job, &Team::new(case.threads)),
+            short,
+            "{case:?}"
+        );
+    }
     let tolerance = 3e-6 * (1.0 + f64::from(case.scale));
     for simd in Simd::supported() {
         let mut out = vec![7f32; case.rows * (width + 2)];
@@ -125,7 +142,8 @@ proptest! {
         seed: u64,
     ) {
         check(Case {
-            rows, cache, kv_heads, group, head_dim, window, sequence: 0, threads, scale, seed,
+            rows, cache, kv_heads, group, head_dim, window, sequence: 0, whole: false, short: None, threads, scale,
+            seed,
         });
     }
 
@@ -133,9 +151,10 @@ proptest! {
     fn sequences_see_their_own_keys(
         sequence in prop_oneof![1usize..20, 20usize..150],
         count in 0usize..9,
+        whole: bool,
         kv_heads in 1usize..4,
         group in 1usize..5,
-        head_dim in prop_oneof![Just(32usize), 1usize..100],
+        head_dim in prop_oneof![Just(32usize), Just(64), 1usize..100],
         window in prop_oneof![Just(0u32), 1u32..100],
         threads in 1usize..4,
         scale in prop_oneof![Just(0.125f32), Just(4.0f32)],
@@ -143,7 +162,8 @@ proptest! {
     ) {
         let (rows, cache) = (count * sequence, count * sequence);
         check(Case {
-            rows, cache, kv_heads, group, head_dim, window, sequence, threads, scale, seed,
+            rows, cache, kv_heads, group, head_dim, window, sequence, whole, short: None, threads, scale,
+            seed,
         });
     }
 }
@@ -159,10 +179,63 @@ fn a_long_cache_is_split_and_a_wide_head_fits() {
             head_dim,
             window: 0,
             sequence: 0,
+            whole: false,
+            short: None,
             threads: 3,
             scale: 0.1,
             seed: 1,
         };
         check(case);
     }
+}
+
+#[test]
+fn short_sequences_are_those_that_are() {
+    let all = Case {
+        rows: 3 * 65,
+        cache: 3 * 65,
+        kv_heads: 2,
+        group: 2,
+        head_dim: 32,
+        window: 0,
+        sequence: 65,
+        whole: true,
+        short: Some(true),
+        threads: 2,
+        scale: 0.2,
+        seed: 1,
+    };
+    check(all);
+    let long = |rows| (rows, rows, rows / 2);
+    for (short, (rows, cache, sequence)) in [(true, long(512)), (false, long(514))] {
+        check(Case {
+            rows,
+            cache,
+            sequence,
+            short: Some(short),
+            ..all
+        });
+    }
+    let window = |window, short| Case {
+        window,
+        short: Some(short),
+        ..all
+    };
+    check(window(65, true));
+    check(window(64, false));
+    let not = |case| Case {
+        short: Some(false),
+        ..case
+    };
+    check(not(Case {
+        whole: false,
+        ..all
+    }));
+    check(not(Case { scale: -0.2, ..all }));
+    check(not(Case {
+        head_dim: 48,
+        ..all
+    }));
+    // Threads would be left without a task.
+    check(not(Case { threads: 7, ..all }));
 }

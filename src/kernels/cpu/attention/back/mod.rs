@@ -46,8 +46,12 @@ pub struct Targets<'a, 'b> {
 }
 
 fn check_kv(job: &Attention<'_>, dk: &MatMut<'_>, dv: &MatMut<'_>) {
+    let each = match job.sequence {
+        0 => job.positions.len().max(1),
+        rows => rows,
+    };
     assert!(
-        job.positions.is_sorted(),
+        job.positions.chunks(each).all(|own| own.is_sorted()),
         "the gradients of keys and values need rising positions"
     );
     for gradient in [dk, dv] {
@@ -61,25 +65,25 @@ fn check_kv(job: &Attention<'_>, dk: &MatMut<'_>, dv: &MatMut<'_>) {
 impl BackQ<'_> {
     /// Writes `stats` and `dq` with the best code of `simd`.
     pub fn run(&self, team: &Team, simd: Simd, stats: &mut MatMut<'_>, dq: &mut MatMut<'_>) {
-        if self.forward.sequence > 0 {
-            return sequences::back_q(self, team, simd, stats, dq);
-        }
         self.check(stats, dq);
         if dq.rows == 0 || dq.cols == 0 {
             return;
+        }
+        if self.forward.sequence > 0 {
+            return sequences::back_q(self, team, simd, stats, dq);
         }
         queries::run(self, team, simd, stats, dq);
     }
 
     /// As that and [`BackKv::run`] with the same `stats`.
     pub fn run_with_kv(&self, team: &Team, simd: Simd, to: Targets<'_, '_>) {
-        if self.forward.sequence > 0 {
-            return sequences::back(self, team, simd, to);
-        }
         let forward = self.forward;
         self.check(to.stats, to.dq);
         check_kv(&forward, to.dk, to.dv);
         let empty = to.dq.rows == 0 || to.dq.cols == 0;
+        if !empty && forward.sequence > 0 {
+            return sequences::back(self, team, simd, to);
+        }
         let division = (!empty).then(|| Division::of(&forward, team));
         if let Some(division) = division.flatten() {
             return together::run(self, &division, team, simd, to);
@@ -111,9 +115,6 @@ impl BackQ<'_> {
 impl BackKv<'_> {
     /// Writes `dk` and `dv` with the best code of `simd`.
     pub fn run(&self, team: &Team, simd: Simd, dk: &mut MatMut<'_>, dv: &mut MatMut<'_>) {
-        if self.forward.sequence > 0 {
-            return sequences::back_kv(self, team, simd, dk, dv);
-        }
         let job = &self.forward;
         job.check();
         check_kv(job, dk, dv);
@@ -124,6 +125,9 @@ impl BackKv<'_> {
         );
         if dk.rows == 0 || dk.cols == 0 {
             return;
+        }
+        if job.sequence > 0 {
+            return sequences::back_kv(self, team, simd, dk, dv);
         }
         keys::run(self, team, simd, dk, dv);
     }

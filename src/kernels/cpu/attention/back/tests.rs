@@ -428,7 +428,7 @@ proptest! {
         count in 0usize..7,
         kv_heads in 1usize..4,
         group in 1usize..4,
-        head_dim in prop_oneof![Just(32usize), 1usize..70],
+        head_dim in prop_oneof![Just(32usize), Just(64), 1usize..70],
         window in prop_oneof![Just(0u32), 1u32..100],
         threads in 1usize..4,
         scale in prop_oneof![Just(0.125f32), Just(2.0f32)],
