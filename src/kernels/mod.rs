@@ -5,6 +5,7 @@ pub mod attention;
 pub mod attention_back;
 mod attention_back_gpu;
 mod attention_gpu;
+pub mod column_sums;
 pub mod cpu;
 pub mod cross_entropy;
 pub mod cross_entropy_back;
@@ -18,6 +19,7 @@ pub mod matmul_back;
 mod matmul_gpu;
 pub mod norm;
 pub mod norm_back;
+pub mod norm_gain_back;
 pub mod optimizer;
 pub mod outer;
 pub mod quant;
@@ -34,6 +36,7 @@ pub static ALL: &[&Kernel] = &[
     &attention::ATTENTION,
     &attention_back::ATTENTION_BACK_Q,
     &attention_back::ATTENTION_BACK_KV,
+    &column_sums::COLUMN_SUMS,
     &cross_entropy::CROSS_ENTROPY,
     &cross_entropy_back::CROSS_ENTROPY_BACK,
     &embed::EMBED,
@@ -46,6 +49,8 @@ pub static ALL: &[&Kernel] = &[
     &norm::RMS_NORM_ADD,
     &norm_back::RMS_NORM_BACK,
     &norm_back::RMS_NORM_BACK_ADD,
+    &norm_gain_back::RMS_NORM_GAIN_BACK,
+    &norm_gain_back::RMS_SCALES,
     &optimizer::ADAMW,
     &optimizer::ADD,
     &optimizer::SCALE,

@@ -11,3 +11,4 @@ mod gradients;
 mod matmul;
 mod products_back;
 mod rig;
+mod weight_gradients;

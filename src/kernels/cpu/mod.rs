@@ -52,11 +52,13 @@ pub(crate) mod matmul;
 pub(crate) mod matmul_back;
 pub(crate) mod outer;
 
+pub(crate) use scratch::with_scratch;
 pub use simd::Simd;
 
 use std::ops::Range;
 
 use crate::engine::cpu::Team;
+use crate::engine::view::MatMut;
 
 /// Elements that are worth a task of their own: some 10 microseconds of work.
 const PIECE: usize = 16_384;
@@ -78,5 +80,29 @@ pub(crate) fn pieces(
     team.run(rows * in_row, |task| {
         let start = task % in_row * PIECE;
         work(task / in_row, start..cols.min(start + PIECE));
+    });
+}
+
+/// Columns of a tile: few enough for their sums to stay in the first cache.
+pub(crate) const TILE: usize = 256;
+
+/// Calls `work` with each row of `out` and each tile of its columns, and with zeros to sum rows of
+/// something else in; `finish` then gets the part of `out` and these sums.
+pub(crate) fn sum_tiles(
+    team: &Team,
+    out: &mut MatMut<'_>,
+    work: impl Fn(usize, Range<usize>, &mut [f32]) + Sync,
+    finish: impl Fn(&mut [f32], &[f32]) + Sync,
+) {
+    let out = out.parts();
+    let in_row = out.cols().div_ceil(TILE);
+    team.run(out.rows() * in_row, |task| {
+        let (row, start) = (task / in_row, task % in_row * TILE);
+        let cols = start..out.cols().min(start + TILE);
+        let mut sums = [0.0; TILE];
+        let sums = &mut sums[..cols.len()];
+        work(row, cols.clone(), sums);
+        // SAFETY: every tile belongs to one task.
+        finish(unsafe { out.cols_mut(row, cols) }, sums);
     });
 }

@@ -68,7 +68,7 @@ for_each_level! {
 
 #[inline(always)]
 fn rms_norm_body(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    let scale = inverse_rms(x, eps);
+    let scale = inverse_rms_body(x, eps);
     for ((out, &x), &w) in out.iter_mut().zip(x).zip(weight) {
         *out = x * scale * w;
     }
@@ -81,15 +81,19 @@ for_each_level! {
 
 #[inline(always)]
 fn rms_norm_add_body(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    let scale = inverse_rms(x, eps);
+    let scale = inverse_rms_body(x, eps);
     for ((out, &x), &w) in out.iter_mut().zip(x).zip(weight) {
         *out += x * scale * w;
     }
 }
 
-/// `1 / sqrt(mean(x^2) + eps)`
+for_each_level! {
+    /// `1 / sqrt(mean(x^2) + eps)`
+    inverse_rms = inverse_rms_body(x: &[f32], eps: f32) -> f32
+}
+
 #[inline(always)]
-fn inverse_rms(x: &[f32], eps: f32) -> f32 {
+fn inverse_rms_body(x: &[f32], eps: f32) -> f32 {
     let sum = lanes(x, 0.0, |sum, v| sum + v * v, |a, b| a + b);
     1.0 / (sum / x.len() as f32 + eps).sqrt()
 }
@@ -198,6 +202,8 @@ mod tests {
                     prop_assert!(close(out[i], want, 1e-6));
                     prop_assert_eq!(added[i], x[i] + out[i]);
                 }
+                let want = 1.0 / (mean + 1e-5).sqrt();
+                prop_assert!(close(inverse_rms(simd, &x, 1e-5), want, 1e-6));
                 prop_assert_eq!(f64::from(largest(simd, &x)), top);
                 prop_assert!(close(sum_exp(simd, &x, top as f32), total, 1e-6));
             }

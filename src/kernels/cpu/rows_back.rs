@@ -191,6 +191,30 @@ fn add_body(sum: &mut [f32], x: &[f32]) {
 }
 
 for_each_level! {
+    /// `sum += factor * x`
+    add_scaled = add_scaled_body(sum: &mut [f32], x: &[f32], factor: f32)
+}
+
+#[inline(always)]
+fn add_scaled_body(sum: &mut [f32], x: &[f32], factor: f32) {
+    for (sum, &x) in sum.iter_mut().zip(x) {
+        *sum += factor * x;
+    }
+}
+
+for_each_level! {
+    /// `sum += factor * x * y`
+    add_product = add_product_body(sum: &mut [f32], x: &[f32], y: &[f32], factor: f32)
+}
+
+#[inline(always)]
+fn add_product_body(sum: &mut [f32], x: &[f32], y: &[f32], factor: f32) {
+    for ((sum, &x), &y) in sum.iter_mut().zip(x).zip(y) {
+        *sum += factor * x * y;
+    }
+}
+
+for_each_level! {
     /// `param -= lr * (clip * grad + decay * param)`
     sgd = sgd_body(param: &mut [f32], grad: &[f32], clip: f32, lr: f32, decay: f32)
 }
@@ -229,6 +253,8 @@ mod tests {
                 one(&|x| scaled_exp(simd, x, 1.5, -0.5));
                 one(&|x| scale(simd, x, 1.5));
                 one(&|x| add(simd, x, &a));
+                one(&|x| add_scaled(simd, x, &a, -1.5));
+                one(&|x| add_product(simd, x, &a, &b, -1.5));
                 one(&|x| x[0] = sum_squares(simd, &a));
                 one(&|x| sgd(simd, x, &a, 0.5, 0.1, 0.01));
                 let factors = AdamwFactors {

@@ -1,0 +1,77 @@
+//! Gradients of a model's own weights that are no products: gains and biases.
+
+use inscribe::engine::{Recording, Tensor};
+use inscribe::kernels::column_sums::column_sums;
+use inscribe::kernels::norm_gain_back::rms_norm_gain_back;
+use proptest::prelude::*;
+
+use crate::elementwise::{cases, widths};
+use crate::rig::{Input, compare, rig, run};
+
+/// Numbers of rows around the edges of the blocks that they are summed in.
+fn heights() -> impl Strategy<Value = usize> {
+    prop_oneof![0usize..6, 62usize..68, 126usize..131, Just(300)]
+}
+
+proptest! {
+    #![proptest_config(cases(16))]
+
+    #[test]
+    fn column_sums_agree(
+        rows in heights(), cols in widths(), offset in 0usize..5, gap in 0usize..6, seed: u64,
+    ) {
+        let inputs = [
+            Input::noise(seed, rows, cols, offset, gap),
+            Input::noise(seed ^ 1, 1, cols, gap, offset),
+        ];
+        compare(&inputs, &[], 1e-5, |rec, t, _| {
+            column_sums(rec, &t[0], &t[1]);
+        }).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn rms_norm_gain_back_agrees(
+        rows in heights(), cols in widths(), offset in 0usize..5, gap in 0usize..6, seed: u64,
+    ) {
+        let inputs = [
+            Input::noise(seed, rows, cols, offset, gap),
+            Input::noise(seed ^ 1, rows, cols, gap, offset),
+            Input::noise(seed ^ 2, 1, cols, gap, offset),
+        ];
+        compare(&inputs, &[], 1e-5, |rec, t, _| {
+            rms_norm_gain_back(rec, &t[0], &t[1], 1e-2, &t[2]);
+        }).map_err(TestCaseError::fail)?;
+    }
+}
+
+/// Compares a launch, and holds every device to the same bits when it runs again.
+fn same_twice(what: &str, inputs: &[Input], record: impl Fn(&mut Recording, &[Tensor])) {
+    compare(inputs, &[], 1e-5, |rec, t, _| record(rec, t))
+        .unwrap_or_else(|e| panic!("{what}: {e}"));
+    let rig = rig();
+    for device in rig.gpus.iter().map(|(_, gpu)| gpu).chain([&rig.cpu]) {
+        let bits = || {
+            let found = run(device, inputs, &[], |rec, t, _| record(rec, t));
+            found.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+        };
+        assert!(bits() == bits(), "{what}: not the same bits twice");
+    }
+}
+
+#[test]
+fn thousands_of_rows_agree_and_give_the_same_bits() {
+    let (rows, cols) = (2500, 96);
+    let dx = || Input::noise(1, rows, cols, 0, 0);
+    let sums = [dx(), Input::noise(3, 1, cols, 0, 0)];
+    same_twice("column sums", &sums, |rec, t| {
+        column_sums(rec, &t[0], &t[1])
+    });
+    let gain = [
+        dx(),
+        Input::noise(4, rows, cols, 0, 0),
+        Input::noise(3, 1, cols, 0, 0),
+    ];
+    same_twice("a gain", &gain, |rec, t| {
+        rms_norm_gain_back(rec, &t[0], &t[1], 1e-6, &t[2]);
+    });
+}
