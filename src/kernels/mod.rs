@@ -26,6 +26,7 @@ pub mod quant;
 pub mod random;
 pub mod rope;
 pub mod rope_back;
+pub mod rope_gain_back;
 pub mod self_test;
 
 use crate::engine::gpu::{Def, Variant};
@@ -61,6 +62,7 @@ pub static ALL: &[&Kernel] = &[
     &rope::ROPE,
     &rope::SCATTER_ROWS,
     &rope_back::ROPE_BACK,
+    &rope_gain_back::ROPE_GAIN_BACK,
 ];
 
 /// Defines the weight type for a shader that reads weights through `shaders/shared/weight.wgsl`.

@@ -125,7 +125,8 @@ fn twin(team: &Team, mut call: CpuCall<'_>) {
     });
 }
 
-fn rotate_back(head: &mut [f32], angles: &[f32], interleaved: bool) {
+/// Turns a head back by its position's angles.
+pub(super) fn rotate_back(head: &mut [f32], angles: &[f32], interleaved: bool) {
     let half = head.len() / 2;
     let (cos, sin) = angles.split_at(half);
     if interleaved {
@@ -141,14 +142,14 @@ fn rotate_back(head: &mut [f32], angles: &[f32], interleaved: bool) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::kernels::finite::{F32, U32, assert_near, gradient, noise, on_twin};
 
     /// What `rope` computes, weighted by `dy`, in 64 bits.
-    fn rotated(
+    pub(crate) fn rotated(
         x: &[f64],
-        norm: Option<&[f32]>,
+        norm: Option<&[f64]>,
         angles: &[f32],
         positions: &[u32],
         dy: &[f32],
@@ -160,7 +161,7 @@ mod tests {
         for (h, (head, dy)) in x.chunks_exact(dim).zip(dy.chunks_exact(dim)).enumerate() {
             let mean = head.iter().map(|v| v * v).sum::<f64>() / dim as f64;
             let scale = 1.0 / (mean + f64::from(shape.eps)).sqrt();
-            let value = |i: usize| norm.map_or(head[i], |n| head[i] * scale * f64::from(n[i]));
+            let value = |i: usize| norm.map_or(head[i], |n| head[i] * scale * n[i]);
             let angles = &angles[positions[h / shape.heads] as usize * dim..][..dim];
             for i in 0..half {
                 let pair = if shape.interleaved {
@@ -195,7 +196,8 @@ mod tests {
             let len = 3 * heads * head_dim;
             let (x, weight, dy) = (noise(1, len), noise(2, head_dim), noise(3, len));
             let angles = noise(4, 5 * head_dim);
-            let norm = normed.then_some(weight.as_slice());
+            let wide: Vec<f64> = weight.iter().map(|&w| f64::from(w)).collect();
+            let norm = normed.then_some(wide.as_slice());
             let expected = gradient(&x, |x| rotated(x, norm, &angles, &positions, &dy, shape));
             let inputs = [
                 F32(&x, 3),

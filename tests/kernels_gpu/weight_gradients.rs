@@ -3,6 +3,8 @@
 use inscribe::engine::{Recording, Tensor};
 use inscribe::kernels::column_sums::column_sums;
 use inscribe::kernels::norm_gain_back::rms_norm_gain_back;
+use inscribe::kernels::rope::RopeShape;
+use inscribe::kernels::rope_gain_back::rope_gain_back;
 use proptest::prelude::*;
 
 use crate::elementwise::{cases, widths};
@@ -40,6 +42,27 @@ proptest! {
         ];
         compare(&inputs, &[], 1e-5, |rec, t, _| {
             rms_norm_gain_back(rec, &t[0], &t[1], 1e-2, &t[2]);
+        }).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn rope_gain_back_agrees(
+        rows in prop_oneof![0usize..5, 20usize..35], heads in 1usize..5,
+        half in prop_oneof![Just(1usize), Just(5), Just(32), Just(64), Just(128)],
+        offset in 0usize..5, gap in 0usize..6, first in 0u32..8, interleaved: bool, seed: u64,
+    ) {
+        let dim = 2 * half;
+        let positions: Vec<u32> = (0..rows as u32).map(|r| (first + 3 * r) % 8).collect();
+        let inputs = [
+            Input::noise(seed, rows, heads * dim, offset, gap),
+            Input::noise(seed ^ 1, 8, dim, gap, offset),
+            Input::ids(&positions, offset),
+            Input::noise(seed ^ 2, rows, heads * dim, 1, gap),
+            Input::noise(seed ^ 3, 1, dim, gap, offset),
+        ];
+        let shape = RopeShape { heads, head_dim: dim, interleaved, eps: 1e-2 };
+        compare(&inputs, &[], 1e-5, |rec, t, _| {
+            rope_gain_back(rec, &t[0], &t[1], &t[2], &t[3], &t[4], shape);
         }).map_err(TestCaseError::fail)?;
     }
 }

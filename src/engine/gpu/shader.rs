@@ -60,6 +60,7 @@ const SHADERS: &[(&str, &str)] = sources![
     "rms_scales",
     "rope",
     "rope_back",
+    "rope_gain_back",
     "scale",
     "scatter_rows",
     "sgd",
