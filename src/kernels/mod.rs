@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod cross_entropy;
 pub mod cross_entropy_back;
 pub mod embed;
+pub mod embed_back;
 #[cfg(test)]
 pub(crate) mod finite;
 pub mod gated;
@@ -41,6 +42,8 @@ pub static ALL: &[&Kernel] = &[
     &cross_entropy::CROSS_ENTROPY,
     &cross_entropy_back::CROSS_ENTROPY_BACK,
     &embed::EMBED,
+    &embed_back::EMBED_BACK,
+    &embed_back::SORT_IDS,
     &gated::GATED,
     &gated::GATED_INTO,
     &gated_back::GATED_BACK,

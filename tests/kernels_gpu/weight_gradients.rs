@@ -1,7 +1,8 @@
-//! Gradients of a model's own weights that are no products: gains and biases.
+//! Gradients of a model's own weights that are no products: embeddings, gains and biases.
 
 use inscribe::engine::{Recording, Tensor};
 use inscribe::kernels::column_sums::column_sums;
+use inscribe::kernels::embed_back::embed_back;
 use inscribe::kernels::norm_gain_back::rms_norm_gain_back;
 use inscribe::kernels::rope::RopeShape;
 use inscribe::kernels::rope_gain_back::rope_gain_back;
@@ -17,6 +18,22 @@ fn heights() -> impl Strategy<Value = usize> {
 
 proptest! {
     #![proptest_config(cases(16))]
+
+    #[test]
+    fn embed_back_agrees(
+        ids in prop::collection::vec(prop_oneof![9 => 0u32..40, 1 => Just(u32::MAX)], 0..150),
+        vocabulary in 1usize..40, cols in widths(),
+        offset in 0usize..5, gap in 0usize..6, seed: u64,
+    ) {
+        let inputs = [
+            Input::ids(&ids, gap),
+            Input::noise(seed, ids.len(), cols, offset, gap),
+            Input::noise(seed ^ 1, vocabulary, cols, gap, offset),
+        ];
+        compare(&inputs, &[], 1e-5, |rec, t, _| {
+            embed_back(rec, &t[0], &t[1], -1.5, &t[2]);
+        }).map_err(TestCaseError::fail)?;
+    }
 
     #[test]
     fn column_sums_agree(
@@ -84,7 +101,24 @@ fn same_twice(what: &str, inputs: &[Input], record: impl Fn(&mut Recording, &[Te
 #[test]
 fn thousands_of_rows_agree_and_give_the_same_bits() {
     let (rows, cols) = (2500, 96);
+    // Half of the rows have one id.
+    let few: Vec<u32> = (0..rows as u32)
+        .map(|i| if i % 2 == 0 { 7 } else { (i * i) % 70 })
+        .collect();
     let dx = || Input::noise(1, rows, cols, 0, 0);
+    let small = [Input::ids(&few, 0), dx(), Input::noise(2, 70, cols, 0, 0)];
+    same_twice("a small vocabulary", &small, |rec, t| {
+        embed_back(rec, &t[0], &t[1], 0.5, &t[2]);
+    });
+    let many: Vec<u32> = (0..rows as u32).map(|i| i * 7919 % 20_000).collect();
+    let large = [
+        Input::ids(&many, 0),
+        dx(),
+        Input::noise(2, 20_000, cols, 0, 0),
+    ];
+    same_twice("a large vocabulary", &large, |rec, t| {
+        embed_back(rec, &t[0], &t[1], 0.5, &t[2]);
+    });
     let sums = [dx(), Input::noise(3, 1, cols, 0, 0)];
     same_twice("column sums", &sums, |rec, t| {
         column_sums(rec, &t[0], &t[1])

@@ -43,6 +43,7 @@ const SHADERS: &[(&str, &str)] = sources![
     "cross_entropy",
     "cross_entropy_back",
     "embed",
+    "embed_back",
     "gated",
     "gated_back",
     "matmul",
@@ -64,6 +65,7 @@ const SHADERS: &[(&str, &str)] = sources![
     "scale",
     "scatter_rows",
     "sgd",
+    "sort_ids",
     "sum_squares",
 ];
 
