@@ -122,7 +122,7 @@ fn check_place(place: &Path, document: &Document) -> Result<bool> {
     if place.symlink_metadata().is_err() {
         return Ok(false);
     }
-    match Memory::open(place) {
+    match Memory::open_as_it_is(place) {
         Ok(memory) if memory.file.document.sha256 == document.sha256 => Ok(true),
         _ => bail!(
             "{}: is there already and is no memory of the sample; choose another --out",

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use inscribe::WriteSettings;
 use inscribe::memory::Memory;
-use inscribe::memory::store::{CheckedFile, FileState};
+use inscribe::memory::store::{Asked, CheckedFile, FileState};
 use inscribe::words;
 use inscribe::write::record;
 
@@ -21,10 +21,16 @@ Examples:
   inscribe info sample.memory
   inscribe info sample.memory --json | jq .files";
 
+/// The file that a memory is described by, and that of the questions asked of it.
+const DESCRIPTION: &str = "memory.json";
+const HISTORY: &str = "history.jsonl";
+/// Questions that are shown to people.
+const SHOWN_QUESTIONS: usize = 5;
+
 /// Say what a memory is, and check that its files are as they were written
 ///
-/// Its document, model, method and settings, its size, how often it was asked. Ends with an error where
-/// a file is missing or damaged.
+/// Its document, model, method and settings, its size, what it was asked. Ends with an error where a file
+/// is missing, damaged or changed.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -37,7 +43,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
-    let memory = Memory::open(&args.memory)?;
+    let memory = Memory::open_as_it_is(&args.memory)?;
     let spinner = app.spinner("checking its files".to_owned());
     let files = memory.verify();
     spinner.finish_and_clear();
@@ -46,12 +52,21 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     } else {
         print(args, &memory, &files)?;
     }
-    let damaged = |file: &&CheckedFile| matches!(file.state, FileState::Damaged(_));
-    match files.iter().filter(damaged).count() {
-        0 => Ok(()),
-        1 => bail!("{}: a file is damaged", args.memory.display()),
-        count => bail!("{}: {count} files are damaged", args.memory.display()),
+    let bad = files.iter().filter(|file| file.state.is_bad());
+    let told: Vec<String> = bad
+        .map(|file| match file.state {
+            FileState::Missing => format!("{} is missing", file.name),
+            _ => format!("{} is damaged, or was changed", file.name),
+        })
+        .collect();
+    if told.is_empty() {
+        return Ok(());
     }
+    bail!(
+        "{}: {}; put back what is wrong from a copy, or write the document again",
+        args.memory.display(),
+        told.join(", ")
+    )
 }
 
 fn print(args: &Args, memory: &Memory, files: &[CheckedFile]) -> Result<()> {
@@ -91,35 +106,68 @@ fn print(args: &Args, memory: &Memory, files: &[CheckedFile]) -> Result<()> {
     if let Some(run) = what_the_run_did(memory) {
         outln!("run       {run}");
     }
-    let asked = memory.history().unwrap_or_default();
-    match asked.last() {
-        None => outln!("asked     never"),
-        Some(last) => outln!(
-            "asked     {}, last {}: {}",
-            words::counted(asked.len(), "question"),
-            when(last.unix_secs),
-            words_of(&last.question)
-        ),
-    }
+    print_history(&memory.history().unwrap_or_default());
     let all: u64 = files.iter().map(|file| file.bytes).sum();
     outln!("size      {}", size(all));
     let width = files.iter().map(|file| file.name.len()).max().unwrap_or(0);
     for file in files {
-        let state = match &file.state {
-            FileState::Whole => "whole".to_owned(),
-            FileState::Unrecorded => "readable; no hash of it is recorded".to_owned(),
-            FileState::MadeAgain(why) => format!("made again when needed: {why}"),
-            FileState::Damaged(why) => format!("DAMAGED: {why}"),
-        };
-        outln!("  {:width$}  {:>9}  {state}", file.name, size(file.bytes));
+        outln!(
+            "  {:width$}  {:>9}  {}",
+            file.name,
+            size(file.bytes),
+            state(file)
+        );
     }
     Ok(())
 }
 
-/// A question in one line.
+fn state(file: &CheckedFile) -> String {
+    let is_description = file.name == DESCRIPTION;
+    match &file.state {
+        FileState::Whole if is_description => "whole: its own hash holds".to_owned(),
+        FileState::Whole => "whole".to_owned(),
+        FileState::Unrecorded if file.name == HISTORY => {
+            "readable; it grows, so no hash of it is recorded".to_owned()
+        }
+        FileState::Unrecorded => {
+            "readable; no hash recorded (written by an older version)".to_owned()
+        }
+        FileState::MadeAgain(why) => format!("made again when needed: {why}"),
+        FileState::Missing => "MISSING".to_owned(),
+        FileState::Damaged(why) if is_description => format!("CHANGED: {why}"),
+        FileState::Damaged(why) => format!("DAMAGED: {why}"),
+    }
+}
+
+/// How often it was asked, and the questions asked last, the newest first.
+fn print_history(asked: &[Asked]) {
+    let Some(last) = asked.last() else {
+        return;
+    };
+    outln!(
+        "asked     {}, last {}",
+        words::counted(asked.len(), "question"),
+        when(last.unix_secs)
+    );
+    for question in asked.iter().rev().take(SHOWN_QUESTIONS) {
+        outln!("          {}", words_of(&question.question));
+    }
+    let more = asked.len().saturating_sub(SHOWN_QUESTIONS);
+    if more > 0 {
+        outln!("          and {more} before; --json tells all, with the answers");
+    }
+}
+
+/// A question in one line, cut where it is long.
 fn words_of(question: &str) -> String {
+    const MOST: usize = 100;
     let plain = |c: char| if c.is_control() { ' ' } else { c };
-    question.chars().map(plain).collect()
+    let told: String = question.chars().take(MOST).map(plain).collect();
+    if question.chars().nth(MOST).is_some() {
+        told + "…"
+    } else {
+        told
+    }
 }
 
 fn what_the_run_did(memory: &Memory) -> Option<String> {
@@ -169,11 +217,14 @@ fn as_json(memory: &Memory, files: &[CheckedFile]) -> Result<Value> {
             FileState::Whole => ("whole", None),
             FileState::Unrecorded => ("unrecorded", None),
             FileState::MadeAgain(why) => ("made again", Some(why)),
+            FileState::Missing => ("missing", None),
+            FileState::Damaged(why) if file.name == DESCRIPTION => ("changed", Some(why)),
             FileState::Damaged(why) => ("damaged", Some(why)),
         };
         json!({"name": file.name, "bytes": file.bytes, "state": state, "why": why})
     };
     let run = record::read_run(memory.path()).ok();
+    let history = memory.history().unwrap_or_default();
     Ok(json!({
         "memory": memory.path(),
         "program": file.program,
@@ -186,9 +237,10 @@ fn as_json(memory: &Memory, files: &[CheckedFile]) -> Result<Value> {
         "steps": run.as_ref().map(|run| run.steps.len()),
         "loss_before": run.as_ref().and_then(|run| run.loss_before()),
         "loss_after": run.as_ref().and_then(|run| run.loss_after()),
-        "questions": memory.history().unwrap_or_default().len(),
+        "questions": history.len(),
+        "history": history,
         "bytes": files.iter().map(|file| file.bytes).sum::<u64>(),
-        "whole": !files.iter().any(|file| matches!(file.state, FileState::Damaged(_))),
+        "whole": !files.iter().any(|file| file.state.is_bad()),
         "files": files.iter().map(of_file).collect::<Vec<_>>(),
     }))
 }

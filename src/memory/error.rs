@@ -39,6 +39,11 @@ pub enum MemoryError {
         written_for: String,
         given: String,
     },
+    /// What a memory says of itself does not fit the hash in it.
+    #[error(
+        "{path}: was changed since it was written, so the memory may not be what was learned; put the file back from a copy, or write the document again"
+    )]
+    Altered { path: String },
     /// The memory was opened before its run had ended.
     #[error("{path}: is no memory: its writing was not finished")]
     NotFinished { path: String },

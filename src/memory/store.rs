@@ -14,6 +14,7 @@
 mod checkpoint;
 mod json;
 mod places;
+mod seal;
 #[cfg(test)]
 mod tests;
 mod trash;
@@ -41,6 +42,7 @@ use crate::model::config::ModelConfig;
 use crate::words;
 pub use checkpoint::StoredState;
 use places::{DOCUMENT, EVENTS, HISTORY, Lock, MEMORY, Places, TOKENS};
+use seal::Seal;
 pub use trash::{Discarded, empty_trash};
 pub use unfinished::Unfinished;
 pub use verify::{CheckedFile, FileState};
@@ -229,11 +231,18 @@ pub struct Asked {
 pub struct Memory {
     folder: PathBuf,
     pub file: MemoryFile,
+    seal: Seal,
 }
 
 impl Memory {
-    /// Opens a memory, and moves into place what a crash left next to it.
+    /// Opens a memory, and moves into place what a crash left next to it. Refused where its description
+    /// was changed since it was written.
     pub fn open(folder: &Path) -> Result<Memory> {
+        Memory::open_as_it_is(folder)?.as_written()
+    }
+
+    /// As [`Memory::open`], whatever was changed, to tell it: [`Memory::verify`].
+    pub fn open_as_it_is(folder: &Path) -> Result<Memory> {
         let places = Places::of(folder)?;
         if places.has_leftovers() {
             let tidied = Lock::take(&places).and_then(|_lock| places.recover(&Disk::default()));
@@ -250,10 +259,22 @@ impl Memory {
 
     fn read(folder: PathBuf) -> Result<Memory> {
         let path = folder.join(MEMORY);
-        let file: MemoryFile = json::read(&path)?;
+        let description = json::read_value(&path)?;
+        let seal = Seal::of(&description);
+        let file: MemoryFile = json::parse(&path, description)?;
         match file.fault() {
             Some(detail) => Err(MemoryError::file(&path, format!("is damaged: {detail}"))),
-            None => Ok(Memory { folder, file }),
+            None => Ok(Memory { folder, file, seal }),
+        }
+    }
+
+    /// Refuses one whose description was changed.
+    fn as_written(self) -> Result<Memory> {
+        match self.seal {
+            Seal::Broken => Err(MemoryError::Altered {
+                path: shown(&self.folder.join(MEMORY)),
+            }),
+            Seal::Absent | Seal::Holds => Ok(self),
         }
     }
 

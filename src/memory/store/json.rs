@@ -18,6 +18,16 @@ const MOST_DIFFERENCES: usize = 5;
 
 /// Reads a file of a known version.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    parse(path, read_value(path)?)
+}
+
+/// What a value says.
+pub fn parse<T: DeserializeOwned>(path: &Path, value: Value) -> Result<T> {
+    T::deserialize(value).map_err(|e| MemoryError::file(path, format!("is damaged: {e}")))
+}
+
+/// Reads a file of a known version as it is.
+pub fn read_value(path: &Path) -> Result<Value> {
     let meta = fs::metadata(path).map_err(|e| MemoryError::io(path, "read", e))?;
     if !meta.is_file() || meta.len() > MAX_BYTES {
         return Err(MemoryError::not_a_memory(path, "it is no JSON file"));
@@ -26,17 +36,20 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let value: Value = serde_json::from_slice(&text)
         .map_err(|e| MemoryError::file(path, format!("is damaged: {e}")))?;
     match value.get("version").and_then(Value::as_u64) {
-        None => return Err(MemoryError::not_a_memory(path, "it has no version")),
-        Some(found) if found != u64::from(MEMORY_VERSION) => {
-            return Err(MemoryError::Version {
-                path: shown(path),
-                found,
-                known: MEMORY_VERSION,
-            });
-        }
-        Some(_) => {}
+        None => Err(MemoryError::not_a_memory(path, "it has no version")),
+        Some(found) if found != u64::from(MEMORY_VERSION) => Err(MemoryError::Version {
+            path: shown(path),
+            found,
+            known: MEMORY_VERSION,
+        }),
+        Some(_) => Ok(value),
     }
-    T::deserialize(value).map_err(|e| MemoryError::file(path, format!("is damaged: {e}")))
+}
+
+/// A value as it comes back from a file.
+pub fn value(path: &Path, value: &impl Serialize) -> Result<Value> {
+    let text = serde_json::to_vec(value).map_err(|e| unwritable(path, &e))?;
+    serde_json::from_slice(&text).map_err(|e| unwritable(path, &e))
 }
 
 /// A value as text for a file that people read, too.

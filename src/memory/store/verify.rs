@@ -1,10 +1,14 @@
 //! Whether a memory's files are as they were written.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::places::{DOCUMENT, EVENTS, HISTORY, MEMORY, TOKENS};
+use super::seal::Seal;
 use super::{Memory, MemoryError};
+
+const CHANGED: &str = "it was changed since it was written";
 
 /// What is known of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +19,17 @@ pub enum FileState {
     Unrecorded,
     /// It can be made again, and it is missing or damaged: why.
     MadeAgain(String),
-    /// It is missing, or not what was written: why.
+    /// It is not there.
+    Missing,
+    /// It is not what was written, or cannot be read: why.
     Damaged(String),
+}
+
+impl FileState {
+    /// Whether the memory is not what was written.
+    pub fn is_bad(&self) -> bool {
+        matches!(self, FileState::Missing | FileState::Damaged(_))
+    }
 }
 
 /// A file of a memory.
@@ -34,7 +47,7 @@ impl Memory {
     /// Reads all files and holds them against what was recorded of them.
     pub fn verify(&self) -> Vec<CheckedFile> {
         let mut files = vec![
-            self.checked(MEMORY, FileState::Unrecorded),
+            self.checked(MEMORY, self.of_its_own()),
             self.checked(DOCUMENT, of(self.document(), FileState::Whole)),
             self.checked(TOKENS, of(self.tokens(), self.recorded(TOKENS))),
         ];
@@ -62,6 +75,14 @@ impl Memory {
         files
     }
 
+    fn of_its_own(&self) -> FileState {
+        match self.seal {
+            Seal::Absent => FileState::Unrecorded,
+            Seal::Holds => FileState::Whole,
+            Seal::Broken => FileState::Damaged(CHANGED.to_owned()),
+        }
+    }
+
     fn is_listed(&self, name: &str) -> bool {
         self.file.files.iter().any(|file| file.name == name)
     }
@@ -76,10 +97,14 @@ impl Memory {
 
     fn checked(&self, name: &str, state: FileState) -> CheckedFile {
         let meta = fs::metadata(self.path().join(name));
+        let is_missing = matches!(&meta, Err(error) if error.kind() == ErrorKind::NotFound);
         CheckedFile {
             name: name.to_owned(),
             bytes: meta.map_or(0, |meta| meta.len()),
-            state,
+            state: match state {
+                FileState::Damaged(_) if is_missing => FileState::Missing,
+                other => other,
+            },
         }
     }
 

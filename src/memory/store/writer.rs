@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::checkpoint::{StoredState, decode, encode};
 use super::places::{CHECKPOINT, DOCUMENT, EVENTS, Lock, MEMORY, Places, RUN, TOKENS};
+use super::seal::sealed;
 use super::{
     DocumentInfo, MEMORY_VERSION, Memory, MemoryFile, Result, StoredModel, StoredSegment, json,
 };
@@ -263,7 +264,7 @@ impl MemoryWriter {
         self.disk.sync(&self.events, &self.events_path)?;
         let files = [TOKENS, EVENTS].map(|name| StoredFile::of(&self.places.writing, name));
         self.file.files = files.into_iter().collect::<Result<_>>()?;
-        self.disk.write(&path, &json::pretty(&path, &self.file)?)?;
+        self.disk.write(&path, &sealed(&path, &self.file)?)?;
         // Some systems do not rename a folder that holds an open file.
         drop(self.events);
         self.places.publish(&self.disk)?;
@@ -294,7 +295,7 @@ where
     if !places.is_memory() {
         return Err(nothing());
     }
-    let memory = Memory::read(places.folder.clone())?;
+    let memory = Memory::read(places.folder.clone())?.as_written()?;
     match plan.check(&places.folder, &memory.file) {
         Ok(()) => Ok(Resumed::Finished(Box::new(memory))),
         Err(_) => Err(nothing()),

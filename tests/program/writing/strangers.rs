@@ -31,9 +31,12 @@ fn on_a_terminal(args: &[&str]) -> String {
     String::from_utf8_lossy(&shown.stdout).into_owned()
 }
 
-fn change_json(path: &str, change: impl FnOnce(&mut Value)) {
-    let text = std::fs::read_to_string(path).expect("a file");
-    let mut value = serde_json::from_str(&text).expect("JSON");
+/// Changes what a memory says of itself, which then looks as one of earlier versions: without a seal.
+fn change_memory(out: &str, change: impl FnOnce(&mut Value)) {
+    let path = format!("{out}/memory.json");
+    let text = std::fs::read_to_string(&path).expect("a file");
+    let mut value: Value = serde_json::from_str(&text).expect("JSON");
+    value.as_object_mut().expect("an object").remove("seal");
     change(&mut value);
     std::fs::write(path, value.to_string()).expect("room");
 }
@@ -99,7 +102,7 @@ fn terminals_get_no_orders_from_answers_and_errors() {
     assert!(shown.contains("hi.md"), "{shown:?}");
     assert!(orders(&shown).is_empty(), "{shown:?}");
     // Names of models and documents, arguments, and what a template says.
-    change_json(&format!("{out}/memory.json"), |memory| {
+    change_memory(&out, |memory| {
         memory["model"]["name"] = "evil\u{1b}[31m\u{202e}".into();
         memory["model"]["fingerprint"] = "0".repeat(64).into();
     });
@@ -176,13 +179,59 @@ fn files_that_were_changed_are_refused_or_told() {
     }
     // Memories of before say nothing of their files, and open.
     flip("document.txt");
-    change_json(&format!("{out}/memory.json"), |memory| {
+    change_memory(&out, |memory| {
         memory.as_object_mut().expect("an object").remove("files");
         for segment in memory["segments"].as_array_mut().expect("segments") {
             segment.as_object_mut().expect("a segment").remove("parts");
         }
     });
     succeeds(&ask);
+}
+
+#[test]
+fn a_changed_description_is_refused_and_told() {
+    let desk = Desk::new(&DOCUMENT[..150]);
+    let (model, out) = (tiny("llama.gguf"), desk.place("memory"));
+    succeeds(&desk.write(&out, &model, &["--budget", "2"]));
+    let told = succeeds(&["info", &out]);
+    assert!(told.contains("its own hash holds"), "{told}");
+    let path = format!("{out}/memory.json");
+    let whole = std::fs::read_to_string(&path).expect("a description");
+    let at = whole.find("\"alpha\": ").expect("its alpha") + "\"alpha\": ".len();
+    let digit = if &whole[at..=at] == "9" { "8" } else { "9" };
+    let changed = [&whole[..at], digit, &whole[at + 1..]].concat();
+    std::fs::write(&path, changed).expect("room");
+    let ask = [
+        "ask",
+        "--memory",
+        &out,
+        "--model",
+        &model,
+        "Why?",
+        "--max-tokens",
+        "2",
+    ];
+    let error = fails(&ask);
+    assert!(
+        error.contains("memory.json") && error.contains("changed since it was written"),
+        "{error}"
+    );
+    let info = inscribe(&["info", &out]);
+    assert_eq!(info.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&info.stdout).into_owned();
+    assert!(told.contains("CHANGED"), "{told}");
+    let info = inscribe(&["info", &out, "--json"]);
+    let json: Value = serde_json::from_slice(&info.stdout).expect("JSON");
+    assert_eq!(json["whole"], false);
+    assert_eq!(json["files"][0]["state"], "changed");
+    // One of before has no seal.
+    change_memory(&out, |_| {});
+    succeeds(&ask);
+    let told = succeeds(&["info", &out]);
+    assert!(
+        told.contains("no hash recorded (written by an older version)"),
+        "{told}"
+    );
 }
 
 #[test]

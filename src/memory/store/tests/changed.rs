@@ -27,13 +27,52 @@ fn changed_files_are_refused_or_told() {
         "{told:?}"
     );
     // A memory of before lists none, and opens.
-    let path = folder.join(MEMORY);
-    let mut file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let mut file = unsealed(&folder);
     file.as_object_mut().unwrap().remove("files").unwrap();
-    fs::write(&path, file.to_string()).unwrap();
+    fs::write(folder.join(MEMORY), file.to_string()).unwrap();
     let old = Memory::open(&folder).unwrap();
     assert!(old.tokens().is_ok());
     assert_eq!(old.changed().len(), 1);
+}
+
+#[test]
+fn a_description_that_was_changed_is_refused_and_can_be_looked_at() {
+    let (_parent, folder) = place();
+    let case = Case::new(1);
+    case.write(&folder);
+    let path = folder.join(MEMORY);
+    let whole = fs::read_to_string(&path).unwrap();
+    let state = || {
+        let memory = Memory::open_as_it_is(&folder).unwrap();
+        memory.verify().swap_remove(0).state
+    };
+    assert_eq!(state(), FileState::Whole);
+    // Neither spaces nor the order of fields are of interest, numbers to the last digit are.
+    let mut value: Value = serde_json::from_str(&whole).unwrap();
+    value.sort_all_objects();
+    fs::write(&path, value.to_string()).unwrap();
+    case.check(&Memory::open(&folder).unwrap());
+    for (old, new) in [
+        ("0.30000000000000004", "0.3000000000000001"),
+        ("\"rank\": 4", "\"rank\": 5"),
+        ("\"end\": 20", "\"end\": 19"),
+        ("mill.txt", "hill.txt"),
+        ("\"seal\": \"", "\"seal\": \"0"),
+        ("\"unix_secs\"", "\"added\": 1, \"unix_secs\""),
+    ] {
+        let changed = whole.replacen(old, new, 1);
+        assert_ne!(changed, whole, "{old}");
+        fs::write(&path, changed).unwrap();
+        let error = Memory::open(&folder).err();
+        assert!(matches!(error, Some(MemoryError::Altered { .. })), "{old}");
+        assert!(state().is_bad(), "{old}");
+        let resumed = MemoryWriter::resume(&folder, &case.plan());
+        assert!(resumed.is_err(), "{old}");
+    }
+    // One of before has no seal; it opens.
+    fs::write(&path, unsealed(&folder).to_string()).unwrap();
+    assert!(Memory::open(&folder).is_ok());
+    assert_eq!(state(), FileState::Unrecorded);
 }
 
 #[test]
@@ -91,12 +130,11 @@ fn names_and_questions_of_a_memory_are_no_orders() {
     let (_parent, folder) = place();
     let case = Case::new(1);
     case.write(&folder);
-    let path = folder.join(MEMORY);
-    let mut file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let mut file = unsealed(&folder);
     for name in [["model", "name"], ["model", "arch"], ["document", "name"]] {
         file[name[0]][name[1]] = "a\u{1b}[31m\nb\u{202e}".into();
     }
-    fs::write(&path, file.to_string()).unwrap();
+    fs::write(folder.join(MEMORY), file.to_string()).unwrap();
     let asked =
         json!({"question": "a\u{7}?", "answer": "b\u{9b}\n\tc", "seconds": 1, "unix_secs": 1});
     fs::write(folder.join(HISTORY), format!("{asked}\n")).unwrap();
