@@ -133,6 +133,39 @@ impl Running {
     }
 }
 
+/// The program with its window on the display.
+struct Shown {
+    running: Running,
+    display: Display,
+    window: Window,
+    home: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Shown {
+    fn new() -> Shown {
+        let alone = alone();
+        let display = Display::open();
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let mut running = Running::start(home.path());
+        let window = wait("the window", || {
+            assert!(running.ended().is_none(), "it ended before its window came");
+            display.find("Inscribe")
+        });
+        Shown {
+            running,
+            display,
+            window,
+            home,
+            _alone: alone,
+        }
+    }
+
+    fn picture(&self) -> Option<RgbaImage> {
+        self.display.picture(self.window)
+    }
+}
+
 fn wait<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
@@ -189,33 +222,31 @@ fn press(keys: &[&str]) {
 
 #[test]
 fn what_was_copied_elsewhere_is_pasted_and_what_is_copied_here_is_pasted_elsewhere() {
-    let _alone = alone();
-    let display = Display::open();
-    let home = tempfile::tempdir().expect("a temporary folder");
-    let mut running = Running::start(home.path());
-    let window = wait("the window", || {
-        assert!(running.ended().is_none(), "it ended before its window came");
-        display.find("Inscribe")
-    });
+    let shown = Shown::new();
     let mut before = None;
     let before = wait("a window at rest", || {
         std::thread::sleep(Duration::from_secs(1));
-        let now = display.picture(window).filter(|now| colours(now) > 50)?;
+        let now = shown.picture().filter(|now| colours(now) > 50)?;
         let last = before.replace(now.clone());
         (last.as_ref() == Some(&now)).then_some(now)
     });
     wait("the keyboard", || {
-        let focus = display.connection.get_input_focus().expect("sent").reply();
-        if focus.is_ok_and(|focus| focus.focus == window) {
+        let focus = shown
+            .display
+            .connection
+            .get_input_focus()
+            .expect("sent")
+            .reply();
+        if focus.is_ok_and(|focus| focus.focus == shown.window) {
             return Some(());
         }
-        run("xdotool", &["windowfocus", &window.to_string()]);
+        run("xdotool", &["windowfocus", &shown.window.to_string()]);
         None
     });
     let elsewhere = copied_elsewhere("Nobody knew why it burnt");
     press(&["ctrl+v"]);
     wait("the pasted text", || {
-        (display.picture(window)? != before).then_some(())
+        (shown.picture()? != before).then_some(())
     });
     // Nobody owns the clipboard now, until the window does.
     drop(elsewhere);
@@ -229,26 +260,19 @@ fn what_was_copied_elsewhere_is_pasted_and_what_is_copied_here_is_pasted_elsewhe
 
 #[test]
 fn the_program_opens_a_window_lives_and_ends_when_it_is_closed() {
-    let _alone = alone();
-    let display = Display::open();
-    let home = tempfile::tempdir().expect("a temporary folder");
-    let mut running = Running::start(home.path());
-    let window = wait("the window", || {
-        assert!(running.ended().is_none(), "it ended before its window came");
-        display.find("Inscribe")
-    });
+    let mut shown = Shown::new();
     wait("something drawn in it", || {
-        (colours(&display.picture(window)?) > 50).then_some(())
+        (colours(&shown.picture()?) > 50).then_some(())
     });
     std::thread::sleep(LIFE);
-    assert!(running.ended().is_none(), "it ended by itself");
+    assert!(shown.running.ended().is_none(), "it ended by itself");
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("real-window.png");
-    let picture = display.picture(window).expect("a window that is seen");
+    let picture = shown.picture().expect("a window that is seen");
     picture.save(&kept).expect("room");
     println!("{}", kept.display());
-    display.close(window);
-    let status = wait("its end", || running.ended());
+    shown.display.close(shown.window);
+    let status = wait("its end", || shown.running.ended());
     assert!(status.success(), "{status}");
-    let prefs = home.path().join("data/inscribe/app.ron");
+    let prefs = shown.home.path().join("data/inscribe/app.ron");
     assert!(prefs.is_file(), "preferences were kept");
 }

@@ -13,12 +13,14 @@ use inscribe::model::generate::GenerateOptions;
 use inscribe::model::sample::SampleOptions;
 use inscribe::write::asker::Answer;
 use inscribe::write::reader::View;
+use inscribe::write::record::read_run;
 
 use super::answering::{self, Manner, Score, cut_short, title};
 use super::numbers;
 use super::out::{outln, stranger};
 use super::setup;
-use super::{Context, columns::side_by_side, errors, print_json, suggest};
+use super::suggest::{Larger, Written};
+use super::{Context, columns::side_by_side, errors, print_json};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -119,9 +121,14 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let questions = args.questions.as_deref().map(read_questions).transpose()?;
     let memory = Memory::open(&args.memory)?;
     let model = setup::model_of(&memory, args.model.as_deref())?;
+    let converses = args.question.is_none() && io::stderr().is_terminal();
+    let larger = converses.then(|| Larger::look(&model, app));
     let loaded = setup::load_silently(&model, app)?;
-    if args.question.is_none() && io::stderr().is_terminal() {
-        suggest::larger_model(&model, &loaded, app);
+    if let Some(larger) = larger {
+        // Another device's run tells nothing of this one.
+        let run = read_run(&args.memory).ok();
+        let run = run.filter(|run| run.device == loaded.device.name());
+        larger.tell(&loaded, run.as_ref().and_then(Written::of), app);
     }
     let mut conversation = Conversation {
         args,

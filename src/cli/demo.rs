@@ -18,6 +18,7 @@ use inscribe::write::record::RunRecord;
 use inscribe::write::statistics::mean;
 use inscribe::{Document, Remembered, WriteSettings};
 
+use super::Context;
 use super::answering::{self, Manner, Score, cut_short, title};
 use super::columns::{side_by_side, wrapped};
 use super::live::Live;
@@ -26,9 +27,9 @@ use super::out::outln;
 use super::progress::size;
 use super::setup::{self, ModelArg};
 use super::shell::{model_option, shown};
+use super::suggest::{Larger, Written};
 use super::terminal::Look;
 use super::write::{Outlook, extent};
-use super::{Context, suggest};
 
 const SAMPLE: &str = include_str!("../../assets/sample.md");
 const QUESTIONS: &str = include_str!("../../assets/sample-questions.jsonl");
@@ -67,6 +68,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         None => ModelCache::open()?.root().join("demo.memory"),
     };
     let replaces = check_place(&place, &document)?;
+    let larger = Larger::look(&args.model.name, app);
     let loaded = setup::load(&args.model.name, app)?;
     outln!(
         "model    {} (loaded in {:.1} s)",
@@ -107,7 +109,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         what_it_means(&asked, &record);
     }
     next(args, &place, &memory);
-    suggest::larger_model(&args.model.name, &loaded, app);
+    larger.tell(&loaded, Written::of(&record), app);
     Ok(())
 }
 

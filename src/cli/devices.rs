@@ -16,6 +16,8 @@ use inscribe::kernels::norm::rms_norm;
 use inscribe::kernels::rope::{RopeShape, rope};
 use inscribe::kernels::self_test::fast_products;
 
+use inscribe::words;
+
 use super::out::outln;
 use super::{Context, setup};
 
@@ -77,14 +79,16 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         outln!("no GPU adapter found; install a Vulkan, Metal or DX12 driver to use a GPU\n");
     }
     outln!("cpu  {}", cpu.name);
-    outln!("     memory     {} MiB free", cpu.available_bytes() >> 20);
+    outln!(
+        "     memory     {} free",
+        words::bytes(cpu.available_bytes())
+    );
     outln!("\nauto takes {chosen}: {why}");
     outln!("choose another with --device cpu, gpu, a number above, or a part of a name");
     Ok(())
 }
 
 fn print_adapter(adapter: &AdapterReport, variants: bool) {
-    let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
     let tier = &adapter.tier;
     outln!(
         "{:<4} {} ({}, {})",
@@ -113,12 +117,12 @@ fn print_adapter(adapter: &AdapterReport, variants: bool) {
     );
     outln!(
         "     limits     {} a binding, {} a buffer",
-        mib(adapter.max_binding_bytes),
-        mib(adapter.max_buffer_bytes)
+        words::bytes(adapter.max_binding_bytes),
+        words::bytes(adapter.max_buffer_bytes)
     );
     outln!(
         "     memory     {}",
-        adapter.memory_bytes.map_or("unknown".into(), mib)
+        adapter.memory_bytes.map_or("unknown".into(), words::bytes)
     );
     outln!(
         "     timing     {}",

@@ -150,6 +150,18 @@ pub fn load(path: &Path, model: &Model) -> Result<Content> {
             path.display()
         );
     }
+    if path.is_dir()
+        && !path.join("adapter_config.json").is_file()
+        && let Some(memory) = output_file::memory_above(path)
+    {
+        bail!(
+            "{}: lies in a memory and is no adapter: each part's is a folder such as {}; or ask the memory \
+             with `inscribe ask --memory {}`",
+            path.display(),
+            memory.join("segments/0000").display(),
+            memory.display()
+        );
+    }
     Ok(if path.is_dir() {
         peft::load(path, &model.config)?
     } else {

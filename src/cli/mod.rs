@@ -93,7 +93,8 @@ pub struct Global {
         global = true,
         default_value = "auto",
         value_name = "DEVICE",
-        env = "INSCRIBE_DEVICE"
+        env = "INSCRIBE_DEVICE",
+        hide_env_values = true
     )]
     pub device: String,
     /// How many CPU threads to use [default: one for each core]

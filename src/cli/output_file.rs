@@ -2,14 +2,18 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use inscribe::memory::leads_nowhere;
 
 /// Refuses a file that cannot be written, or that would be lost.
 pub fn check_file(path: &Path, replace: bool) -> Result<()> {
     let shown = path.display();
     check_outside_memories(path)?;
+    if let Some(why) = leads_nowhere(path) {
+        bail!("{shown}: {why}");
+    }
     match fs::metadata(path) {
         Ok(there) if there.is_dir() => bail!("{shown}: is a folder; name a file"),
         Ok(there) if !there.is_file() => bail!("{shown}: is no plain file; choose another name"),
@@ -33,17 +37,20 @@ pub fn check_above(path: &Path) -> Result<()> {
 
 /// Refuses a place within a memory: what lies there that is no part of it is in its way later.
 fn check_outside_memories(path: &Path) -> Result<()> {
-    let Ok(above) = fs::canonicalize(folder_of(path)) else {
-        return Ok(());
-    };
+    if memory_above(folder_of(path)).is_some() {
+        bail!("{}: lies in a memory; choose another place", path.display());
+    }
+    Ok(())
+}
+
+/// The memory, finished or not, that a folder is or lies in.
+pub fn memory_above(folder: &Path) -> Option<PathBuf> {
     let is_memory = |folder: &&Path| {
         let described = ["memory.json", "run.json"].map(|name| folder.join(name).is_file());
         described.contains(&true) && folder.join("tokens.bin").is_file()
     };
-    if above.ancestors().any(|folder| is_memory(&folder)) {
-        bail!("{}: lies in a memory; choose another place", path.display());
-    }
-    Ok(())
+    let above = fs::canonicalize(folder).ok()?;
+    above.ancestors().find(is_memory).map(Path::to_owned)
 }
 
 /// Whether a file starts with these bytes.

@@ -44,7 +44,8 @@ pub struct ModelArg {
         short = 'm',
         value_name = "MODEL",
         default_value = DEFAULT_MODEL,
-        env = "INSCRIBE_MODEL"
+        env = "INSCRIBE_MODEL",
+        hide_env_values = true
     )]
     pub name: String,
 }

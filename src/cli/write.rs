@@ -8,11 +8,13 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 
 use inscribe::inscriber::{Outcome, Watcher};
+use inscribe::memory::leads_nowhere;
 use inscribe::memory::store::Unfinished;
 use inscribe::words;
 use inscribe::write::error::WriteError;
 use inscribe::write::event::{Done, Event};
 use inscribe::write::forecast::Extent;
+use inscribe::write::record::RunRecord;
 use inscribe::write::setting::Setting;
 use inscribe::write::settings::KeepRows;
 use inscribe::{Document, Error, Remembered, WriteSettings};
@@ -25,7 +27,7 @@ use super::numbers;
 use super::out::outln;
 use super::setup::{self, Loaded, ModelArg};
 use super::shell::{model_option, shown};
-use super::suggest;
+use super::suggest::{Larger, Written};
 use super::write_args::{Idle, KeepName, WritingArgs};
 
 mod dry_run;
@@ -114,6 +116,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
         );
     }
     let document = setup::read_document(&args.document, &args.writing.read_options(), app)?;
+    let larger = Larger::look(&args.model.name, app);
     let loaded = setup::load(&args.model.name, app)?;
     let settings = WriteSettings {
         evaluate: !args.no_evaluation,
@@ -125,16 +128,28 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     if args.dry_run {
         let tokens = setup::tokens(&loaded, &document, app)?;
         let job = loaded.inscriber.job(&document, &tokens, &settings);
-        dry_run::run(&job, &loaded, args.json, app)?;
-        suggest::larger_model(&args.model.name, &loaded, app);
+        let speeds = dry_run::run(&job, &loaded, args.json, app)?;
+        let written = Written {
+            tokens: tokens.ids.len(),
+            settings,
+            speeds,
+        };
+        larger.tell(&loaded, Some(written), app);
         return Ok(());
     }
-    suggest::larger_model(&args.model.name, &loaded, app);
-    let done = write_memory(args, app, &loaded, &document, &settings)?;
-    if let Some((done, memory)) = done {
-        report(args, &done, &memory, &settings, app);
+    let ended = write_memory(args, app, &loaded, &document, &settings)?;
+    if let Some(ended) = ended {
+        report(args, &ended.done, &ended.memory, &settings, app);
+        larger.tell(&loaded, Written::of(&ended.record), app);
     }
     Ok(())
+}
+
+/// A write that came to its end.
+struct Ended {
+    done: Done,
+    memory: Remembered,
+    record: RunRecord,
 }
 
 /// Writes, or says that there is nothing left to write.
@@ -144,7 +159,7 @@ fn write_memory(
     loaded: &Loaded,
     document: &Document,
     settings: &WriteSettings,
-) -> Result<Option<(Done, Remembered)>> {
+) -> Result<Option<Ended>> {
     let tokens = setup::tokens(loaded, document, app)?;
     let events = args.events.as_deref();
     let events = events.map(|path| open_events(path, args)).transpose()?;
@@ -160,7 +175,7 @@ fn write_memory(
     let mut shown = Shown::new(app, settings, extent, events, args.resume);
     let outcome = writing.watched(&mut shown);
     // The terminal is as it was before anything else is said.
-    drop(shown);
+    let record = shown.end();
     match outcome {
         Ok(Outcome { done: None, .. }) => {
             if app.global.quiet {
@@ -180,7 +195,11 @@ fn write_memory(
                     "note: the document's keys and values are not kept: {why}"
                 ));
             }
-            Ok(done.map(|done| (done, memory)))
+            Ok(done.map(|done| Ended {
+                done,
+                memory,
+                record,
+            }))
         }
         Err(Error::Write(WriteError::NothingLearned(folder))) => bail!(
             "{}: nothing was learned yet; leave --finish out to go on",
@@ -256,7 +275,13 @@ fn open_events(path: &Path, args: &Args) -> Result<EventsFile> {
     }
     let mut options = File::options();
     let file = options.read(true).create(true).append(true).open(path);
-    let mut file = file.with_context(|| format!("{}: cannot be written", path.display()))?;
+    let mut file = match file {
+        Ok(file) => file,
+        Err(error) => match leads_nowhere(path) {
+            Some(why) => bail!("{shown}: {why}"),
+            None => return Err(error).with_context(|| format!("{shown}: cannot be written")),
+        },
+    };
     // What a power cut left of a line must not become a part of the next one. A pipe has no end.
     let mut last = [b'\n'];
     if file.seek(SeekFrom::End(-1)).is_ok() && file.read_exact(&mut last).is_ok() && last != *b"\n"
@@ -320,6 +345,11 @@ impl Shown {
             events,
             resumed,
         }
+    }
+
+    /// Ends the view, and gives the run that it showed.
+    fn end(self) -> RunRecord {
+        self.outlook.record()
     }
 
     /// Adds an event to the user's own file, where there is one.

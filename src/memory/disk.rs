@@ -4,12 +4,24 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::error::MemoryError;
+use super::error::{MemoryError, shown};
 
 /// Ending of a file's name while it is being written.
 pub(crate) const PARTIAL: &str = ".partial";
 
 type Result<T, E = MemoryError> = std::result::Result<T, E>;
+
+/// What to say of a path that is a symbolic link to nothing.
+pub fn leads_nowhere(path: &Path) -> Option<String> {
+    let target = fs::read_link(path).ok()?;
+    let is_gone = fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    is_gone.then(|| {
+        format!(
+            "is a symbolic link to '{}', which does not exist; make that first, or remove the link",
+            shown(&target)
+        )
+    })
+}
 
 /// Everything that changes files goes through here, so that tests can stop it at any point.
 #[derive(Clone, Default)]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
+use super::disk::leads_nowhere;
 use crate::advice::Advice;
 use crate::model::error::{ModelError, printable};
 
@@ -125,7 +126,9 @@ impl MemoryError {
             io::ErrorKind::ReadOnlyFilesystem => {
                 "the disk is read-only; choose another folder".to_owned()
             }
-            io::ErrorKind::NotFound => "does not exist; check the path".to_owned(),
+            io::ErrorKind::NotFound => {
+                leads_nowhere(path).unwrap_or_else(|| "does not exist; check the path".to_owned())
+            }
             _ => source.to_string(),
         };
         MemoryError::Io {

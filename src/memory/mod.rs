@@ -15,6 +15,7 @@ pub mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use disk::leads_nowhere;
 pub use error::MemoryError;
 pub use fingerprint::fingerprint;
 pub use kind::Content;

@@ -89,14 +89,7 @@ impl ChatTemplate {
         folder: &Path,
         tokenizer: &Tokenizer,
     ) -> Result<Option<ChatTemplate>, ModelError> {
-        let jinja = folder.join("chat_template.jinja");
-        let (path, source) = if jinja.is_file() {
-            let read = fs::read_to_string(&jinja);
-            let read = read.map_err(|e| ModelError::file(&jinja, format!("cannot be read: {e}")));
-            (jinja.clone(), Some(read?))
-        } else {
-            json_template(folder)?
-        };
+        let (path, source) = find_template(folder)?;
         let Some(source) = source else {
             return Ok(None);
         };
@@ -180,6 +173,21 @@ fn fold_system(messages: &[Message]) -> Option<Vec<Message>> {
     let user = folded.first_mut().filter(|m| m.role == "user")?;
     user.content = format!("{}\n\n{}", system.content, user.content);
     Some(folded)
+}
+
+/// The text of a model folder's template, where it can be read.
+pub(super) fn template_of_folder(folder: &Path) -> Option<String> {
+    find_template(folder).ok()?.1
+}
+
+fn find_template(folder: &Path) -> Result<Found, ModelError> {
+    let jinja = folder.join("chat_template.jinja");
+    if !jinja.is_file() {
+        return Ok(json_template(folder)?);
+    }
+    let read = fs::read_to_string(&jinja);
+    let read = read.map_err(|e| ModelError::file(&jinja, format!("cannot be read: {e}")))?;
+    Ok((jinja, Some(read)))
 }
 
 type Found = (std::path::PathBuf, Option<String>);

@@ -82,6 +82,8 @@ pub struct Found {
     pub quantisation: Option<String>,
     /// The model's sizes, where they could be read.
     pub config: Option<ModelConfig>,
+    /// Whether it was made to answer, and without thinking first: as its chat template tells.
+    pub answers_at_once: bool,
     /// Why it cannot be opened, in words.
     pub fault: Option<String>,
 }
@@ -172,7 +174,7 @@ impl Places {
         }
         survey
             .found
-            .sort_by(|a, b| (a.program, &a.name).cmp(&(b.program, &b.name)));
+            .sort_by_key(|found| (found.program, found.name.clone(), found.fault.is_some()));
         survey
             .found
             .dedup_by(|a, b| (a.program, &a.name) == (b.program, &b.name));
@@ -282,6 +284,7 @@ fn found(program: Program, candidate: Candidate, looks: &mut Looks) -> Found {
         architecture: look.architecture,
         quantisation: look.quantisation,
         config: look.config,
+        answers_at_once: look.answers_at_once,
         fault: look.fault,
     }
 }

@@ -27,7 +27,8 @@ use sha2::{Digest, Sha256};
 pub use cache::{CACHE_VARIABLE, CachedModel, ModelCache};
 pub use error::PullError;
 pub use registry::{
-    DEFAULT, HubFile, KNOWN, KnownModel, Origin, Packages, PinnedFile, default_model, known,
+    DEFAULT, HubFile, KNOWN, KnownModel, Origin, Packages, PinnedFile, bytes_of_writing,
+    default_model, known,
 };
 pub use repo::HubId;
 pub(super) use repo::{fitting, is_safe_path as safe_path};

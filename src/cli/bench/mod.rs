@@ -14,6 +14,7 @@ use inscribe::model::config::ModelConfig;
 use inscribe::model::session::{Session, SessionOptions};
 use inscribe::model::shapes;
 use inscribe::model::transformer::Transformer;
+use inscribe::words;
 
 use super::Context;
 use super::numbers;
@@ -404,23 +405,22 @@ fn print_summary(report: &Report, whole: bool) {
             );
         }
     }
-    let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
     if whole {
         outln!(
-            "memory   weights {:.0} MiB, cache {:.0} MiB, activations {:.0} MiB",
-            mib(report.weight_bytes),
-            mib(report.cache_bytes),
-            mib(report.activation_bytes)
+            "memory   weights {}, cache {}, activations {}",
+            words::bytes(report.weight_bytes),
+            words::bytes(report.cache_bytes),
+            words::bytes(report.activation_bytes)
         );
     }
     if !report.step_tables.is_empty() {
         outln!("\n{}", report.step_tables);
     }
     if let Some(peak) = report.peak_device_bytes {
-        outln!("peak     {:.0} MiB on the device", mib(peak));
+        outln!("peak     {} on the device", words::bytes(peak));
     }
     if let Some(peak) = report.peak_rss_bytes {
-        outln!("peak     {:.0} MiB resident", mib(peak));
+        outln!("peak     {} resident", words::bytes(peak));
     }
 }
 

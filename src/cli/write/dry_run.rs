@@ -37,18 +37,19 @@ pub fn extent(
     Ok((extent, planned))
 }
 
-/// Prints what the run would take.
-pub fn run(job: &Job<'_>, loaded: &Loaded, as_json: bool, app: &Context) -> Result<()> {
+/// Prints what the run would take, and gives the speeds that it is reckoned from.
+pub fn run(job: &Job<'_>, loaded: &Loaded, as_json: bool, app: &Context) -> Result<Speeds> {
     let (tokens, settings) = (job.tokens, job.settings);
     let (extent, planned) = extent(loaded, tokens, settings)?;
     let chunks: usize = chunks_of_parts(job)?.iter().sum();
     let (probed, rate) = probe(loaded, tokens, app)?;
-    let time = Forecast::of(settings, extent, Speeds::from_reading(rate));
+    let speeds = Speeds::from_reading(rate);
+    let time = Forecast::of(settings, extent, speeds);
     let weights = loaded.transformer.weight_bytes();
     let free = loaded.device.available_bytes();
     let bytes = weights + planned.peak_bytes;
     if as_json {
-        return print_json(&json!({
+        print_json(&json!({
             "document": job.document.name,
             "tokens": extent.tokens,
             "parts": extent.parts,
@@ -66,7 +67,8 @@ pub fn run(job: &Job<'_>, loaded: &Loaded, as_json: bool, app: &Context) -> Resu
                 "measure": time.evaluate,
                 "total": time.total(),
             },
-        }));
+        }))?;
+        return Ok(speeds);
     }
     let parts = words::counted(extent.parts, "part");
     outln!(
@@ -110,7 +112,7 @@ pub fn run(job: &Job<'_>, loaded: &Loaded, as_json: bool, app: &Context) -> Resu
         words::count(rate.round() as usize)
     );
     outln!("nothing was written");
-    Ok(())
+    Ok(speeds)
 }
 
 /// Reads the beginning of the document, and says how much and how many tokens a second.

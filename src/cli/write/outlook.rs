@@ -19,7 +19,6 @@ pub struct Outlook {
     began: Instant,
     expected: Option<f64>,
     told: bool,
-    /// The record of the events that remarks are about.
     record: RunRecord,
     remarked: bool,
 }
@@ -50,18 +49,14 @@ impl Outlook {
         self.expected
     }
 
+    /// The run as its events told it.
+    pub fn record(self) -> RunRecord {
+        self.record
+    }
+
     /// What to say now that `event` came.
     pub fn event(&mut self, event: &Event, now: Instant) -> Vec<String> {
-        let of_interest = matches!(
-            event,
-            Event::Started(_)
-                | Event::SegmentStarted { .. }
-                | Event::Prefilled { .. }
-                | Event::LocallyRead { .. }
-                | Event::Utility { .. }
-                | Event::Allocated { .. }
-        );
-        if of_interest {
+        if !matches!(event, Event::Progress { .. }) {
             self.record.fold(event);
         }
         match event {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::walk::plainly;
+use crate::model::chat::template_of_folder;
 use crate::model::config::{Architecture, ModelConfig};
 use crate::model::error::{ModelError, printable};
 use crate::model::gguf::{Gguf, Value, part_of};
@@ -19,6 +20,7 @@ pub struct Look {
     pub architecture: Option<String>,
     pub quantisation: Option<String>,
     pub config: Option<ModelConfig>,
+    pub answers_at_once: bool,
     /// Why it cannot be opened, in words.
     pub fault: Option<String>,
 }
@@ -80,6 +82,7 @@ fn look_at_gguf(path: &Path, look: &mut Look) -> Option<String> {
         .map(str::to_owned)
         .or_else(|| most_bytes(gguf.tensors()));
     look.architecture = arch.clone();
+    look.answers_at_once = text("tokenizer.chat_template").is_some_and(answers_at_once);
     if let Some(parts) = number("split.count").filter(|parts| *parts > 1) {
         return Some(in_parts(parts));
     }
@@ -116,6 +119,7 @@ fn look_at_folder(path: &Path) -> Look {
     let mut look = Look {
         architecture: architecture_of_folder(path),
         bytes: weights_of_folder(path),
+        answers_at_once: template_of_folder(path).is_some_and(|text| answers_at_once(&text)),
         ..Look::default()
     };
     let opened = WeightFile::open(path).and_then(|file| Ok((file.config()?, file)));
@@ -131,6 +135,11 @@ fn look_at_folder(path: &Path) -> Look {
         }
     };
     look
+}
+
+/// Templates of models that think name the mark that their thoughts begin or end with.
+fn answers_at_once(template: &str) -> bool {
+    !template.contains("think>")
 }
 
 /// The `model_type` of a folder's config; a config of text and pictures has that of its text.

@@ -6,6 +6,7 @@
 //! ```
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::walk::{self, Budget};
@@ -16,6 +17,8 @@ use crate::model::weights::WeightFile;
 
 /// Folders in a repository at most.
 const DEPTH: usize = 3;
+/// Digits of a commit's hash that tell it from others.
+const SHORT_HASH: usize = 8;
 /// The commit that is meant where no revision is named.
 const MAIN: &str = "main";
 
@@ -38,10 +41,29 @@ pub fn candidates(root: &Path, budget: &mut Budget, notes: &mut Vec<String>) -> 
                 None => id.clone(),
             };
             let files = walk::files(&snapshot, DEPTH, budget, notes);
-            found.extend(models_of(&id, &snapshot, files));
+            let models = models_of(&id, &snapshot, files).into_iter();
+            found.extend(models.map(|model| readable(model, &id, &commit)));
         }
     }
     found
+}
+
+/// What cannot be opened anyway is called by no commit's hash: its fault names that.
+fn readable(model: Candidate, id: &str, commit: &str) -> Candidate {
+    let plain = id.strip_suffix(commit).and_then(|id| id.strip_suffix('@'));
+    let found = fs::metadata(&model.path);
+    let leads_nowhere = found.is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    match (plain, model.name.strip_prefix(id)) {
+        (Some(plain), Some(file)) if leads_nowhere => Candidate {
+            name: format!("{plain}{file}"),
+            fault: Some(format!(
+                "its file is missing: the link of snapshot {} leads to nothing; fetch it again",
+                commit.chars().take(SHORT_HASH).collect::<String>()
+            )),
+            path: model.path,
+        },
+        _ => model,
+    }
 }
 
 fn models_of(id: &str, snapshot: &Path, files: Vec<(String, PathBuf)>) -> Vec<Candidate> {

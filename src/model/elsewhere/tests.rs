@@ -130,6 +130,25 @@ fn lm_studios_files_are_named_by_their_paths() {
 }
 
 #[test]
+fn models_that_answer_at_once_are_told_by_their_templates() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, template, at_once) in [
+        ("chat", Some("{{ messages }}"), true),
+        ("thinks", Some("<think>{{ messages }}"), false),
+        ("base", None, false),
+    ] {
+        let mut meta = vec![("general.architecture", Meta::from("llama"))];
+        meta.extend(template.map(|text| ("tokenizer.chat_template", text.into())));
+        let path = folder.path().join(format!("{name}.gguf"));
+        put(&path, file_with(&meta));
+        assert_eq!(header::look(&path).answers_at_once, at_once, "{name}");
+    }
+    let model = folder.path().join("folder");
+    put(&model.join("chat_template.jinja"), "{{ messages }}");
+    assert!(header::look(&model).answers_at_once);
+}
+
+#[test]
 fn types_that_cannot_be_read_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let mut bytes = file_with(&[
@@ -351,6 +370,10 @@ fn links_are_followed_once_and_never_in_circles() {
     fs::create_dir_all(&snapshot).unwrap();
     symlink("../../blobs/abc", snapshot.join("a.gguf")).unwrap();
     symlink("../../blobs/gone", snapshot.join("b.gguf")).unwrap();
+    let nameless = snapshot.with_file_name("fedcba9876543210");
+    fs::create_dir_all(&nameless).unwrap();
+    symlink("../../blobs/gone", nameless.join("a.gguf")).unwrap();
+    symlink("../../blobs/gone", nameless.join("c.gguf")).unwrap();
 
     let places = Places {
         lm_studio: vec![root],
@@ -364,7 +387,10 @@ fn links_are_followed_once_and_never_in_circles() {
     assert!(fault(&survey, "lmstudio:pub/repo/loop.gguf").contains("cannot be read"));
     assert_eq!(at(&survey, "org/name:a.gguf").fault, None);
     assert!(fault(&survey, "org/name:b.gguf").contains("leads to nothing"));
-    assert_eq!(survey.found.len(), 6, "{:?}", names(&survey));
+    // What is called by a hash and leads nowhere needs no name to open it by.
+    let why = fault(&survey, "org/name:c.gguf");
+    assert!(why.contains("snapshot fedcba98 leads to nothing"), "{why}");
+    assert_eq!(survey.found.len(), 7, "{:?}", names(&survey));
     let id = |text: &str| HubId::parse(text).unwrap();
     let found = |text: &str| find_in_hugging_face_cache(&hub, &id(text));
     assert_eq!(

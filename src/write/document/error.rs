@@ -94,7 +94,9 @@ pub enum DocumentProblem {
     #[error("is protected against copying (DRM), so its text cannot be read")]
     Protected,
     /// Pages were chosen of a document that has none.
-    #[error("has no pages {pages}, for it is no PDF; read the whole of it")]
+    #[error(
+        "has no pages {pages}: pages can be chosen of a PDF only, and it is none; read the whole of it"
+    )]
     NoPages {
         /// The pages that were asked for.
         pages: String,

@@ -31,6 +31,20 @@ fn on_a_terminal(args: &[&str]) -> String {
     String::from_utf8_lossy(&shown.stdout).into_owned()
 }
 
+/// A desk with a memory of a little text on it: the desk, the model and the memory.
+fn with_memory() -> (Desk, String, String) {
+    let desk = Desk::new(&DOCUMENT[..150]);
+    let (model, out) = (tiny("llama.gguf"), desk.place("memory"));
+    succeeds(&desk.write(&out, &model, &["--budget", "2"]));
+    (desk, model, out)
+}
+
+/// A call of `ask` for a short answer.
+fn ask_of<'a>(out: &'a str, model: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let ask = ["ask", "--memory", out, "--model", model, "--max-tokens"];
+    [&ask[..], &["2"], more].concat()
+}
+
 /// Changes what a memory says of itself, which then looks as one of earlier versions: without a seal.
 fn change_memory(out: &str, change: impl FnOnce(&mut Value)) {
     let path = format!("{out}/memory.json");
@@ -75,16 +89,8 @@ fn terminals_get_no_orders_from_answers_and_errors() {
     let questions = desk.place("questions.jsonl");
     let hostile = "{\"question\":\"hi\\u001b]0;q\\u0007\\u202e\",\"answer\":\"no\\u001b[31m\"}\n";
     std::fs::write(&questions, hostile).expect("room");
-    let ask = [
-        "ask",
-        "--memory",
-        &out,
-        "--model",
-        &model,
-        "--max-tokens",
-        "2",
-    ];
-    let shown = on_a_terminal(&[&ask[..], &["--questions", &questions]].concat());
+    let ask = ask_of(&out, &model, &["--questions", &questions]);
+    let shown = on_a_terminal(&ask);
     assert!(shown.contains("expected: no"), "{shown:?}");
     assert!(orders(&shown).is_empty(), "{shown:?}");
     let named = desk.place("ev\u{1b}]0;hi.md");
@@ -127,16 +133,7 @@ fn files_that_were_changed_are_refused_or_told() {
     let desk = Desk::new(&DOCUMENT[..600]);
     let (model, out) = (tiny("llama.gguf"), desk.place("memory"));
     succeeds(&desk.write(&out, &model, &["--budget", "2", "--quiet"]));
-    let ask = [
-        "ask",
-        "--memory",
-        &out,
-        "--model",
-        &model,
-        "Why?",
-        "--max-tokens",
-        "2",
-    ];
+    let ask = ask_of(&out, &model, &["Why?"]);
     let told = || String::from_utf8_lossy(&inscribe(&ask).stderr).into_owned();
     assert!(!told().contains("note: "), "{}", told());
     let description: Value =
@@ -190,9 +187,7 @@ fn files_that_were_changed_are_refused_or_told() {
 
 #[test]
 fn a_changed_description_is_refused_and_told() {
-    let desk = Desk::new(&DOCUMENT[..150]);
-    let (model, out) = (tiny("llama.gguf"), desk.place("memory"));
-    succeeds(&desk.write(&out, &model, &["--budget", "2"]));
+    let (_desk, model, out) = with_memory();
     let told = succeeds(&["info", &out]);
     assert!(told.contains("its own hash holds"), "{told}");
     let path = format!("{out}/memory.json");
@@ -201,16 +196,7 @@ fn a_changed_description_is_refused_and_told() {
     let digit = if &whole[at..=at] == "9" { "8" } else { "9" };
     let changed = [&whole[..at], digit, &whole[at + 1..]].concat();
     std::fs::write(&path, changed).expect("room");
-    let ask = [
-        "ask",
-        "--memory",
-        &out,
-        "--model",
-        &model,
-        "Why?",
-        "--max-tokens",
-        "2",
-    ];
+    let ask = ask_of(&out, &model, &["Why?"]);
     let error = fails(&ask);
     assert!(
         error.contains("memory.json") && error.contains("changed since it was written"),
@@ -236,22 +222,12 @@ fn a_changed_description_is_refused_and_told() {
 
 #[test]
 fn a_line_that_is_no_text_does_not_keep_the_next_questions_from_being_asked() {
-    let desk = Desk::new(&DOCUMENT[..150]);
-    let (model, out) = (tiny("llama.gguf"), desk.place("memory"));
-    succeeds(&desk.write(&out, &model, &["--budget", "2"]));
-    let mut asking = command(&[
-        "ask",
-        "--memory",
-        &out,
-        "--model",
-        &model,
-        "--max-tokens",
-        "2",
-    ])
-    .stdin(Stdio::piped())
-    .stdout(Stdio::piped())
-    .spawn()
-    .expect("the program starts");
+    let (_desk, model, out) = with_memory();
+    let mut asking = command(&ask_of(&out, &model, &[]))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
     let mut input = asking.stdin.take().expect("its input");
     input
         .write_all(b"a\0b\n\xff\xfe\n\nnext?\r\nlast")
@@ -270,9 +246,7 @@ fn a_line_that_is_no_text_does_not_keep_the_next_questions_from_being_asked() {
 
 #[test]
 fn memories_are_told_from_places_for_files_and_from_adapters() {
-    let desk = Desk::new(&DOCUMENT[..150]);
-    let (model, out) = (tiny("llama.gguf"), desk.place("memory"));
-    succeeds(&desk.write(&out, &model, &["--budget", "2"]));
+    let (desk, model, out) = with_memory();
     for inside in ["x.html", "segments/0000/x.svg", "memory.png"] {
         let error = fails(&["report", &out, "-o", &format!("{out}/{inside}")]);
         assert!(error.contains("lies in a memory"), "{error}");
@@ -295,8 +269,54 @@ fn memories_are_told_from_places_for_files_and_from_adapters() {
         error.contains("is a memory") && error.contains("inscribe ask"),
         "{error}"
     );
+    let inside = format!("{out}/segments");
+    let mut adapter = adapter;
+    adapter[7] = &inside;
+    let error = fails(&adapter);
+    assert!(
+        error.contains("segments/0000") && error.contains("inscribe ask"),
+        "{error}"
+    );
     // Nothing was left in it that would be in the way of the next one.
     succeeds(&desk.write(&out, &model, &["--budget", "2", "--replace"]));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_to_nothing_are_named_with_where_they_lead() {
+    let (desk, model, out) = with_memory();
+    let link = desk.place("link.svg");
+    std::os::unix::fs::symlink("gone/there", &link).expect("a link");
+    let report = ["report", &out, "-o", &link];
+    let write = desk.write(&link, &model, &["--budget", "2"]);
+    let other = desk.place("other");
+    let events = desk.write(&other, &model, &["--budget", "2", "--events", &link]);
+    let export = [
+        "export", &out, "--model", &model, "--to", "gguf", "--out", &link,
+    ];
+    for call in [&report[..], &write, &events, &export] {
+        let error = fails(call);
+        assert!(
+            error.contains("link.svg: is a symbolic link to 'gone/there'"),
+            "{error}"
+        );
+        assert!(std::fs::symlink_metadata(&link).is_ok_and(|meta| meta.is_symlink()));
+    }
+}
+
+#[test]
+fn values_of_the_environment_are_not_shown() {
+    for call in [&["write", "--help"][..], &["devices", "--help"], &["write"]] {
+        let mut program = command(call);
+        let told = program
+            .env("INSCRIBE_MODEL", "secret-model")
+            .env("INSCRIBE_DEVICE", "secret-device")
+            .output()
+            .expect("the program starts");
+        let told = [told.stdout, told.stderr].concat();
+        let told = String::from_utf8_lossy(&told).into_owned();
+        assert!(!told.contains("secret-"), "{told}");
+    }
 }
 
 #[test]
@@ -361,7 +381,10 @@ fn chosen_pages_are_written_and_remembered() {
     let desk = Desk::new(&DOCUMENT[..150]);
     let (model, out) = (tiny("llama.gguf"), desk.place("memory"));
     let error = fails(&desk.write(&out, &model, &["--budget", "2", "--pages", "1-2"]));
-    assert!(error.contains("has no pages 1-2"), "{error}");
+    assert!(
+        error.contains("has no pages 1-2") && error.contains("of a PDF only"),
+        "{error}"
+    );
     let paper = desk.place("paper.pdf");
     let lines = [
         "The mill burnt down.",
@@ -402,17 +425,7 @@ fn chosen_pages_are_written_and_remembered() {
     let description = std::fs::read(format!("{out}/memory.json")).expect("a description");
     let description: Value = serde_json::from_slice(&description).expect("JSON");
     assert_eq!(description["document"]["pages"], "2-3");
-    let ask = [
-        "ask",
-        "--memory",
-        &out,
-        "--model",
-        &model,
-        "Why?",
-        "--max-tokens",
-        "2",
-        "--compare",
-    ];
+    let ask = ask_of(&out, &model, &["Why?", "--compare"]);
     assert!(succeeds(&ask).contains("full document"));
     let call = inscribe(&write("0"));
     assert_eq!(call.status.code(), Some(2));
