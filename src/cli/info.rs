@@ -56,6 +56,7 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     let told: Vec<String> = bad
         .map(|file| match file.state {
             FileState::Missing => format!("{} is missing", file.name),
+            _ if file.name == DESCRIPTION => format!("{} was changed", file.name),
             _ => format!("{} is damaged, or was changed", file.name),
         })
         .collect();

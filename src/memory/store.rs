@@ -238,7 +238,7 @@ impl Memory {
     /// Opens a memory, and moves into place what a crash left next to it. Refused where its description
     /// was changed since it was written.
     pub fn open(folder: &Path) -> Result<Memory> {
-        Memory::open_as_it_is(folder)?.as_written()
+        Memory::open_as_it_is(folder)?.unless_changed()
     }
 
     /// As [`Memory::open`], whatever was changed, to tell it: [`Memory::verify`].
@@ -269,7 +269,7 @@ impl Memory {
     }
 
     /// Refuses one whose description was changed.
-    fn as_written(self) -> Result<Memory> {
+    fn unless_changed(self) -> Result<Memory> {
         match self.seal {
             Seal::Broken => Err(MemoryError::Altered {
                 path: shown(&self.folder.join(MEMORY)),

@@ -8,7 +8,7 @@ use super::places::{DOCUMENT, EVENTS, HISTORY, MEMORY, TOKENS};
 use super::seal::Seal;
 use super::{Memory, MemoryError};
 
-const CHANGED: &str = "it was changed since it was written";
+const CHANGED: &str = "its own hash does not hold";
 
 /// What is known of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -295,7 +295,7 @@ where
     if !places.is_memory() {
         return Err(nothing());
     }
-    let memory = Memory::read(places.folder.clone())?.as_written()?;
+    let memory = Memory::read(places.folder.clone())?.unless_changed()?;
     match plan.check(&places.folder, &memory.file) {
         Ok(()) => Ok(Resumed::Finished(Box::new(memory))),
         Err(_) => Err(nothing()),

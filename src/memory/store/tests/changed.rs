@@ -146,3 +146,45 @@ fn names_and_questions_of_a_memory_are_no_orders() {
     let texts = (history[0].question.as_str(), history[0].answer.as_str());
     assert_eq!(texts, ("a?", "b\n\tc"));
 }
+
+#[test]
+fn files_of_another_version_or_damaged_are_refused() {
+    let (_parent, folder) = place();
+    let case = Case::new(1);
+    case.write(&folder);
+    let path = folder.join(MEMORY);
+    let whole = unsealed(&folder);
+    let changes: [(Change<Value>, &str); 8] = [
+        (|f| f["version"] = 9.into(), "format 9"),
+        (|f| f["version"] = Value::Null, "no version"),
+        (|f| f["model"] = 3.into(), "damaged"),
+        (|f| f["segments"] = json!([]), "no segments"),
+        (
+            |f| f["segments"][1]["folder"] = "../../secret".into(),
+            "secret",
+        ),
+        (|f| f["segments"][1]["tokens"]["end"] = 21.into(), "tokens"),
+        (
+            |f| f["segments"][0]["tokens"]["start"] = 12.into(),
+            "tokens",
+        ),
+        (|f| *f = json!([1]), "no version"),
+    ];
+    for (change, says) in changes {
+        let mut file = whole.clone();
+        change(&mut file);
+        fs::write(&path, file.to_string()).unwrap();
+        let message = refusal(Memory::open(&folder));
+        assert!(message.contains(says), "{message}");
+    }
+    fs::write(&path, whole.to_string()).unwrap();
+    let memory = Memory::open(&folder).unwrap();
+    fs::write(folder.join(TOKENS), [255; 80]).unwrap();
+    assert!(refusal(memory.tokens()).contains("token 4294967295"));
+    fs::write(folder.join(TOKENS), [0; 81]).unwrap();
+    assert!(refusal(memory.tokens()).contains("81 bytes"));
+    fs::write(folder.join(DOCUMENT), case.text.replace("1871", "1872")).unwrap();
+    assert!(refusal(memory.document()).contains("changed"));
+    fs::remove_file(folder.join(EVENTS)).unwrap();
+    assert!(refusal(memory.events::<Value>()).contains("does not exist"));
+}
