@@ -4,6 +4,7 @@ mod from_gguf;
 mod from_json;
 #[cfg(test)]
 mod tests;
+mod to_json;
 
 use std::path::Path;
 

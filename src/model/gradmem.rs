@@ -27,6 +27,7 @@ use crate::kernels::quant::dequantize_row;
 use crate::model::config::ModelConfig;
 use crate::model::error::ModelError;
 use crate::model::safetensors::read_json_text;
+use crate::model::transformer::Head;
 use crate::model::weights::{TensorBytes, WeightFile};
 
 /// `model_type` of the authors' checkpoints.
@@ -141,7 +142,7 @@ pub struct MemoryPath {
     projection: Option<(Weight, Tensor)>,
     after: Option<Tensor>,
     /// Weights that score the text in place of the model's own head, if any.
-    pub head: Option<Weight>,
+    pub head: Option<Head>,
 }
 
 impl fmt::Debug for MemoryPath {
@@ -178,7 +179,13 @@ impl MemoryPath {
             before: around(&entry.before)?,
             projection,
             after: around(&entry.after)?,
-            head: head.map(|head| on_device(device, head)).transpose()?,
+            head: match head {
+                Some(head) => Some(Head {
+                    weight: on_device(device, head)?,
+                    grads: None,
+                }),
+                None => None,
+            },
         })
     }
 

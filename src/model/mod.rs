@@ -3,8 +3,10 @@
 pub mod adapter;
 pub mod chat;
 pub mod config;
+pub mod draws;
 pub mod elsewhere;
 pub mod error;
+pub mod flat;
 pub mod generate;
 pub mod gguf;
 pub mod gradmem;

@@ -164,6 +164,8 @@ impl Session {
         let mut rec = Recording::new();
         let inputs = Inputs {
             prefix: Some(&prefix),
+            sequences: None,
+            suffix: None,
             ..self.inputs(&ids, &positions)
         };
         self.model.forward(&mut rec, &inputs);
@@ -179,6 +181,8 @@ impl Session {
         Inputs {
             ids,
             prefix: None,
+            sequences: None,
+            suffix: None,
             positions,
             attend: Attend::Cache(&self.cache),
             adapter: self.adapter.as_ref(),
@@ -447,6 +451,8 @@ pub(crate) fn planned_activations(config: &ModelConfig, capacity: usize, rows: u
     let inputs = Inputs {
         ids: &ids,
         prefix: None,
+        sequences: None,
+        suffix: None,
         positions: &positions,
         attend: Attend::Cache(&cache),
         adapter: None,

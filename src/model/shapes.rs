@@ -5,6 +5,26 @@ use crate::model::config::{
     Activation, Architecture, ModelConfig, Rope, RopeScaling, sliding_pattern,
 };
 
+/// A new model in the manner of Llama, with tied embeddings and as many key heads as query heads.
+pub fn llama(vocab: usize, hidden: usize, layers: usize, heads: usize, ffn: usize) -> ModelConfig {
+    let head_dim = hidden / heads;
+    ModelConfig {
+        vocab,
+        hidden,
+        layers,
+        heads,
+        kv_heads: heads,
+        head_dim,
+        ffn,
+        attention_scale: (head_dim as f32).sqrt().recip(),
+        rope: Rope {
+            theta: 500_000.0,
+            scaling: RopeScaling::None,
+        },
+        ..smollm2_135m()
+    }
+}
+
 /// SmolLM2-135M.
 pub fn smollm2_135m() -> ModelConfig {
     ModelConfig {

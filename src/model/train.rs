@@ -18,6 +18,7 @@ use crate::model::gradmem::MemoryPath;
 use crate::model::session::SessionOptions;
 use crate::model::transformer::{Angles, Cache, Recompute, Transformer};
 
+pub(crate) use optimizer::State as OptimizerState;
 pub use optimizer::{Optimizer, OptimizerKind};
 pub(crate) use pass::PlannedPass;
 use pass::{Key, Pass};

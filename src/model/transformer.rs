@@ -9,10 +9,10 @@ mod inputs;
 mod load;
 mod planned;
 
-pub(crate) use assemble::Parts;
-pub use backward::{Loss, Recompute};
+pub(crate) use assemble::Brings;
+pub use backward::{Head, Loss, Recompute, Seed, Wanted};
 pub use cache::{Angles, Cache};
-pub use inputs::{Attend, Inputs};
+pub use inputs::{Attend, Inputs, Parts};
 
 use std::sync::Arc;
 

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::event::ChunkSteps;
-use super::sampling::{below, generator};
 use super::setting::Setting;
 use super::setting_error::{SettingError, SettingProblem};
 use super::settings::UtilityScale;
+use crate::model::draws::{below, generator};
 
 pub use shares::share_out;
 

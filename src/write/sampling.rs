@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use rand::{Rng, SeedableRng};
-use rand_pcg::Pcg64Mcg;
 use serde::{Deserialize, Serialize};
+
+use crate::model::draws::{below, generator};
 
 /// The batch of a step: spans of one length. A span that starts at `s` reads the tokens
 /// `s..s + len` and learns to predict the tokens `s + 1..s + len + 1`.
@@ -159,28 +159,6 @@ pub fn choose_held_out(
 
 /// Keeps the choice of held-out tokens apart from every step's draw.
 const HELD_OUT_STREAM: u64 = 1 << 63;
-
-/// The numbers of one step, or of another stream, of a seed.
-pub fn generator(seed: u64, stream: u64) -> Pcg64Mcg {
-    // SplitMix64's finaliser (Steele, Lea, Flood 2014) takes neighbouring streams far apart.
-    let mut mixed = stream.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ seed.rotate_left(32);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^= mixed >> 31;
-    let mut state = [0; 16];
-    state[..8].copy_from_slice(&mixed.to_le_bytes());
-    state[8..].copy_from_slice(&seed.to_le_bytes());
-    let mut random = Pcg64Mcg::from_seed(state);
-    // The first outputs of a multiplicative generator still show the pattern of its seed.
-    random.next_u64();
-    random.next_u64();
-    random
-}
-
-/// A whole number below `bound`, the same on every machine; its bias is under `bound / 2^64`.
-pub fn below(random: &mut Pcg64Mcg, bound: u64) -> u64 {
-    ((u128::from(random.next_u64()) * u128::from(bound)) >> 64) as u64
-}
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,9 @@ use crate::kernels::optimizer::add;
 use crate::model::adapter::Adapter;
 use crate::model::config::ModelConfig;
 use crate::model::error::ModelError;
-use crate::model::transformer::{Angles, Attend, Cache, Inputs, Loss, Recompute, Transformer};
+use crate::model::transformer::{
+    Angles, Attend, Cache, Inputs, Loss, Recompute, Seed, Transformer, Wanted,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
@@ -218,22 +220,25 @@ impl Step<'_> {
         let inputs = Inputs {
             ids,
             prefix: prefix.as_ref(),
+            sequences: None,
+            suffix: None,
             positions,
             attend: self.attend,
             adapter: adapter.as_ref(),
             expected_keys,
         };
         if learn {
-            let to_prefix = prefix.is_some();
-            let of_prefix = self
+            let wanted = Wanted::prefix(prefix.is_some());
+            let seed = Seed::Loss(loss);
+            let parts = self
                 .model
-                .forward_backward(&mut rec, &inputs, loss, recompute, to_prefix);
-            if let Some(of_prefix) = of_prefix {
+                .forward_backward(&mut rec, &inputs, seed, recompute, wanted);
+            if let Some(of_prefix) = parts.prefix.filter(|_| wanted.prefix) {
                 self.prefix_back(&mut rec, &of_prefix);
             }
             rec.prune();
         } else {
-            let head = loss.head.unwrap_or(self.model.head());
+            let head = loss.head.map_or(self.model.head(), |head| &head.weight);
             let x = self.model.forward(&mut rec, &inputs);
             self.model
                 .score_by(&mut rec, &x, head, loss.targets, loss.state);

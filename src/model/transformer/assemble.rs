@@ -6,7 +6,7 @@ use crate::model::config::ModelConfig;
 use crate::model::names::{LayerRole, Role};
 
 /// Brings the weights of a transformer, each asked for once.
-pub(crate) trait Parts<E> {
+pub(crate) trait Brings<E> {
     /// A matrix of `rows` outputs by `cols` inputs.
     fn matrix(&mut self, role: Role, rows: usize, cols: usize) -> Result<Weight, E>;
 
@@ -18,7 +18,7 @@ impl Transformer {
     /// A transformer of the weights that `parts` brings: the layers' in order, then the ends'.
     pub(crate) fn assemble<E>(
         config: ModelConfig,
-        parts: &mut dyn Parts<E>,
+        parts: &mut dyn Brings<E>,
     ) -> Result<Transformer, E> {
         let layers = (0..config.layers)
             .map(|i| layer(&config, i, parts))
@@ -38,7 +38,7 @@ impl Transformer {
     }
 }
 
-fn layer<E>(c: &ModelConfig, i: usize, parts: &mut dyn Parts<E>) -> Result<Layer, E> {
+fn layer<E>(c: &ModelConfig, i: usize, parts: &mut dyn Brings<E>) -> Result<Layer, E> {
     use LayerRole::*;
     let (q_width, kv_width) = (c.heads * c.head_dim, c.kv_heads * c.head_dim);
     let mut linear = |role, bias: Option<LayerRole>, rows, cols| -> Result<Linear, E> {
@@ -58,7 +58,8 @@ fn layer<E>(c: &ModelConfig, i: usize, parts: &mut dyn Parts<E>) -> Result<Layer
     let up = linear(Up, None, c.ffn, c.hidden)?;
     let down = linear(Down, None, c.hidden, c.ffn)?;
     let mut norm = |has: bool, role, cols| -> Result<Option<Tensor>, E> {
-        has.then(|| parts.vector(Role::Layer(i, role), cols)).transpose()
+        has.then(|| parts.vector(Role::Layer(i, role), cols))
+            .transpose()
     };
     let q_norm = norm(c.qk_norm, QNorm, c.head_dim)?;
     let k_norm = norm(c.qk_norm, KNorm, c.head_dim)?;

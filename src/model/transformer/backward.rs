@@ -1,25 +1,29 @@
-//! Gradients of what is trained beside the frozen weights: an adapter's matrices, and embeddings
-//! that come before the tokens.
+//! Gradients of what is trained: an adapter's matrices, embeddings that come before the tokens, or
+//! all of a model's own weights.
 //!
 //! The pass walks the layers from the last to the first with one gradient of the residual stream,
 //! `dx`, which each block adds its share to. It stops below the lowest layer that has anything to
 //! train. Where keys and values are constants (a frozen cache) no gradient flows through them.
 
-use super::Transformer;
 use super::forward::{AttentionTape, FfnTape, LayerTape, LoraTape};
-use super::{Attend, Inputs};
+use super::{Attend, Inputs, Parts};
+use super::{Layer, Transformer};
 use crate::engine::{DType, Recording, Tensor, Weight};
 use crate::kernels::attention_back::{attention_back_kv, attention_back_q};
+use crate::kernels::column_sums::column_sums;
 use crate::kernels::cross_entropy::{STATE_COLS, cross_entropy};
 use crate::kernels::cross_entropy_back::cross_entropy_back;
+use crate::kernels::embed_back::embed_back;
 use crate::kernels::gated_back::gated_back;
 use crate::kernels::matmul::{Onto, matmul};
 use crate::kernels::matmul_back::{matmul_back, matmul_back_rows};
 use crate::kernels::norm_back::rms_norm_back;
+use crate::kernels::norm_gain_back::rms_norm_gain_back;
 use crate::kernels::optimizer::scale;
 use crate::kernels::outer::outer;
 use crate::kernels::rope_back::rope_back;
-use crate::model::adapter::Projection;
+use crate::kernels::rope_gain_back::rope_gain_back;
+use crate::model::adapter::{LoraPair, Projection};
 
 /// Bytes of logits that exist at once: some rows over the whole vocabulary.
 const LOGITS_BYTES: usize = 64 << 20;
@@ -49,7 +53,78 @@ pub struct Loss<'a> {
     /// Memory that is filled for [`crate::kernels::cross_entropy::finish`], `rows x STATE_COLS`.
     pub state: &'a Tensor,
     /// Weights that score the rows in place of the model's own head, if any.
-    pub head: Option<&'a Weight>,
+    pub head: Option<&'a Head>,
+}
+
+/// What scores rows in place of a model's own head.
+#[derive(Clone)]
+pub struct Head {
+    pub weight: Weight,
+    /// Where its gradient is added, if it is trained.
+    pub grads: Option<Tensor>,
+}
+
+/// What a backward pass begins from.
+#[derive(Clone, Copy)]
+pub enum Seed<'a> {
+    Loss(&'a Loss<'a>),
+    /// The gradients of all rows after the output norm.
+    Rows(&'a Tensor),
+}
+
+/// Which gradients a pass makes beside those of its adapter.
+#[derive(Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// Those of the rows that come before the tokens.
+    pub prefix: bool,
+    /// Those of the model's own weights, added to a model of the same shape.
+    pub weights: Option<&'a Transformer>,
+}
+
+impl<'a> Wanted<'a> {
+    /// Those of the rows before the tokens alone, where there are some.
+    pub fn prefix(prefix: bool) -> Wanted<'a> {
+        Wanted {
+            prefix,
+            weights: None,
+        }
+    }
+
+    fn layer(&self, index: usize) -> Option<&'a Layer> {
+        self.weights.map(|weights| &weights.layers[index])
+    }
+}
+
+/// A layer of a pass, and where the gradients of its weights are added.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    inputs: &'a Inputs<'a>,
+    index: usize,
+    grads: Option<&'a Layer>,
+}
+
+impl<'a> Place<'a> {
+    /// Where the gradient of a gain is added, if it is trained.
+    fn gain(self, of: impl Fn(&'a Layer) -> Option<&'a Tensor>) -> Option<&'a Tensor> {
+        self.grads.and_then(of)
+    }
+
+    fn pair(self, projection: Projection) -> Option<&'a LoraPair> {
+        self.inputs.adapter?.pair(self.index, projection)
+    }
+
+    /// Whether anything of a projection is trained.
+    fn trains(self, projection: Projection) -> bool {
+        let adapted = self
+            .pair(projection)
+            .is_some_and(|pair| pair.grads.is_some());
+        adapted || self.grads.is_some()
+    }
+}
+
+/// The elements of a weight that is one dense tensor, as all are that are trained.
+fn matrix(weight: &Weight) -> &Tensor {
+    &weight.shards[0].tensor
 }
 
 /// A layer on the way to its backward pass.
@@ -60,37 +135,51 @@ enum Kept {
 }
 
 impl Transformer {
-    /// Appends a forward and a backward pass: adds to the gradients of the adapter of `inputs`,
-    /// and gives that of its prefix where that is asked for.
+    /// Appends a forward and a backward pass: adds to the gradients of the adapter of `inputs`
+    /// and to those of the weights that are `wanted`, and gives those of what enters the first
+    /// layer: of the prefix only where it is wanted or all weights are.
     pub fn forward_backward(
         &self,
         rec: &mut Recording,
         inputs: &Inputs<'_>,
-        loss: &Loss<'_>,
+        seed: Seed<'_>,
         recompute: Recompute,
-        to_prefix: bool,
-    ) -> Option<Tensor> {
+        wanted: Wanted<'_>,
+    ) -> Parts {
         rec.mark("forward");
         let (kept, x) = self.forward_kept(rec, inputs, recompute);
         rec.mark("head");
-        let dx = self.head_back(rec, &x, loss);
+        let dx = match seed {
+            Seed::Loss(loss) => self.head_back(rec, &x, loss, wanted),
+            Seed::Rows(d_normed) => self.output_norm_back(rec, &x, d_normed, wanted),
+        };
         rec.mark("backward");
         let adapted = inputs.adapter.and_then(|a| a.first_layer());
-        let lowest = if to_prefix { Some(0) } else { adapted };
+        let everything = wanted.prefix || wanted.weights.is_some();
+        let lowest = if everything { Some(0) } else { adapted };
         for (index, kept) in kept.into_iter().enumerate().rev() {
             if lowest.is_none_or(|lowest| index < lowest) {
                 break;
             }
-            let below = to_prefix || lowest != Some(index);
+            let below = everything || lowest != Some(index);
             let tape = match kept {
                 Kept::Tape(tape) => *tape,
                 Kept::Entry(entry) => self.layer(rec, inputs, index, &entry, true).1,
             };
-            self.ffn_back(rec, inputs, index, &tape.ffn, &dx);
-            self.attention_block_back(rec, inputs, index, &tape.attention, &dx, below);
+            let place = Place {
+                inputs,
+                index,
+                grads: wanted.layer(index),
+            };
+            self.ffn_back(rec, place, &tape.ffn, &dx);
+            self.attention_block_back(rec, place, &tape.attention, &dx, below);
         }
-        let prefix = inputs.prefix.filter(|_| to_prefix);
-        prefix.map(|prefix| dx.row_range(0..prefix.rows))
+        let parts = inputs.split(rec, &dx);
+        if let (Some(weights), Some(d_tokens)) = (wanted.weights, &parts.tokens) {
+            let (into, scale) = (matrix(&weights.embedding), self.config.embedding_scale);
+            embed_back(rec, inputs.ids, d_tokens, scale, into);
+        }
+        parts
     }
 
     fn forward_kept(
@@ -120,9 +209,18 @@ impl Transformer {
     }
 
     /// Scores the rows and gives the gradient of what enters the output norm.
-    fn head_back(&self, rec: &mut Recording, x: &Tensor, loss: &Loss<'_>) -> Tensor {
+    fn head_back(
+        &self,
+        rec: &mut Recording,
+        x: &Tensor,
+        loss: &Loss<'_>,
+        wanted: Wanted<'_>,
+    ) -> Tensor {
         assert_eq!((loss.state.rows, loss.state.cols), (x.rows, STATE_COLS));
-        let head = loss.head.unwrap_or(self.head());
+        let (head, d_head) = match loss.head {
+            Some(other) => (&other.weight, other.grads.as_ref()),
+            None => (self.head(), wanted.weights.map(|w| matrix(w.head()))),
+        };
         let normed = self.output_normed(rec, x);
         let d_normed = rec.temp(DType::F32, x.rows, x.cols);
         let fitting = LOGITS_BYTES / (head.rows * size_of::<f32>());
@@ -137,6 +235,9 @@ impl Transformer {
             let state = loss.state.row_range(rows.clone());
             cross_entropy(rec, &logits, &targets, &state, 0, true);
             cross_entropy_back(rec, &logits, &targets, &weights, &state);
+            if let Some(d_head) = d_head {
+                outer(rec, &logits, &some, d_head, Onto::Add);
+            }
             let d_some = d_normed.row_range(rows);
             for first in (0..head.rows).step_by(TOKENS_AT_ONCE) {
                 let tokens = first..head.rows.min(first + TOKENS_AT_ONCE);
@@ -145,77 +246,61 @@ impl Transformer {
                 matmul_back_rows(rec, &shares, head, tokens, &d_some, into);
             }
         }
+        self.output_norm_back(rec, x, &d_normed, wanted)
+    }
+
+    fn output_norm_back(
+        &self,
+        rec: &mut Recording,
+        x: &Tensor,
+        d_normed: &Tensor,
+        wanted: Wanted<'_>,
+    ) -> Tensor {
         let dx = rec.temp(DType::F32, x.rows, x.cols);
-        let eps = self.config.norm_eps;
-        rms_norm_back(
-            rec,
-            x,
-            &self.output_norm,
-            &d_normed,
-            eps,
-            &dx,
-            Onto::Replace,
-        );
+        let norm = (&self.output_norm, wanted.weights.map(|w| &w.output_norm));
+        self.norm_back(rec, norm, x, d_normed, &dx, Onto::Replace);
         dx
     }
 
-    /// `dx` is the gradient of what leaves the block and becomes that of what enters it.
-    fn ffn_back(
+    /// The gradient of what entered a norm, and that of its gain where that is trained.
+    fn norm_back(
         &self,
         rec: &mut Recording,
-        inputs: &Inputs<'_>,
-        index: usize,
-        tape: &FfnTape,
+        (gain, d_gain): (&Tensor, Option<&Tensor>),
+        x: &Tensor,
+        dy: &Tensor,
         dx: &Tensor,
+        into: Onto,
     ) {
-        let (c, layer) = (&self.config, &self.layers[index]);
-        let (rows, place) = (dx.rows, (inputs, index));
-        let d_out = self.post_norm_back(rec, layer.post_ffn_norm.as_ref(), tape.out.as_ref(), dx);
+        let eps = self.config.norm_eps;
+        if let Some(d_gain) = d_gain {
+            rms_norm_gain_back(rec, x, dy, eps, d_gain);
+        }
+        rms_norm_back(rec, x, gain, dy, eps, dx, into);
+    }
+
+    /// `dx` is the gradient of what leaves the block and becomes that of what enters it.
+    fn ffn_back(&self, rec: &mut Recording, place: Place<'_>, tape: &FfnTape, dx: &Tensor) {
+        use Projection::{Down, Gate, Up};
+        let (c, layer, rows) = (&self.config, &self.layers[place.index], dx.rows);
+        let norm = (
+            &layer.post_ffn_norm,
+            place.gain(|l| l.post_ffn_norm.as_ref()),
+        );
+        let d_out = self.post_norm_back(rec, norm, tape.out.as_ref(), dx);
         let d_gated = rec.temp(DType::F32, rows, c.ffn);
         let (into, lora) = (Some(Onto::Replace), &tape.lora);
-        self.project_back(
-            rec,
-            place,
-            Projection::Down,
-            &tape.gated,
-            &d_out,
-            &d_gated,
-            into,
-            lora,
-        );
+        self.project_back(rec, place, Down, &tape.gated, &d_out, &d_gated, into, lora);
         let d_gate = rec.temp(DType::F32, rows, c.ffn);
         let d_up = rec.temp(DType::F32, rows, c.ffn);
-        gated_back(
-            rec,
-            &tape.gate,
-            &tape.up,
-            &d_gated,
-            &d_gate,
-            &d_up,
-            c.activation,
-        );
+        let (gate, up) = (&tape.gate, &tape.up);
+        gated_back(rec, gate, up, &d_gated, &d_gate, &d_up, c.activation);
         let dh = rec.temp(DType::F32, rows, c.hidden);
-        let h = &tape.normed;
-        self.project_back(rec, place, Projection::Gate, h, &d_gate, &dh, into, lora);
-        self.project_back(
-            rec,
-            place,
-            Projection::Up,
-            h,
-            &d_up,
-            &dh,
-            Some(Onto::Add),
-            lora,
-        );
-        rms_norm_back(
-            rec,
-            &tape.x,
-            &layer.ffn_norm,
-            &dh,
-            c.norm_eps,
-            dx,
-            Onto::Add,
-        );
+        let (h, more) = (&tape.normed, Some(Onto::Add));
+        self.project_back(rec, place, Gate, h, &d_gate, &dh, into, lora);
+        self.project_back(rec, place, Up, h, &d_up, &dh, more, lora);
+        let norm = (&layer.ffn_norm, place.gain(|l| Some(&l.ffn_norm)));
+        self.norm_back(rec, norm, &tape.x, &dh, dx, Onto::Add);
     }
 
     /// As [`Self::ffn_back`]. Where nothing `below` is trained, only the layer's own gradients
@@ -223,65 +308,66 @@ impl Transformer {
     fn attention_block_back(
         &self,
         rec: &mut Recording,
-        inputs: &Inputs<'_>,
-        index: usize,
+        place: Place<'_>,
         tape: &AttentionTape,
         dx: &Tensor,
         below: bool,
     ) {
-        let (c, layer) = (&self.config, &self.layers[index]);
+        use Projection::{K, O, Q, V};
+        let (c, layer) = (&self.config, &self.layers[place.index]);
         let (rows, q_width) = (dx.rows, c.heads * c.head_dim);
-        let place = (inputs, index);
-        let d_out = self.post_norm_back(rec, layer.post_attn_norm.as_ref(), tape.out.as_ref(), dx);
+        let norm = (
+            &layer.post_attn_norm,
+            place.gain(|l| l.post_attn_norm.as_ref()),
+        );
+        let d_out = self.post_norm_back(rec, norm, tape.out.as_ref(), dx);
         let d_attended = rec.temp(DType::F32, rows, q_width);
         let (h, lora) = (&tape.attended, &tape.lora);
-        let deeper = below
-            || [Projection::Q, Projection::K, Projection::V]
-                .iter()
-                .any(|&p| self.trains(place, p));
+        let deeper = below || [Q, K, V].iter().any(|&p| place.trains(p));
         let into = deeper.then_some(Onto::Replace);
-        self.project_back(
-            rec,
-            place,
-            Projection::O,
-            h,
-            &d_out,
-            &d_attended,
-            into,
-            lora,
-        );
+        self.project_back(rec, place, O, h, &d_out, &d_attended, into, lora);
         if !deeper {
             return;
         }
-        let at = inputs.positions;
-        let angles = inputs.attend.angles().of(index);
         let d_rotated = rec.temp(DType::F32, rows, q_width);
         let of_keys = self.attended_back(rec, place, tape, &d_attended, &d_rotated);
-        let dq = rec.temp(DType::F32, rows, q_width);
-        let (norm, rope) = (layer.q_norm.as_ref(), self.rope_shape(c.heads));
-        rope_back(rec, &tape.q, norm, angles, at, &d_rotated, &dq, rope);
+        let norm = (&layer.q_norm, place.gain(|l| l.q_norm.as_ref()));
+        let dq = self.rotated_back(rec, place, norm, &tape.q, &d_rotated);
         let dh = rec.temp(DType::F32, rows, c.hidden);
         let (h, into) = (&tape.normed, below.then_some(Onto::Replace));
-        self.project_back(rec, place, Projection::Q, h, &dq, &dh, into, lora);
+        self.project_back(rec, place, Q, h, &dq, &dh, into, lora);
         if let (Some([d_keys, dv]), Some(k)) = (&of_keys, &tape.k) {
-            let dk = rec.temp(DType::F32, rows, c.kv_heads * c.head_dim);
-            let (norm, rope) = (layer.k_norm.as_ref(), self.rope_shape(c.kv_heads));
-            rope_back(rec, k, norm, angles, at, d_keys, &dk, rope);
+            let norm = (&layer.k_norm, place.gain(|l| l.k_norm.as_ref()));
+            let dk = self.rotated_back(rec, place, norm, k, d_keys);
             let into = below.then_some(Onto::Add);
-            self.project_back(rec, place, Projection::K, h, &dk, &dh, into, lora);
-            self.project_back(rec, place, Projection::V, h, dv, &dh, into, lora);
+            self.project_back(rec, place, K, h, &dk, &dh, into, lora);
+            self.project_back(rec, place, V, h, dv, &dh, into, lora);
         }
         if below {
-            rms_norm_back(
-                rec,
-                &tape.x,
-                &layer.attn_norm,
-                &dh,
-                c.norm_eps,
-                dx,
-                Onto::Add,
-            );
+            let norm = (&layer.attn_norm, place.gain(|l| Some(&l.attn_norm)));
+            self.norm_back(rec, norm, &tape.x, &dh, dx, Onto::Add);
         }
+    }
+
+    /// The gradient of heads before they were normalised and turned, and that of the gain where
+    /// that is trained.
+    fn rotated_back(
+        &self,
+        rec: &mut Recording,
+        place: Place<'_>,
+        (gain, d_gain): (&Option<Tensor>, Option<&Tensor>),
+        x: &Tensor,
+        dy: &Tensor,
+    ) -> Tensor {
+        let at = place.inputs.positions;
+        let angles = place.inputs.attend.angles().of(place.index);
+        let shape = self.rope_shape(x.cols / self.config.head_dim);
+        if let Some(d_gain) = d_gain {
+            rope_gain_back(rec, x, angles, at, dy, d_gain, shape);
+        }
+        let dx = rec.temp(DType::F32, x.rows, x.cols);
+        rope_back(rec, x, gain.as_ref(), angles, at, dy, &dx, shape);
+        dx
     }
 
     /// The gradient of turned queries, and those of turned keys and of values where they are not
@@ -289,13 +375,14 @@ impl Transformer {
     fn attended_back(
         &self,
         rec: &mut Recording,
-        (inputs, index): (&Inputs<'_>, usize),
+        place: Place<'_>,
         tape: &AttentionTape,
         d_attended: &Tensor,
         d_rotated: &Tensor,
     ) -> Option<[Tensor; 2]> {
-        let (c, rows) = (&self.config, d_attended.rows);
-        let (shape, at, q) = (self.attention_shape(index), inputs.positions, &tape.rotated);
+        let (c, rows, inputs) = (&self.config, d_attended.rows, place.inputs);
+        let shape = self.attention_shape(inputs, place.index);
+        let (at, q) = (inputs.positions, &tape.rotated);
         let kept = matches!(inputs.attend, Attend::Rows(_)) && tape.k.is_some();
         let of_keys =
             kept.then(|| [(); 2].map(|()| rec.temp(DType::F32, rows, c.kv_heads * c.head_dim)));
@@ -341,30 +428,25 @@ impl Transformer {
     fn post_norm_back(
         &self,
         rec: &mut Recording,
-        norm: Option<&Tensor>,
+        (gain, d_gain): (&Option<Tensor>, Option<&Tensor>),
         out: Option<&Tensor>,
         dx: &Tensor,
     ) -> Tensor {
-        let (Some(norm), Some(out)) = (norm, out) else {
+        let (Some(gain), Some(out)) = (gain, out) else {
             return dx.clone();
         };
         let d_out = rec.temp(DType::F32, dx.rows, dx.cols);
-        let eps = self.config.norm_eps;
-        rms_norm_back(rec, out, norm, dx, eps, &d_out, Onto::Replace);
+        self.norm_back(rec, (gain, d_gain), out, dx, &d_out, Onto::Replace);
         d_out
     }
 
-    fn trains(&self, (inputs, index): (&Inputs<'_>, usize), projection: Projection) -> bool {
-        let pair = inputs.adapter.and_then(|a| a.pair(index, projection));
-        pair.is_some_and(|pair| pair.grads.is_some())
-    }
-
     /// The gradient of what entered a projection, `dx (+)= dy W + scale * (dy B) A`, unless `into`
-    /// is `None`; and those of its adapter, `dB += dy^T (scale * A x)`, `dA += (scale * dy B)^T x`.
+    /// is `None`; those of its adapter, `dB += dy^T (scale * A x)`, `dA += (scale * dy B)^T x`; and
+    /// those of its own weights, `dW += dy^T x`, and the sums of `dy` for a bias.
     fn project_back(
         &self,
         rec: &mut Recording,
-        (inputs, index): (&Inputs<'_>, usize),
+        place: Place<'_>,
         projection: Projection,
         x: &Tensor,
         dy: &Tensor,
@@ -372,12 +454,17 @@ impl Transformer {
         into: Option<Onto>,
         tape: &LoraTape,
     ) {
-        let linear = self.layers[index].linear(projection);
+        let linear = self.layers[place.index].linear(projection);
         if let Some(into) = into {
             matmul_back(rec, dy, &linear.weight, dx, into);
         }
-        let pair = inputs.adapter.and_then(|a| a.pair(index, projection));
-        let (Some(pair), Some(reduced)) = (pair, tape.of(projection)) else {
+        if let Some(grads) = place.grads.map(|layer| layer.linear(projection)) {
+            outer(rec, dy, x, matrix(&grads.weight), Onto::Add);
+            if let Some(d_bias) = &grads.bias {
+                column_sums(rec, dy, d_bias);
+            }
+        }
+        let (Some(pair), Some(reduced)) = (place.pair(projection), tape.of(projection)) else {
             return;
         };
         let d_reduced = rec.temp(DType::F32, dy.rows, pair.b.cols);

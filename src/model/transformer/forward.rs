@@ -82,6 +82,12 @@ impl Transformer {
         let c = &self.config;
         let x = rec.temp(DType::F32, inputs.rows(), c.hidden);
         let before = inputs.prefix.map_or(0, |p| p.rows);
+        if inputs.sequences.is_some() && (before > 0 || inputs.suffix.is_some()) {
+            let tokens = rec.temp(DType::F32, inputs.ids.cols, c.hidden);
+            embed(rec, inputs.ids, &self.embedding, c.embedding_scale, &tokens);
+            inputs.join(rec, &tokens, &x);
+            return x;
+        }
         if let Some(prefix) = inputs.prefix {
             rec.copy(prefix, &x.row_range(0..before));
         }
@@ -234,7 +240,7 @@ impl Transformer {
         };
         let (norm, shape) = (layer.q_norm.as_ref(), self.rope_shape(c.heads));
         rope(rec, q, norm, angles, at, rotated, shape, false);
-        let shape = self.attention_shape(index);
+        let shape = self.attention_shape(inputs, index);
         for part in &parts {
             let cols = part.query_cols(shape);
             attention(
@@ -382,14 +388,14 @@ impl Transformer {
         }
     }
 
-    pub(super) fn attention_shape(&self, index: usize) -> AttentionShape {
+    pub(super) fn attention_shape(&self, inputs: &Inputs<'_>, index: usize) -> AttentionShape {
         let c = &self.config;
         AttentionShape {
+            sequence: inputs.sequence(),
             heads: c.heads,
             kv_heads: c.kv_heads,
             head_dim: c.head_dim,
             window: c.window_of(index),
-            sequence: None,
             scale: c.attention_scale,
         }
     }
@@ -425,7 +431,7 @@ impl Transformer {
         }
     }
 
-    pub(super) fn output_normed(&self, rec: &mut Recording, x: &Tensor) -> Tensor {
+    pub(crate) fn output_normed(&self, rec: &mut Recording, x: &Tensor) -> Tensor {
         let normed = rec.temp(DType::F32, x.rows, x.cols);
         let eps = self.config.norm_eps;
         rms_norm(rec, x, &self.output_norm, eps, &normed, false);

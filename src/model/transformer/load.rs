@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Transformer;
-use super::assemble::Parts;
+use super::assemble::Brings;
 use crate::engine::{DType, Device, EngineError, Tensor, Weight, mib};
 use crate::kernels::quant::dequantize_row;
 use crate::kernels::random::random_weight;
@@ -71,7 +71,7 @@ struct Random<'a> {
     progress: &'a dyn Fn() -> Result<(), EngineError>,
 }
 
-impl Parts<ModelError> for Random<'_> {
+impl Brings<ModelError> for Random<'_> {
     fn matrix(&mut self, _: Role, rows: usize, cols: usize) -> Result<Weight, ModelError> {
         (self.progress)()?;
         // The embedding's width may not be whole blocks of the large types.
@@ -81,14 +81,18 @@ impl Parts<ModelError> for Random<'_> {
             .known
             .entry((rows, cols))
             .or_insert_with(|| random_weight(dtype, rows, cols, (rows + cols) as u64));
-        let weight = self.device.weight_of(bytes, dtype, rows, cols, "random weights")?;
+        let weight = self
+            .device
+            .weight_of(bytes, dtype, rows, cols, "random weights")?;
         Ok(weight)
     }
 
     fn vector(&mut self, role: Role, cols: usize) -> Result<Tensor, ModelError> {
         let value = if role.is_bias() { 0f32 } else { 1.0 };
         let what = "a random vector";
-        Ok(self.device.tensor_of(DType::F32, &vec![value; cols], what)?)
+        Ok(self
+            .device
+            .tensor_of(DType::F32, &vec![value; cols], what)?)
     }
 }
 
@@ -102,7 +106,7 @@ struct Loader<'a> {
     progress: &'a mut dyn FnMut(u64) -> Result<(), EngineError>,
 }
 
-impl Parts<ModelError> for Loader<'_> {
+impl Brings<ModelError> for Loader<'_> {
     fn matrix(&mut self, role: Role, rows: usize, cols: usize) -> Result<Weight, ModelError> {
         let tensor = self.file.role(role, rows, cols)?;
         let size = tensor.range.len() as u64;

@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 
 use super::Transformer;
-use super::assemble::Parts;
+use super::assemble::Brings;
 use crate::engine::{DType, Tensor, Weight};
 use crate::model::config::ModelConfig;
 use crate::model::names::Role;
 
 struct Planned;
 
-impl Parts<Infallible> for Planned {
+impl Brings<Infallible> for Planned {
     fn matrix(&mut self, _: Role, rows: usize, cols: usize) -> Result<Weight, Infallible> {
         Ok(Weight::of(Tensor::planned(DType::F32, rows, cols)))
     }
