@@ -31,6 +31,7 @@ pub mod kernels;
 pub mod memory;
 pub mod model;
 mod quiet;
+pub mod train;
 pub mod words;
 pub mod write;
 

@@ -1,6 +1,6 @@
 //! What is written: the memories, and the folders they are kept in.
 
-mod disk;
+pub(crate) mod disk;
 mod error;
 pub mod export;
 pub mod fingerprint;

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. `words`, `advice` and `quiet` stand beside all of them and use none.
-const FLOORS: [&str; 7] = [
+const FLOORS: [&str; 8] = [
     "engine",
     "kernels",
     "model",
     "memory",
+    "train",
     "write",
     "inscriber",
     "cli",

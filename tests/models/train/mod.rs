@@ -4,6 +4,7 @@ mod autograd;
 mod finite_differences;
 mod golden;
 mod gradmem;
+mod meta;
 mod rig;
 mod smollm2;
 mod steps;

@@ -1,0 +1,18 @@
+//! Training models to be written to.
+//!
+//! [`Net`] is a model with the memory that precedes its tokens, all its numbers trained; [`meta`]
+//! makes the gradients of GradMem's training step.
+
+pub mod episode;
+pub mod error;
+pub mod event;
+pub mod meta;
+pub mod net;
+pub mod rmt;
+pub mod run;
+pub mod settings;
+pub mod store;
+pub mod task;
+
+pub use episode::{Question, Sample};
+pub use net::Net;
