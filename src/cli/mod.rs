@@ -31,6 +31,7 @@ mod suggest;
 mod surprisal;
 mod table;
 mod terminal;
+mod train;
 mod utility;
 mod write;
 mod write_args;
@@ -125,6 +126,7 @@ enum Verb {
     Info(info::Args),
     Bench(bench::Args),
     Completions(completions::Args),
+    Train(train::Args),
 }
 
 /// Verbs that compute nothing, and the options that mean nothing to them.
@@ -159,6 +161,7 @@ impl Verb {
             Verb::Export(args) => export::run(&args, context),
             Verb::Info(args) => info::run(&args, context),
             Verb::Completions(args) => completions::run(&args, context),
+            Verb::Train(args) => train::run(&args, context),
             Verb::Report(args) => report::run(&args, context),
             Verb::Bench(args) => bench::run(&args, context),
             Verb::Pull(args) => pull::run(args, context),

@@ -1,0 +1,352 @@
+//! `inscribe train gradmem`.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum;
+
+use inscribe::train::error::TrainError;
+use inscribe::train::event::Event;
+use inscribe::train::meta::Inner;
+use inscribe::train::run::{End, Keeper, Limits, Trainer};
+use inscribe::train::settings::{NetShape, Schedule, Stage, TrainSettings, Writer, doubling};
+use inscribe::train::store::RunFolder;
+use inscribe::train::task;
+use inscribe::words;
+
+use super::shown::Shown;
+use crate::cli::errors::GoesOn;
+use crate::cli::out::outln;
+use crate::cli::{Context, numbers, setup};
+
+/// Numbers of steps on the memory that a trained model is tested with.
+const TESTED: [usize; 8] = [0, 1, 2, 3, 4, 5, 8, 10];
+
+/// What both writers are asked for.
+#[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
+pub struct Args {
+    /// What to train on
+    #[arg(long, value_enum, default_value_t = TaskName::Kv)]
+    task: TaskName,
+    /// The folder of the model and of the run
+    #[arg(long, short, value_name = "DIR")]
+    out: PathBuf,
+    /// Go on with a run that was stopped, with the settings it was started with
+    #[arg(long)]
+    resume: bool,
+    /// Pairs of a context at the end; training begins with 4 and doubles
+    #[arg(long, value_name = "N", value_parser = numbers::positive::<usize>, default_value = "8")]
+    pairs: usize,
+    /// Stages to go through instead, as PAIRS or PAIRS:STEPS, divided by commas
+    #[arg(long, value_name = "STAGES", value_delimiter = ',', value_parser = stage)]
+    curriculum: Vec<(usize, Option<usize>)>,
+    /// Running share of right answers at which a stage ends
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
+    advance: f64,
+    /// Running share of right answers at which training ends
+    #[arg(long, value_name = "SHARE", default_value_t = 0.99)]
+    goal: f64,
+    /// End after so many steps of training
+    #[arg(long, value_name = "N", value_parser = numbers::positive::<u64>)]
+    steps: Option<u64>,
+    /// End after so many minutes of training, over all sittings
+    #[arg(long, value_name = "MIN", value_parser = numbers::number::<f64>)]
+    minutes: Option<f64>,
+    /// Keep the run's events in this file, too: one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// Seconds between checkpoints
+    #[arg(long, value_name = "SECS", default_value_t = 30, value_parser = numbers::whole::<u64>)]
+    checkpoint: u64,
+    #[command(flatten)]
+    writing: Writing,
+    #[command(flatten)]
+    net: NetArgs,
+    #[command(flatten)]
+    learning: Learning,
+}
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "Writing")]
+struct Writing {
+    /// Gradient steps on the memory
+    #[arg(long, value_name = "K", default_value_t = 2, value_parser = numbers::whole::<usize>)]
+    inner_steps: usize,
+    /// Their rate
+    #[arg(long, value_name = "RATE", default_value_t = 0.4)]
+    alpha: f32,
+    /// Learn the rate, too
+    #[arg(long)]
+    learn_alpha: bool,
+    /// Scale each sample's gradient down to this norm
+    #[arg(long, value_name = "NORM")]
+    inner_clip: Option<f32>,
+    /// Do not learn through the steps (an ablation)
+    #[arg(long)]
+    first_order: bool,
+    /// Weight of the last writing loss beside that of the answers
+    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0)]
+    add_inner: f32,
+}
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "The model")]
+struct NetArgs {
+    /// Memory rows
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = numbers::positive::<usize>)]
+    memory: usize,
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = numbers::positive::<usize>)]
+    layers: usize,
+    /// Width of the model; its MLP is four times as wide
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = numbers::positive::<usize>)]
+    hidden: usize,
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = numbers::positive::<usize>)]
+    heads: usize,
+    /// A linear map between memory and model
+    #[arg(long)]
+    mem_proj: bool,
+    /// A head of its own for writing
+    #[arg(long)]
+    write_head: bool,
+    /// Control rows before and after the memory
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = numbers::whole::<usize>)]
+    control: usize,
+}
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "Learning")]
+struct Learning {
+    /// Contexts of a step
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = numbers::positive::<usize>)]
+    batch: usize,
+    /// Questions about each
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = numbers::positive::<usize>)]
+    queries: usize,
+    /// Rate of AdamW
+    #[arg(long, value_name = "RATE", default_value_t = 5e-4)]
+    lr: f32,
+    /// Steps over which it rises
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = numbers::whole::<u64>)]
+    warmup: u64,
+    /// How it goes on
+    #[arg(long, value_enum, default_value_t = ScheduleName::Constant)]
+    schedule: ScheduleName,
+    /// Norm that gradients are scaled down to
+    #[arg(long, value_name = "NORM", default_value_t = 1.0)]
+    clip: f32,
+    #[arg(long, default_value_t = 1, value_parser = numbers::whole::<u64>)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TaskName {
+    /// Key-value pairs of two characters each, as published
+    Kv,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScheduleName {
+    Constant,
+    /// Down to a tenth at the last of --steps
+    Cosine,
+}
+
+/// `16` or `16:2`.
+fn stage(text: &str) -> Result<(usize, Option<usize>), String> {
+    let (level, steps) = text
+        .split_once(':')
+        .map_or((text, None), |(l, s)| (l, Some(s)));
+    let steps = steps.map(numbers::whole::<usize>).transpose()?;
+    Ok((numbers::positive(level)?, steps))
+}
+
+impl Args {
+    fn settings(&self, writer: Writer) -> TrainSettings {
+        let (writing, net, learning) = (&self.writing, &self.net, &self.learning);
+        let stages = if self.curriculum.is_empty() {
+            doubling(self.pairs, writing.inner_steps)
+        } else {
+            let stages = self.curriculum.iter();
+            stages
+                .map(|&(level, steps)| Stage {
+                    level,
+                    inner_steps: steps.unwrap_or(writing.inner_steps),
+                })
+                .collect()
+        };
+        TrainSettings {
+            task: self.task.name(),
+            net: NetShape {
+                layers: net.layers,
+                hidden: net.hidden,
+                heads: net.heads,
+                ffn: 4 * net.hidden,
+                memory: net.memory,
+                projection: net.mem_proj,
+                write_head: net.write_head,
+                control: net.control,
+                learned_rate: writing.learn_alpha,
+            },
+            writer,
+            inner: Inner {
+                steps: writing.inner_steps,
+                alpha: writing.alpha,
+                clip: writing.inner_clip,
+                second_order: !writing.first_order,
+                add_inner: writing.add_inner,
+                ..Inner::default()
+            },
+            stages,
+            advance: self.advance,
+            goal: self.goal,
+            batch: learning.batch,
+            questions: learning.queries,
+            lr: learning.lr,
+            warmup: learning.warmup,
+            schedule: match learning.schedule {
+                ScheduleName::Constant => Schedule::Constant,
+                ScheduleName::Cosine => Schedule::Cosine,
+            },
+            clip: learning.clip,
+            seed: learning.seed,
+            steps: self.steps,
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            seconds: self.minutes.map(|minutes| 60.0 * minutes),
+        }
+    }
+}
+
+impl TaskName {
+    fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or(String::new(), |value| value.get_name().to_owned())
+    }
+}
+
+pub fn run(args: &Args, writer: Writer, app: &Context) -> Result<()> {
+    let settings = args.settings(writer);
+    let task = |name: &str| {
+        let task = task::named(name);
+        task.with_context(|| format!("there is no task '{name}'"))
+    };
+    settings.check(task(&settings.task)?.as_ref())?;
+    let copy = args.events.as_deref().map(open_events).transpose()?;
+    let (mut folder, stopped) = if args.resume {
+        let (folder, stopped) = RunFolder::resume(&args.out)?;
+        (folder, Some(stopped))
+    } else {
+        (RunFolder::create(&args.out)?, None)
+    };
+    let device = setup::open_device(app)?;
+    // How long it goes on may be said anew; everything else is as the run was started.
+    let settings = stopped
+        .as_ref()
+        .map_or(settings.clone(), |stopped| TrainSettings {
+            steps: settings.steps,
+            goal: settings.goal,
+            ..stopped.settings.clone()
+        });
+    let own_task = task(&settings.task)?;
+    let mut trainer = Trainer::new(&device, settings, own_task, &app.cancel)?;
+    let mut keeper = Kept {
+        folder: &mut folder,
+        copy,
+        shown: Shown::new(app, args.limits()),
+    };
+    let first = match stopped {
+        Some(stopped) => {
+            trainer.restore(&stopped.state, stopped.progress)?;
+            Event::Resumed {
+                step: trainer.progress.step,
+            }
+        }
+        None => trainer.started(),
+    };
+    keeper.shown.begin(&trainer);
+    keeper.event(&first)?;
+    let every = Duration::from_secs(args.checkpoint);
+    let end = trainer.run(args.limits(), every, &mut keeper);
+    keeper.shown.end();
+    match end.with_context(|| GoesOn)? {
+        End::Done => finish(args, app, &mut trainer, &mut keeper),
+        End::Cancelled => {
+            let steps = words::counted(usize::try_from(trainer.progress.step).unwrap_or(0), "step");
+            app.note(&format!(
+                "stopped after {steps}; everything is in {}, and the same call with --resume goes on",
+                args.out.display()
+            ));
+            bail!(inscribe::engine::EngineError::Cancelled)
+        }
+    }
+}
+
+/// Tests the model at every stage it went through, and says what was learned.
+fn finish(args: &Args, app: &Context, trainer: &mut Trainer, keeper: &mut Kept<'_>) -> Result<()> {
+    let reached = trainer
+        .settings
+        .stages
+        .len()
+        .min(trainer.progress.stage + 1);
+    let stages = trainer.settings.stages[..reached].to_vec();
+    let bar = app.spinner("testing".to_owned());
+    let mut all = Vec::new();
+    for stage in stages {
+        let tested = trainer.test(stage, 500, &TESTED)?;
+        keeper.event(&Event::Tested(tested.clone()))?;
+        all.push(tested);
+    }
+    bar.finish_and_clear();
+    let done = Event::Done {
+        step: trainer.progress.step,
+        seconds: trainer.progress.seconds,
+    };
+    keeper.event(&done)?;
+    for line in Shown::table(&all) {
+        outln!("{line}");
+    }
+    app.note(&format!(
+        "{} steps in {}; the model is in {}",
+        trainer.progress.step,
+        words::duration(trainer.progress.seconds),
+        args.out.display()
+    ));
+    Ok(())
+}
+
+fn open_events(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+/// The run's folder, a second file of events, and what is on the screen.
+struct Kept<'a> {
+    folder: &'a mut RunFolder,
+    copy: Option<File>,
+    shown: Shown,
+}
+
+impl Keeper for Kept<'_> {
+    fn event(&mut self, event: &Event) -> Result<(), TrainError> {
+        self.folder.event(event)?;
+        self.shown.event(event);
+        if let Some(copy) = &mut self.copy {
+            let line = serde_json::to_string(event).unwrap_or_default();
+            // A second file that cannot be written does not end a run that is safe.
+            if writeln!(copy, "{line}").is_err() {
+                self.copy = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, trainer: &Trainer) -> Result<(), TrainError> {
+        self.folder.checkpoint(trainer)
+    }
+}
