@@ -147,13 +147,29 @@ impl FlatLayout {
                     None => continue,
                 },
             };
-            let own = &mut flat[entry.range.clone()];
-            dequantize_row(tensor.dtype, tensor.bytes(), own);
-            if config.norm_weight_plus_one && entry.is_gain() {
-                own.iter_mut().for_each(|v| *v += 1.0);
-            }
+            let mut own = vec![0f32; entry.range.len()];
+            dequantize_row(tensor.dtype, tensor.bytes(), &mut own);
+            self.take_over(entry, config, &own, flat);
         }
         Ok(())
+    }
+
+    /// Takes over an entry as a checkpoint holds it.
+    pub fn take_over(
+        &self,
+        entry: &FlatEntry,
+        config: &ModelConfig,
+        own: &[f32],
+        flat: &mut [f32],
+    ) {
+        let shift = if config.norm_weight_plus_one && entry.is_gain() {
+            1.0
+        } else {
+            0.0
+        };
+        for (to, from) in flat[entry.range.clone()].iter_mut().zip(own) {
+            *to = from + shift;
+        }
     }
 
     /// Every entry as a checkpoint of this model holds it.

@@ -10,6 +10,7 @@ pub mod meta;
 pub mod net;
 pub mod rmt;
 pub mod run;
+pub mod saved;
 pub mod settings;
 pub mod store;
 pub mod task;

@@ -29,6 +29,15 @@ pub mod names {
     pub const LOG_ALPHA: &str = "log_lr";
     /// The adapter that writing goes through, all its matrices as one row.
     pub const WRITE_LORA: &str = "write_lora";
+
+    /// All of them that a kept model may carry.
+    pub fn all() -> impl Iterator<Item = &'static str> {
+        let one = [MEMORY, PROJECTION, PROJECTION_BIAS, WRITE_HEAD];
+        let rest = [LOG_ALPHA, WRITE_LORA];
+        one.into_iter()
+            .chain(AROUND.into_iter().flatten())
+            .chain(rest)
+    }
     /// Control rows before and after the memory, when it is written and when it is read.
     pub const AROUND: [[&str; 2]; 2] = [["write_st", "write_end"], ["read_st", "read_end"]];
 }
