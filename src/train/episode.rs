@@ -96,6 +96,18 @@ impl Rows {
         self.before + self.tokens
     }
 
+    /// Some of the sequences.
+    pub fn part(&self, sequences: std::ops::Range<usize>) -> Rows {
+        let of = |each: usize| sequences.start * each..sequences.end * each;
+        Rows {
+            sequences: sequences.len(),
+            ids: self.ids[of(self.tokens)].to_vec(),
+            targets: self.targets[of(self.each())].to_vec(),
+            weights: self.weights[of(self.each())].to_vec(),
+            ..*self
+        }
+    }
+
     /// The rows twice, one set after the other.
     pub fn twice(&self) -> Rows {
         let twice = |list: &[u32]| [list, list].concat();

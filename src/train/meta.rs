@@ -298,7 +298,33 @@ fn clipped(gradient: &[f32], len: usize, clip: Option<f32>) -> Vec<f32> {
     out
 }
 
+/// Runs a pass, some sequences at a time: what they leave for the way back then stays in the
+/// processor's cache.
 fn pass(
+    net: &mut Net,
+    rows: &Rows,
+    memory: &[f32],
+    of: Use,
+    learn: Learn,
+    options: &RunOptions<'_>,
+) -> Result<Scores, ModelError> {
+    let together = net.together(rows.each());
+    if rows.sequences <= together {
+        return part(net, rows, memory, of, learn, options);
+    }
+    let len = memory.len() / rows.sequences;
+    let mut all = Scores::default();
+    for first in (0..rows.sequences).step_by(together) {
+        let some = first..rows.sequences.min(first + together);
+        let own = &memory[some.start * len..some.end * len];
+        let scores = part(net, &rows.part(some), own, of, learn, options)?;
+        all.states.extend(scores.states);
+        all.d_memory.extend(scores.d_memory);
+    }
+    Ok(all)
+}
+
+fn part(
     net: &mut Net,
     rows: &Rows,
     memory: &[f32],

@@ -300,6 +300,15 @@ impl Net {
         self.passes[&shape].run(&self.device, shape, sequences, options)
     }
 
+    /// Sequences of so many rows that a pass does best to take at once.
+    pub fn together(&self, rows: usize) -> usize {
+        let wanted = std::env::var("ROWS")
+            .ok()
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(usize::MAX);
+        (wanted / rows.max(1)).max(1)
+    }
+
     /// Rows of each sequence of a pass.
     fn rows_of(&self, shape: Shape) -> usize {
         let after = match shape.goal {
