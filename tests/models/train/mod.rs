@@ -1,6 +1,7 @@
 //! Whole-model gradients of what is trained beside the frozen weights.
 
 mod autograd;
+mod exact;
 mod finite_differences;
 mod golden;
 mod gradmem;
