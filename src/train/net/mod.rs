@@ -104,7 +104,11 @@ pub struct Scores {
     pub d_memory: Vec<f32>,
 }
 
+/// Bytes of activations that are left in the last cache of most processors.
+const CACHE_BYTES: usize = 24 << 20;
+
 /// The model under a memory.
+#[allow(clippy::large_enum_variant, reason = "a net has one, and never moves it")]
 enum Base {
     /// All its weights are trained.
     Own {
@@ -300,13 +304,15 @@ impl Net {
         self.passes[&shape].run(&self.device, shape, sequences, options)
     }
 
-    /// Sequences of so many rows that a pass does best to take at once.
+    /// Sequences of so many rows that a pass does best to take at once: on a processor as many as
+    /// leave their activations in its last cache, on a GPU all.
     pub fn together(&self, rows: usize) -> usize {
-        let wanted = std::env::var("ROWS")
-            .ok()
-            .and_then(|v| v.parse().ok())
-            .unwrap_or(usize::MAX);
-        (wanted / rows.max(1)).max(1)
+        if self.device.is_gpu() {
+            return usize::MAX;
+        }
+        let c = &self.config;
+        let of_a_row = c.layers * (10 * c.hidden + 3 * c.ffn) * size_of::<f32>();
+        (CACHE_BYTES / of_a_row.max(1) / rows.max(1)).max(1)
     }
 
     /// Rows of each sequence of a pass.
