@@ -8,6 +8,7 @@ pub mod error;
 pub mod event;
 pub mod meta;
 pub mod net;
+pub mod reproduce;
 pub mod rmt;
 pub mod run;
 pub mod saved;

@@ -259,22 +259,40 @@ impl Trainer {
         count: usize,
         inner_steps: &[usize],
     ) -> Result<Tested, TrainError> {
-        let mut samples = self.samples(stage, TESTS, count);
-        samples
-            .iter_mut()
-            .for_each(|sample| sample.questions.truncate(1));
         let (writer, inner) = (self.settings.writer, self.settings.inner_at(&stage));
-        let rows = inner_steps.iter().map(|&steps| {
-            let inner = Inner { steps, ..inner };
-            tested(&mut self.net, writer, &inner, &samples)
-        });
-        Ok(Tested {
-            step: self.progress.step,
-            stage,
-            samples: count,
-            rows: rows.collect::<Result<_, ModelError>>()?,
-        })
+        let drawn = (self.settings.seed, count);
+        let (net, task) = (&mut self.net, self.task.as_ref());
+        let mut tested = test(net, task, writer, &inner, stage, drawn, inner_steps)?;
+        tested.step = self.progress.step;
+        Ok(tested)
     }
+}
+
+/// Tests a net on samples that no training run draws: so many by a seed, one question each, with
+/// each number of steps on the memory.
+pub fn test(
+    net: &mut Net,
+    task: &dyn Task,
+    writer: Writer,
+    inner: &Inner,
+    stage: Stage,
+    (seed, count): (u64, usize),
+    inner_steps: &[usize],
+) -> Result<Tested, TrainError> {
+    let mut random = generator(seed, TESTS);
+    let samples: Vec<Sample> = (0..count)
+        .map(|_| task.sample(&mut random, stage.level, 1))
+        .collect();
+    let rows = inner_steps.iter().map(|&steps| {
+        let inner = Inner { steps, ..*inner };
+        tested(net, writer, &inner, &samples)
+    });
+    Ok(Tested {
+        step: 0,
+        stage,
+        samples: count,
+        rows: rows.collect::<Result<_, ModelError>>()?,
+    })
 }
 
 fn tested(

@@ -108,7 +108,10 @@ pub struct Scores {
 const CACHE_BYTES: usize = 24 << 20;
 
 /// The model under a memory.
-#[allow(clippy::large_enum_variant, reason = "a net has one, and never moves it")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a net has one, and never moves it"
+)]
 enum Base {
     /// All its weights are trained.
     Own {
