@@ -287,7 +287,7 @@ fn through_clip(g: &[f32], v: &[f32], clip: Option<f32>) -> Vec<f32> {
 }
 
 /// Each sample's gradient, scaled down where it is longer than `clip`.
-fn clipped(gradient: &[f32], len: usize, clip: Option<f32>) -> Vec<f32> {
+pub(super) fn clipped(gradient: &[f32], len: usize, clip: Option<f32>) -> Vec<f32> {
     let mut out = gradient.to_vec();
     for own in out.chunks_exact_mut(len.max(1)) {
         let size = norm(own);
@@ -301,7 +301,7 @@ fn clipped(gradient: &[f32], len: usize, clip: Option<f32>) -> Vec<f32> {
 
 /// Runs a pass, some sequences at a time: what they leave for the way back then stays in the
 /// processor's cache.
-fn pass(
+pub(super) fn pass(
     net: &mut Net,
     rows: &Rows,
     memory: &[f32],

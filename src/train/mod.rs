@@ -3,6 +3,7 @@
 //! [`Net`] is a model with the memory that precedes its tokens, all its numbers trained; [`meta`]
 //! makes the gradients of GradMem's training step.
 
+pub mod bench;
 pub mod episode;
 pub mod error;
 pub mod event;
@@ -13,6 +14,7 @@ pub mod rmt;
 pub mod run;
 pub mod saved;
 pub mod settings;
+pub mod shipped;
 pub mod store;
 pub mod task;
 
