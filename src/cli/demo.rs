@@ -31,7 +31,7 @@ use super::suggest::{Larger, Written};
 use super::terminal::Look;
 use super::write::{Outlook, extent};
 
-const SAMPLE: &str = include_str!("../../assets/sample.md");
+pub const SAMPLE: &str = include_str!("../../assets/sample.md");
 const QUESTIONS: &str = include_str!("../../assets/sample-questions.jsonl");
 /// A question of the sample to go on with.
 const NEXT: &str = "How often did the steps of rising water come?";

@@ -25,6 +25,7 @@ mod output_file;
 mod progress;
 mod pull;
 mod report;
+mod reproduce;
 mod setup;
 mod shell;
 mod suggest;
@@ -127,6 +128,7 @@ enum Verb {
     Bench(bench::Args),
     Completions(completions::Args),
     Train(train::Args),
+    Reproduce(reproduce::Args),
 }
 
 /// Verbs that compute nothing, and the options that mean nothing to them.
@@ -162,6 +164,7 @@ impl Verb {
             Verb::Info(args) => info::run(&args, context),
             Verb::Completions(args) => completions::run(&args, context),
             Verb::Train(args) => train::run(&args, context),
+            Verb::Reproduce(args) => reproduce::run(&args, context),
             Verb::Report(args) => report::run(&args, context),
             Verb::Bench(args) => bench::run(&args, context),
             Verb::Pull(args) => pull::run(args, context),

@@ -10,6 +10,10 @@ const MODEL: &[u8] = include_bytes!("../../assets/kv/model.safetensors");
 /// Its `tokenizer.json`.
 pub const TOKENIZER: &str = include_str!("../../assets/kv/tokenizer.json");
 
+/// The most pairs that it was trained on, and the seed of its training.
+pub const PAIRS: usize = 16;
+pub const SEED: u64 = 1;
+
 /// The model, ready to be written to.
 pub fn model() -> Result<Saved, TrainError> {
     Saved::of_bytes(Path::new("the model of this program"), CONFIG, MODEL)

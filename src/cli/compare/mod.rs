@@ -10,7 +10,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use clap::Parser as _;
 use inscribe::engine::EngineError;
+use inscribe::train::reproduce::{Reproduced, Row};
 use inscribe::words;
 use inscribe::write::error::WriteError;
 use inscribe::write::experiment::{Arm, Outcome, Question, Study};
@@ -22,7 +24,8 @@ use super::numbers;
 use super::setup::{self, ModelArg};
 use super::write_args::WritingArgs;
 use super::{Context, print_json};
-use arms::{Experiment, arms};
+pub use arms::Experiment;
+use arms::arms;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,6 +75,53 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
+    let show = if args.json { Show::Json } else { Show::Tables };
+    compare(args, show, app)
+}
+
+/// How results are shown.
+#[derive(Clone, Copy)]
+enum Show<'a> {
+    Tables,
+    Json,
+    /// As the rows of an experiment of `inscribe reproduce` by this name.
+    Rows(&'a str),
+}
+
+/// The call of a comparison alone.
+#[derive(clap::Parser)]
+struct Alone {
+    #[command(flatten)]
+    args: Args,
+}
+
+/// An experiment over the sample that comes with the program.
+pub fn on_the_sample(
+    experiment: &str,
+    seeds: u64,
+    json: bool,
+    name: &str,
+    app: &Context,
+) -> Result<()> {
+    let desk = tempfile::tempdir()?;
+    let sample = desk.path().join("sample.md");
+    std::fs::write(&sample, super::demo::SAMPLE)?;
+    let (sample, seeds) = (sample.display().to_string(), seeds.to_string());
+    let call = [
+        "compare",
+        &sample,
+        "--experiment",
+        experiment,
+        "--seeds",
+        &seeds,
+    ];
+    let alone = Alone::try_parse_from(call)?;
+    let show = if json { Show::Rows(name) } else { Show::Tables };
+    compare(&alone.args, show, app)
+}
+
+fn compare(args: &Args, show: Show<'_>, app: &Context) -> Result<()> {
+    let started = Instant::now();
     // Refused before a model is loaded.
     args.writing.settings()?;
     let experiment = experiment(args)?;
@@ -126,7 +176,8 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     });
     if experiment == Experiment::Variance {
         let seeds = base.seed..base.seed + args.seeds;
-        return variance::run(&mut study, seeds, app, args.json.then_some(about));
+        let about = (!matches!(show, Show::Tables)).then_some(about);
+        return variance::run(&mut study, seeds, app, about);
     }
     let bounds = if questions.is_empty() {
         None
@@ -137,18 +188,39 @@ pub fn run(args: &Args, app: &Context) -> Result<()> {
     if let (Some(_), true) = (&stopped, outcomes.is_empty()) {
         return stopped.map_or(Ok(()), Err);
     }
-    if args.json {
-        let found = json!({
-            "utilities": study.utilities()?,
-            "answers_without_document": bounds.map(|(without, _)| without),
-            "answers_with_document": bounds.map(|(_, with)| with),
-            "outcomes": outcomes,
-        });
-        print_json(&together(about, found))?;
-    } else {
-        tables::print(&arms, &outcomes, bounds);
+    match show {
+        Show::Tables => tables::print(&arms, &outcomes, bounds),
+        Show::Json => {
+            let found = json!({
+                "utilities": study.utilities()?,
+                "answers_without_document": bounds.map(|(without, _)| without),
+                "answers_with_document": bounds.map(|(_, with)| with),
+                "outcomes": outcomes,
+            });
+            print_json(&together(about, found))?;
+        }
+        Show::Rows(name) => {
+            let seeds = (base.seed..base.seed + args.seeds).collect();
+            let rows = arms.iter().map(|arm| row(arm, &outcomes)).collect();
+            print_json(&Reproduced::new(name, seeds, rows, started))?;
+        }
     }
     stopped.map_or(Ok(()), Err)
+}
+
+/// What an arm came to, in nats a token, over all seeds.
+fn row(arm: &Arm, outcomes: &[Outcome]) -> Row {
+    let own = outcomes.iter().filter(|outcome| outcome.arm == arm.name);
+    let losses: Vec<f64> = own
+        .map(|outcome| outcome.held_out_after.unwrap_or(outcome.loss_after))
+        .collect();
+    Row {
+        setting: format!("{}: held-out loss after writing", arm.name),
+        value: losses.iter().sum::<f64>() / losses.len().max(1) as f64,
+        published: None,
+        bar: None,
+        holds: None,
+    }
 }
 
 /// Chunks that hold the whole document are one chunk, whatever their size.
