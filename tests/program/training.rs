@@ -12,11 +12,16 @@ use crate::common::program;
 const SMALL: &str = "--layers 1 --hidden 16 --heads 2 --memory 2 --curriculum 2 --batch 2 \
                      --queries 2 --lr 1e-2 --warmup 4 --checkpoint 0 --device cpu --threads 1";
 
+/// A call; what `more` says stands in place of what [`SMALL`] does.
 fn arguments<'a>(kind: &'a str, out: &'a str, more: &'a str) -> Vec<&'a str> {
+    let small: Vec<&str> = SMALL.split_whitespace().collect();
+    let kept = small
+        .chunks(2)
+        .filter(|pair| !more.contains(pair[0]))
+        .flatten()
+        .copied();
     let own = ["train", kind, "--out", out].into_iter();
-    own.chain(SMALL.split_whitespace())
-        .chain(more.split_whitespace())
-        .collect()
+    own.chain(kept).chain(more.split_whitespace()).collect()
 }
 
 fn run(kind: &str, out: &Path, more: &str) -> Output {
@@ -66,6 +71,10 @@ fn kill_after_some_steps(kind: &str, out: &Path, more: &str) {
     running.wait().expect("an ended program");
 }
 
+fn same_model(one: &Path, other: &Path) -> bool {
+    bytes(one, "model.safetensors") == bytes(other, "model.safetensors")
+}
+
 fn bytes(folder: &Path, name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).expect(name)
 }
@@ -88,10 +97,7 @@ fn a_run_that_was_killed_ends_in_the_same_model() {
             "{unfinished} steps before the end"
         );
         trains(kind, &killed, "--steps 300 --resume");
-        assert_eq!(
-            bytes(&whole, "model.safetensors"),
-            bytes(&killed, "model.safetensors")
-        );
+        assert!(same_model(&whole, &killed), "{kind}");
         assert_eq!(steps(&events(&killed)), (1..=300).collect::<Vec<u64>>());
     }
 }
@@ -103,7 +109,17 @@ fn going_on_takes_the_run_s_own_settings_and_may_be_longer() {
     trains("gradmem", &short, "--steps 5");
     let name = short.display().to_string();
     let call = [
-        "train", "gradmem", "--out", &name, "--resume", "--steps", "9", "--device", "cpu",
+        "train",
+        "gradmem",
+        "--out",
+        &name,
+        "--resume",
+        "--steps",
+        "9",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
     ];
     let output = program(&call).output().expect("the program starts");
     assert!(
@@ -112,10 +128,7 @@ fn going_on_takes_the_run_s_own_settings_and_may_be_longer() {
         String::from_utf8_lossy(&output.stderr)
     );
     trains("gradmem", &long, "--steps 9");
-    assert_eq!(
-        bytes(&short, "model.safetensors"),
-        bytes(&long, "model.safetensors")
-    );
+    assert!(same_model(&short, &long));
 }
 
 #[test]
@@ -197,6 +210,54 @@ fn a_trained_model_is_written_to_like_any_other() {
         "cpu",
         "--max-tokens",
         "3",
+        "--raw",
+        "--prompt",
         "?!ab:",
     ]);
+}
+
+/// The experiments that are told of are those that can be run, and a result is one JSON object.
+#[test]
+fn experiments_are_listed_and_done_again() {
+    let call = |args: &[&str]| {
+        let args = [&["reproduce"], args].concat();
+        let output = program(&args).output().expect("the program starts");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        (
+            output.status.code(),
+            text,
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let (code, list, _) = call(&[]);
+    assert_eq!(code, Some(0));
+    assert!(
+        list.contains("kv-retrieval") && list.contains("gdwm-allocation"),
+        "{list}"
+    );
+    let (code, _, error) = call(&["something-else"]);
+    assert!(code == Some(1) && error.contains("kv-retrieval"), "{error}");
+    let (_, text, error) = call(&[
+        "kv-retrieval",
+        "--samples",
+        "4",
+        "--json",
+        "--device",
+        "cpu",
+    ]);
+    let result: serde_json::Value = serde_json::from_str(&text).expect(&error);
+    assert_eq!(result["name"], "kv-retrieval");
+    let rows = result["rows"].as_array().expect("rows");
+    let untaught = rows
+        .iter()
+        .find(|row| row["setting"].to_string().contains("K=0"));
+    assert_eq!(
+        untaught.expect("a row without a step")["holds"],
+        true,
+        "{text}"
+    );
+    assert!(
+        rows.iter()
+            .all(|row| row["value"].is_number() && row.get("published").is_some())
+    );
 }
