@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -91,9 +92,11 @@ def own(program: str, pairs: int, inner_steps: int, steps: int) -> tuple[list[fl
         call = [program, "train", "gradmem", "--quiet", "--device", "cpu", "--threads", "2",
                 "--curriculum", f"{pairs}:{inner_steps}", "--steps", str(FIRST + steps),
                 "--checkpoint", "3600", "--out", str(out)]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        subprocess.run(call, check=True, stdout=subprocess.DEVNULL)
-        most = max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+        running = subprocess.Popen(call, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(running.pid, 0)
+        if status != 0:
+            raise SystemExit(f"{' '.join(call)}: status {status}")
+        most = usage.ru_maxrss
         events = map(json.loads, (out / "events.jsonl").read_text().splitlines())
         at = [event["seconds"] for event in events if event["event"] == "step"]
     return [b - a for a, b in zip(at[FIRST - 1:], at[FIRST:])], most

@@ -198,7 +198,15 @@ fn with_clipping_and_with_every_part(device: &Device) {
     }
 }
 
+/// Biases and a head of its own; norms after blocks, gains less one and a sliding window.
+fn of_other_architectures(device: &Device) {
+    for model in ["qwen2", "gemma3"] {
+        check(device, model, "k1", inner(1), false);
+    }
+}
+
 on_every_device! {
+    those_of_other_architectures_are_autograd_s: of_other_architectures;
     gradients_through_the_steps_of_writing_are_autograd_s: through_the_steps_of_writing;
     those_through_forward_passes_are_too: through_forward_passes;
     so_they_are_with_clipping_and_with_every_part: with_clipping_and_with_every_part;
