@@ -131,6 +131,10 @@ impl Trainer {
         every: Duration,
         keeper: &mut dyn Keeper,
     ) -> Result<End, TrainError> {
+        if self.progress.step == 0 {
+            // A run that is stopped before its first checkpoint goes on, too.
+            self.keep(keeper)?;
+        }
         let mut kept = Instant::now();
         let end = loop {
             if self.cancel.is_cancelled() {

@@ -60,7 +60,7 @@ fn kill_after_some_steps(kind: &str, out: &Path, more: &str) {
     let mut running = quiet.spawn().expect("the program starts");
     let told = || std::fs::read_to_string(out.join("events.jsonl")).unwrap_or_default();
     let (mut length, mut heard) = (0, Instant::now());
-    while told().matches("\"checkpointed\"").count() < 3 {
+    while told().matches("\"checkpointed\"").count() < 4 {
         if told().len() != length {
             (length, heard) = (told().len(), Instant::now());
         }
