@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use inscribe::train::reproduce::{self, Plan, Reproduced};
+use inscribe::train::saved::Saved;
 use inscribe::train::shipped;
 use inscribe::words;
 
@@ -42,10 +43,13 @@ pub struct Args {
     /// With --train: minutes of each training
     #[arg(long, value_name = "MIN", default_value_t = 20.0, requires = "train")]
     minutes: f64,
-    /// With --train: the most pairs
-    #[arg(long, value_name = "N", default_value_t = 16, requires = "train",
+    /// The most pairs of a context
+    #[arg(long, value_name = "N", default_value_t = shipped::PAIRS,
           value_parser = numbers::positive::<usize>)]
     pairs: usize,
+    /// Test the model in this folder of `inscribe train` instead of the program's own
+    #[arg(long, value_name = "DIR", conflicts_with = "train")]
+    trained: Option<PathBuf>,
     /// With --train: the folder of the runs; those that were stopped go on
     #[arg(
         long,
