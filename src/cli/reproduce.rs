@@ -163,9 +163,12 @@ fn kv(args: &Args, app: &Context) -> Result<()> {
         let going_on = || format!("the same call goes on from {}", args.out.display());
         (seeds, rows.with_context(going_on)?)
     } else {
-        let model = shipped::model()?;
-        let rows =
-            reproduce::kv_retrieval(&device, &model, shipped::PAIRS, args.samples, &mut tell)?;
+        let model = match &args.trained {
+            Some(folder) => Saved::open(folder)?,
+            None => shipped::model()?,
+        };
+        let (pairs, samples) = (args.pairs, args.samples);
+        let rows = reproduce::kv_retrieval(&device, &model, pairs, samples, &mut tell)?;
         (vec![shipped::SEED], rows)
     };
     bar.finish_and_clear();
