@@ -12,6 +12,7 @@ use inscribe::memory::MemoryError;
 use inscribe::model::ModelError;
 use inscribe::model::hub::PullError;
 use inscribe::model::locate::LocateError;
+use inscribe::train::error::TrainError;
 use inscribe::words::spelled_out;
 use inscribe::write::document::DocumentError;
 use inscribe::write::error::WriteError;
@@ -111,6 +112,12 @@ fn hint(error: &anyhow::Error) -> Option<String> {
 fn said_of(cause: &(dyn Error + 'static)) -> Option<String> {
     let pull = cause.downcast_ref().and_then(PullError::hint);
     pull.or_else(|| cause.downcast_ref().and_then(LocateError::hint))
+        .or_else(|| cause.downcast_ref().and_then(of_training))
+}
+
+fn of_training(error: &TrainError) -> Option<String> {
+    let taken = matches!(error, TrainError::Taken { .. });
+    taken.then(|| "--resume goes on with it".to_owned())
 }
 
 fn advice_of(cause: &(dyn Error + 'static)) -> Option<Advice> {

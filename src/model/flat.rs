@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::engine::{DType, Tensor, Weight};
 use crate::kernels::quant::dequantize_row;
-use crate::model::config::ModelConfig;
+use crate::model::config::{Architecture, ModelConfig};
 use crate::model::error::ModelError;
 use crate::model::names::Role;
 use crate::model::transformer::{Brings, Transformer};
@@ -180,7 +180,7 @@ impl FlatLayout {
     ) -> impl Iterator<Item = (&'a FlatEntry, Vec<f32>)> {
         self.entries.iter().map(|entry| {
             let mut own = entry.numbers(flat).to_vec();
-            if config.norm_weight_plus_one && entry.is_gain() {
+            if config.arch == Architecture::Gemma3 && entry.is_gain() {
                 own.iter_mut().for_each(|v| *v -= 1.0);
             }
             (entry, own)

@@ -62,9 +62,9 @@ impl RunFolder {
     pub fn create(folder: &Path) -> Result<RunFolder, TrainError> {
         let taken = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
         if taken {
-            let detail = "holds something already; give --resume to go on with a run that stands \
-                          there, or choose another folder";
-            return Err(TrainError::file(folder, detail));
+            return Err(TrainError::Taken {
+                path: folder.display().to_string(),
+            });
         }
         let disk = Disk::default();
         disk.create_folder(folder)?;
