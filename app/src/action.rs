@@ -45,6 +45,8 @@ pub enum Action {
         turn: usize,
         answer: usize,
     },
+    /// Writes the pairs of the bench as they stand.
+    Bench,
     ForgetRecent(PathBuf),
     Remedy(Remedy),
     /// Takes a message away.

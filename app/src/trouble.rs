@@ -116,6 +116,12 @@ impl Trouble {
             Failure::Memory(MemoryError::Altered { .. }) => {
                 trouble("This memory was changed", detail, &advice, None)
             }
+            Failure::Train(_) => trouble(
+                "The small model cannot be written to",
+                detail,
+                "Try other pairs, or start the program again.",
+                None,
+            ),
             Failure::Memory(_) | Failure::Run(_) => {
                 trouble("This memory cannot be used", detail, &advice, None)
             }

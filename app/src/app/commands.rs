@@ -13,9 +13,11 @@ use crate::action::Action;
 use crate::app::InscribeApp;
 use crate::dialogs;
 use crate::engine::{
-    AskRequest, Begin, ExportRequest, FileWork, JobId, ScoreRequest, Work, WriteRequest,
+    AskRequest, Begin, BenchRequest, ExportRequest, FileWork, JobId, ScoreRequest, Work,
+    WriteRequest,
 };
 use crate::state::ask::{Turn, VIEWS};
+use crate::state::bench::MOST_STEPS;
 use crate::state::presets::Preset;
 use crate::state::{Job, Pause, Task};
 use crate::trouble::Remedy;
@@ -73,6 +75,7 @@ impl InscribeApp {
             }
             Action::Ask(question) => self.ask(question),
             Action::Score { turn, answer } => self.score(turn, answer),
+            Action::Bench => self.bench(),
             Action::ForgetRecent(path) => self.state.prefs.forget(&path),
             Action::Remedy(remedy) => self.remedy(remedy),
             Action::Dismiss(index) => {
@@ -271,6 +274,21 @@ impl InscribeApp {
         };
         self.load();
         self.start(Task::Score(turn), Work::Score(request));
+    }
+
+    /// Writes the pairs as they stand; what was asked for before is of no use any more.
+    fn bench(&mut self) {
+        self.cancel(|job| job.task == Task::Bench);
+        let threads = self.state.prefs.threads;
+        let asked = self.state.bench.ask();
+        let request = BenchRequest {
+            number: asked.number,
+            pairs: asked.pairs,
+            memory_rows: asked.memory_rows,
+            steps: MOST_STEPS,
+            threads,
+        };
+        self.start(Task::Bench, Work::Bench(request));
     }
 
     pub(crate) fn export(&mut self, format: ExportFormat, out: PathBuf) {

@@ -109,6 +109,13 @@ impl InscribeApp {
 
     fn cancelled(&mut self, task: Task) {
         let state = &mut self.state;
+        if task == Task::Bench {
+            if !state.is_busy_with(Task::Bench) {
+                // It was not for other pairs that it ended.
+                state.bench.ask_again();
+            }
+            return;
+        }
         stop(state);
         match task {
             // Another one may be on its way in its place.
@@ -130,7 +137,9 @@ impl InscribeApp {
 
     fn failed(&mut self, task: Task, mut trouble: Trouble) {
         let state = &mut self.state;
-        stop(state);
+        if task != Task::Bench {
+            stop(state);
+        }
         let goes_on = task == Task::Write && state.memory.is_some() && !state.memory_written;
         if trouble.remedy == Some(Remedy::GoOn) && !goes_on {
             trouble.remedy = None;
@@ -186,6 +195,7 @@ fn about(task: Task) -> About {
         Task::Measure | Task::Write => About::Run,
         Task::Ask | Task::Score(_) => About::Asking,
         Task::Export => About::Saving,
+        Task::Bench => About::Other,
         Task::Tokenize => About::Other,
     }
 }

@@ -69,6 +69,7 @@ impl InscribeApp {
                     turn.scoring = None;
                 }
             }
+            Report::Benched(benched) => state.bench.take(*benched),
             Report::Ended { job, end } => self.end(job, end),
             Report::File { report, opens } => {
                 state.opening -= usize::from(opens);

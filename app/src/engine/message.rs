@@ -9,6 +9,7 @@ use inscribe::memory::store::{Asked, Discarded};
 use inscribe::model::config::ModelConfig;
 use inscribe::model::elsewhere::{Places, Program};
 use inscribe::model::generate::Ended;
+use inscribe::train::bench::{Pair, Stage};
 use inscribe::write::document::Document;
 use inscribe::write::event::Event;
 use inscribe::write::figure::{FigureKind, Theme};
@@ -39,6 +40,8 @@ pub enum Work {
     Ask(AskRequest),
     Score(ScoreRequest),
     Export(ExportRequest),
+    /// Writes pairs into the small model that comes with the program.
+    Bench(BenchRequest),
     /// Frees the model and its device.
     Unload,
 }
@@ -105,6 +108,28 @@ pub struct ExportRequest {
     pub segment: usize,
 }
 
+/// Pairs to be written step by step.
+#[derive(Clone, Debug)]
+pub struct BenchRequest {
+    /// What the stages are told by.
+    pub number: u64,
+    pub pairs: Vec<Pair>,
+    pub memory_rows: usize,
+    pub steps: usize,
+    /// Threads of the processor; one for each core where 0.
+    pub threads: usize,
+}
+
+/// A stage of writing pairs.
+#[derive(Clone, Debug)]
+pub struct Benched {
+    /// The number of the request.
+    pub request: u64,
+    pub stage: Stage,
+    /// What it took.
+    pub seconds: f64,
+}
+
 /// What the threads report.
 #[derive(Debug)]
 pub enum Report {
@@ -141,6 +166,7 @@ pub enum Report {
         answer: usize,
         scores: Vec<(View, Vec<f64>)>,
     },
+    Benched(Box<Benched>),
     /// A job's end.
     Ended {
         job: JobId,

@@ -2,6 +2,7 @@
 //! thread for files. Work goes in, reports come out; nothing of it waits in a drawing function.
 
 mod ask;
+mod bench;
 mod control;
 pub(crate) mod documents;
 mod files;

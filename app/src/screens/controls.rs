@@ -429,7 +429,7 @@ fn explained(ui: &mut Ui, words: &str) {
     ui.add_space(space::M);
 }
 
-fn slider(ui: &mut Ui, name: &str, words: &str, slider: Slider<'_>) {
+pub(super) fn slider(ui: &mut Ui, name: &str, words: &str, slider: Slider<'_>) {
     let label = ui.label(name);
     ui.scope(|ui| {
         let accent = Theme::of(ui).palette.accent;
@@ -442,7 +442,11 @@ fn slider(ui: &mut Ui, name: &str, words: &str, slider: Slider<'_>) {
         ui.add(slider.clamping(egui::SliderClamping::Edits))
             .labelled_by(label.id);
     });
-    explained(ui, words);
+    if words.is_empty() {
+        ui.add_space(space::XS);
+    } else {
+        explained(ui, words);
+    }
 }
 
 /// Width of the boxes that hold numbers.

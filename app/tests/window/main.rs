@@ -2,6 +2,7 @@
 
 mod asking;
 mod bar;
+mod bench;
 mod cockpit;
 mod controls;
 mod crossing;

@@ -34,7 +34,7 @@ pub fn of(state: &State) -> Option<Life> {
         Task::Measure | Task::Write => of_run(state),
         Task::Ask | Task::Score(_) => (None, String::new(), "Answering".to_owned()),
         Task::Export => (None, String::new(), "Exporting".to_owned()),
-        Task::Load | Task::Tokenize => {
+        Task::Load | Task::Tokenize | Task::Bench => {
             let part = loaded(&state.model);
             let percent = part.map(percent).unwrap_or_default();
             (part, percent, "Loading the model".to_owned())
