@@ -13,11 +13,9 @@ use crate::action::Action;
 use crate::app::InscribeApp;
 use crate::dialogs;
 use crate::engine::{
-    AskRequest, Begin, BenchRequest, ExportRequest, FileWork, JobId, ScoreRequest, Work,
-    WriteRequest,
+    AskRequest, Begin, ExportRequest, FileWork, JobId, ScoreRequest, Work, WriteRequest,
 };
 use crate::state::ask::{Turn, VIEWS};
-use crate::state::bench::MOST_STEPS;
 use crate::state::presets::Preset;
 use crate::state::{Job, Pause, Task};
 use crate::trouble::Remedy;
@@ -76,6 +74,11 @@ impl InscribeApp {
             Action::Ask(question) => self.ask(question),
             Action::Score { turn, answer } => self.score(turn, answer),
             Action::Bench => self.bench(),
+            Action::TryOnBench(folder) => self.try_on_bench(folder),
+            Action::Train => self.train(),
+            Action::GoOnTraining(folder) => self.go_on_training(folder),
+            Action::PauseTraining(pause) => self.state.train.set_pause(pause),
+            Action::StopTraining => self.cancel(|job| job.task == Task::Train),
             Action::ForgetRecent(path) => self.state.prefs.forget(&path),
             Action::Remedy(remedy) => self.remedy(remedy),
             Action::Dismiss(index) => {
@@ -274,21 +277,6 @@ impl InscribeApp {
         };
         self.load();
         self.start(Task::Score(turn), Work::Score(request));
-    }
-
-    /// Writes the pairs as they stand; what was asked for before is of no use any more.
-    fn bench(&mut self) {
-        self.cancel(|job| job.task == Task::Bench);
-        let threads = self.state.prefs.threads;
-        let asked = self.state.bench.ask();
-        let request = BenchRequest {
-            number: asked.number,
-            pairs: asked.pairs,
-            memory_rows: asked.memory_rows,
-            steps: MOST_STEPS,
-            threads,
-        };
-        self.start(Task::Bench, Work::Bench(request));
     }
 
     pub(crate) fn export(&mut self, format: ExportFormat, out: PathBuf) {

@@ -40,6 +40,7 @@ impl InscribeApp {
                 }
             }
             Task::Measure | Task::Write => self.end_of_a_run(task, &end),
+            Task::Train => self.state.train.set_pause(false),
             _ => {}
         }
         match end {
@@ -51,6 +52,12 @@ impl InscribeApp {
             End::Exported(path) => {
                 self.state.went_well(&[About::Saving]);
                 self.state.note(format!("Exported to {}", path.display()));
+            }
+            End::Trained(folder) => {
+                self.state.went_well(&[About::Training]);
+                let folder = folder.display();
+                self.state
+                    .note(format!("The model is trained. It is in {folder}"));
             }
             End::Cancelled => self.cancelled(task),
             End::Failed(trouble) => self.failed(task, trouble),
@@ -116,6 +123,9 @@ impl InscribeApp {
             }
             return;
         }
+        if task == Task::Train {
+            return state.note("Stopped. The model is kept, and its training can go on.");
+        }
         stop(state);
         match task {
             // Another one may be on its way in its place.
@@ -137,7 +147,7 @@ impl InscribeApp {
 
     fn failed(&mut self, task: Task, mut trouble: Trouble) {
         let state = &mut self.state;
-        if task != Task::Bench {
+        if !matches!(task, Task::Bench | Task::Train) {
             stop(state);
         }
         let goes_on = task == Task::Write && state.memory.is_some() && !state.memory_written;
@@ -196,6 +206,7 @@ fn about(task: Task) -> About {
         Task::Ask | Task::Score(_) => About::Asking,
         Task::Export => About::Saving,
         Task::Bench => About::Other,
+        Task::Train => About::Training,
         Task::Tokenize => About::Other,
     }
 }

@@ -9,6 +9,7 @@ mod files;
 mod load;
 mod message;
 mod survey;
+mod train;
 mod worker;
 mod write;
 

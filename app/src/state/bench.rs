@@ -1,13 +1,15 @@
 //! Pairs that are written into the small model, and what came of it.
 
+use std::path::PathBuf;
+
 use inscribe::train::bench::{Fault, MOST_PAIRS, Pair, Stage, check, draw};
 
-use crate::engine::Benched;
+use crate::engine::{Benched, TrainedModel};
 use crate::vocabulary::fresh_version;
 
 /// Gradient steps that are taken.
 pub const MOST_STEPS: usize = 10;
-/// Memory rows that the model was trained with.
+/// Memory rows of the model that comes with the program.
 pub const MOST_ROWS: usize = 8;
 /// Pairs to begin with.
 const FIRST_PAIRS: usize = 8;
@@ -18,6 +20,7 @@ pub struct Asked {
     pub number: u64,
     pub pairs: Vec<Pair>,
     pub memory_rows: usize,
+    pub model: Option<TrainedModel>,
 }
 
 /// The stages of one request so far.
@@ -34,6 +37,10 @@ pub struct BenchState {
     /// As they stand in the fields.
     pub pairs: Vec<Pair>,
     pub memory_rows: usize,
+    /// Memory rows that the model has.
+    pub most_rows: usize,
+    /// The model; the one that comes with the program where `None`.
+    pub model: Option<TrainedModel>,
     /// The number of steps that is shown.
     pub step: usize,
     /// Since when it is shown, in the window's time, where the steps play.
@@ -50,6 +57,8 @@ impl Default for BenchState {
         BenchState {
             pairs: draw(FIRST_PAIRS, 0),
             memory_rows: MOST_ROWS,
+            most_rows: MOST_ROWS,
+            model: None,
             step: 0,
             playing: None,
             asked: None,
@@ -67,8 +76,10 @@ impl BenchState {
 
     /// Whether other pairs stand there than those that were asked for last, and can be written.
     pub fn is_fresh(&self) -> bool {
-        let same =
-            |asked: &Asked| asked.memory_rows == self.memory_rows && asked.pairs == self.pairs;
+        let same = |asked: &Asked| {
+            let (rows, pairs) = (asked.memory_rows, &asked.pairs);
+            rows == self.memory_rows && *pairs == self.pairs && asked.model == self.model
+        };
         !self.asked.as_ref().is_some_and(same) && self.fault().is_none()
     }
 
@@ -78,9 +89,19 @@ impl BenchState {
             number: fresh_version(),
             pairs: self.pairs.clone(),
             memory_rows: self.memory_rows,
+            model: self.model.clone(),
         };
         self.asked = Some(asked.clone());
         asked
+    }
+
+    /// Takes a model that was trained here, or the program's own.
+    pub fn take_model(&mut self, model: Option<(PathBuf, usize)>) {
+        self.most_rows = model.as_ref().map_or(MOST_ROWS, |(_, rows)| *rows);
+        self.memory_rows = self.most_rows;
+        self.model = model.map(|(folder, _)| (folder, fresh_version()));
+        self.step = 0;
+        self.playing = None;
     }
 
     /// Forgets what was asked for, so that it is asked for again.

@@ -7,6 +7,7 @@ pub mod estimate;
 pub mod prefs;
 pub mod presets;
 pub mod preview;
+pub mod train;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -30,6 +31,7 @@ pub use clock::Clock;
 pub use estimate::Footprints;
 pub use prefs::Prefs;
 pub use preview::Preview;
+pub use train::TrainState;
 
 /// The events of a run so far, and a version that changes with each of them, by which views know
 /// when to draw again.
@@ -144,6 +146,8 @@ pub enum Task {
     Export,
     /// Writing pairs into the small model.
     Bench,
+    /// Training a model.
+    Train,
 }
 
 /// Whether the running write is to pause.
@@ -223,6 +227,7 @@ pub struct State {
     pub pause: Pause,
     pub ask: AskState,
     pub bench: BenchState,
+    pub train: TrainState,
     /// Which part of the Learn screen is in front.
     pub lesson: Lesson,
     pub troubles: Vec<Trouble>,

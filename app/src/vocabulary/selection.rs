@@ -23,6 +23,8 @@ pub enum Lesson {
     Walk,
     /// Pairs written step by step.
     Bench,
+    /// A model that is trained to be written to.
+    Train,
 }
 
 /// The chosen chunk or token, the same in every view of a run.

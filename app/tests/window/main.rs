@@ -20,5 +20,6 @@ mod safety;
 #[path = "../../../tests/pull/server.rs"]
 mod server;
 mod tabs;
+mod training;
 mod trouble;
 mod writing;

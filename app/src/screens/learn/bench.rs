@@ -9,12 +9,12 @@ use crate::action::Action;
 use crate::screens::controls;
 use crate::state::bench::{MOST_STEPS, Written};
 use crate::state::{BenchState, State, Task};
-use crate::theme::{Icon, card, empty, icon_button, number, space, text};
+use crate::theme::{Icon, card, empty, icon_button, space, text};
 
 /// Width of the card with the pairs.
 const PAIRS: f32 = 284.0;
 /// What stands beside it gets no wider than this.
-const WIDEST: f32 = 1800.0;
+const WIDEST: f32 = 2400.0;
 /// How long each step is shown where they play, in seconds.
 const PLAYED: f64 = 0.8;
 
@@ -156,27 +156,21 @@ fn transport(ui: &mut Ui, bench: &mut BenchState, written: &Written, at: usize) 
     };
     ui.add_space(space::XS);
     ui.add(Label::new(text::strong(told(written, at))).wrap());
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing.x = space::XL;
-        let right = stage.answers.iter().filter(|answer| answer.is_right());
-        let (right, of) = (right.count(), stage.answers.len());
-        number(ui, &format!("{right} of {of}"), "answered right");
-        number(ui, &words::nats(stage.loss), "mean loss, nats a character");
-        let rows = written.of.memory_rows;
-        let width = stage.memory.len() / rows.max(1);
-        number(
-            ui,
-            &format!("{rows} × {width}"),
-            "memory, vectors × numbers",
-        );
-        let took = written.seconds.get(at).copied().unwrap_or(0.0);
-        let what = if at == 0 {
-            "to read and ask, no step"
-        } else {
-            "for this step, on the processor"
-        };
-        number(ui, &format!("{:.0} ms", 1000.0 * took), what);
-    });
+    let rows = written.of.memory_rows;
+    let width = stage.memory.len() / rows.max(1);
+    let took = 1000.0 * written.seconds.get(at).copied().unwrap_or(0.0);
+    let for_what = if at == 0 {
+        "to read and ask"
+    } else {
+        "for this step"
+    };
+    let words = format!(
+        "Mean loss {} nats a character  ·  memory {rows} × {width} = {} numbers  ·  {took:.0} ms \
+         {for_what}, on the processor",
+        words::nats(stage.loss),
+        words::count(rows * width)
+    );
+    ui.add(Label::new(text::caption(words)).wrap());
 }
 
 fn buttons(ui: &mut Ui, bench: &mut BenchState) {

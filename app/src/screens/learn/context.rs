@@ -12,7 +12,7 @@ use crate::theme::{ColourScale, Map, Theme, legend, section, space, text};
 /// Characters of a pair: `!ab:X7!`.
 const OF_A_PAIR: usize = 7;
 /// Nats at which a bar is full. One of 70 characters guessed costs 4.25.
-const FULL: f64 = 6.0;
+const FULL: f64 = 8.0;
 const BAR: f32 = 20.0;
 
 const COLOURS: ColourScale<'static> = ColourScale {
@@ -27,7 +27,7 @@ pub fn show(ui: &mut Ui, stage: &Stage) {
     section(
         ui,
         "The text, and how badly each character is predicted",
-        "What a step makes smaller: each character’s loss, given the memory and the text before it",
+        "A step makes these losses smaller. A blind guess among 70 characters costs 4.25 nats",
     );
     legend(ui, &COLOURS);
     let places = Places::of(ui, stage.context.len());

@@ -1,5 +1,5 @@
 //! Learn: a walk through how documents are written, and a bench where a small model is written to
-//! step by step.
+//! step by step, and where one is trained.
 
 mod answers;
 mod bench;
@@ -7,6 +7,7 @@ mod context;
 mod course;
 mod memory;
 mod pairs;
+mod train;
 
 use eframe::egui::Ui;
 
@@ -19,7 +20,7 @@ use crate::vocabulary::Lesson;
 
 pub use memory::Numbers;
 
-const LESSONS: [(Lesson, &str, &str); 2] = [
+const LESSONS: [(Lesson, &str, &str); 3] = [
     (
         Lesson::Walk,
         "The method",
@@ -30,6 +31,11 @@ const LESSONS: [(Lesson, &str, &str); 2] = [
         "Writing bench",
         "Write pairs into a small model, one gradient step at a time",
     ),
+    (
+        Lesson::Train,
+        "Training",
+        "Train such a model, and watch how it learns to be written to",
+    ),
 ];
 
 pub fn show(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec<Action>) {
@@ -38,6 +44,7 @@ pub fn show(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec
     match state.lesson {
         Lesson::Walk => walk(ui, state, views),
         Lesson::Bench => bench::show(ui, state, &mut views.numbers, actions),
+        Lesson::Train => train::show(ui, state, actions),
     }
 }
 

@@ -1,11 +1,12 @@
 //! The pairs that are written: typed, drawn, or both.
 
-use eframe::egui::{Button, Grid, Role, Slider, TextEdit, TextStyle, Ui, WidgetInfo, vec2};
+use eframe::egui::{
+    Button, Grid, Label, Margin, Role, Slider, TextEdit, TextStyle, Ui, WidgetInfo, vec2,
+};
 use inscribe::train::bench::MOST_PAIRS;
 
 use crate::screens::controls;
 use crate::state::BenchState;
-use crate::state::bench::MOST_ROWS;
 use crate::theme::{Icon, Theme, icon_button, right_row, section, space, text};
 use crate::trouble::capital;
 
@@ -18,6 +19,7 @@ pub fn show(ui: &mut Ui, bench: &mut BenchState) {
         "What is written",
         "Keys and values, two letters or digits each",
     );
+    model(ui, bench);
     ui.spacing_mut().item_spacing.y = 2.0;
     let mut count = bench.pairs.len();
     let slider = Slider::new(&mut count, 1..=MOST_PAIRS);
@@ -25,7 +27,7 @@ pub fn show(ui: &mut Ui, bench: &mut BenchState) {
     if count != bench.pairs.len() {
         bench.set_count(count);
     }
-    let slider = Slider::new(&mut bench.memory_rows, 1..=MOST_ROWS);
+    let slider = Slider::new(&mut bench.memory_rows, 1..=bench.most_rows);
     let words = "Vectors that they are written into.";
     controls::slider(ui, "Memory rows", words, slider);
     ui.add_space(space::S);
@@ -51,6 +53,20 @@ pub fn show(ui: &mut Ui, bench: &mut BenchState) {
         ui.add_space(space::S);
         ui.colored_label(p.danger, format!("{}.", capital(&fault.to_string())));
     }
+}
+
+/// Which model is written to, where it is not the program's own.
+fn model(ui: &mut Ui, bench: &mut BenchState) {
+    let Some((folder, _)) = &bench.model else {
+        return;
+    };
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let words = text::strong_small(format!("With the model {name}, trained here"));
+    ui.add(Label::new(words).truncate());
+    if ui.button("Take the program’s own").clicked() {
+        bench.take_model(None);
+    }
+    ui.add_space(space::S);
 }
 
 fn fields(ui: &mut Ui, bench: &mut BenchState) {
@@ -86,7 +102,8 @@ fn field(ui: &mut Ui, value: &mut String, label: &str, is_wrong: bool) {
         .char_limit(2)
         .font(TextStyle::Monospace)
         .text_color(if is_wrong { p.danger } else { p.ink })
-        .desired_width(28.0);
+        .margin(Margin::symmetric(6, 4))
+        .desired_width(40.0);
     let field = ui.add(field);
     field.widget_info(|| {
         let mut info = WidgetInfo::new(Role::TextInput);
