@@ -40,7 +40,7 @@ impl InscribeApp {
                 }
             }
             Task::Measure | Task::Write => self.end_of_a_run(task, &end),
-            Task::Train => self.state.train.set_pause(false),
+            Task::Train => self.state.train.end(),
             _ => {}
         }
         match end {

@@ -135,6 +135,13 @@ impl TrainState {
         self.paused &= pause;
     }
 
+    /// The run goes on no more. Of one that never began there is nothing to show.
+    pub fn end(&mut self) {
+        self.set_pause(false);
+        self.run
+            .take_if(|run| run.points.is_empty() && run.kept.is_none());
+    }
+
     pub fn take(&mut self, report: TrainReport) {
         let Some(run) = &mut self.run else {
             return;

@@ -91,6 +91,7 @@ fn folders_that_cannot_be_trained_in_are_refused_in_words() {
     desk.click("Start training");
     desk.wait("the end", Desk::is_idle);
     assert!(desk.sees("holds something else. Choose a new folder."));
+    assert!(desk.sees("No training yet"));
     desk.will_pick(&folder);
     desk.click("Go on with a run…");
     desk.wait("the refusal", |state| state.troubles.len() == 2);
@@ -123,6 +124,7 @@ fn a_new_folder_is_found_for_each_run_and_documents_do_not_end_it() {
 #[test]
 fn the_course_of_a_run_is_drawn_at_every_size_in_both_themes() {
     use inscribe::train::bench::draw;
+    use inscribe::train::event::Step;
     use inscribe_app::engine::Sample;
     use inscribe_app::state::train::{Point, TrainForm, TrainRun};
     let form = TrainForm {
@@ -156,6 +158,18 @@ fn the_course_of_a_run_is_drawn_at_every_size_in_both_themes() {
                 points: (1..=900).map(point).collect(),
                 stages: vec![(400, 1), (700, 2)],
                 kept: Some(900),
+                last: Some(Step {
+                    step: 900,
+                    stage: 2,
+                    loss: 0.21,
+                    exact: 0.95,
+                    by_place: vec![0.99, 0.95],
+                    running: 0.951,
+                    writing: vec![5.0, 4.2],
+                    lr: 5e-4,
+                    norm: 0.4,
+                    seconds: 540.0,
+                }),
                 sample: Some(Sample {
                     step: 900,
                     pairs: draw(8, 0),

@@ -7,18 +7,13 @@ use eframe::egui::{
 use inscribe::train::bench::{Answer, Pair, Said, Stage};
 
 use super::{percent, scale};
-use crate::theme::{Theme, section, space, text};
+use crate::theme::{Theme, space, text};
 
 /// Least width of an answer.
-const NARROW: f32 = 136.0;
+const NARROW: f32 = 104.0;
 const TALL: f32 = 44.0;
 
 pub fn show(ui: &mut Ui, pairs: &[Pair], stage: &Stage) {
-    section(
-        ui,
-        "What is answered, from the memory alone",
-        "Each key with what the model says, and below it the probability of the right value",
-    );
     let s = scale(ui);
     let gap = space::S;
     let width = ui.available_width();
@@ -62,18 +57,21 @@ fn one(ui: &Ui, at: usize, pair: &Pair, answer: &Answer, cell: Rect, s: f32) {
         &p,
     );
     let small = FontId::new(12.0 * s, TextStyle::Small.resolve(ui.style()).family);
-    if !right {
-        let words = format!("not {}", pair.value);
-        let place = inner.right_top() + vec2(0.0, 1.0);
-        painter.text(place, Align2::RIGHT_TOP, words, small.clone(), p.muted);
-    }
     let part = answer.right_part();
-    let sure = percent(part);
+    let sure = if right {
+        percent(part)
+    } else {
+        format!("{}: {}", pair.value, percent(part))
+    };
     let place = inner.right_bottom();
     let number = painter.text(place, Align2::RIGHT_BOTTOM, sure, small, p.muted);
+    let middle = number.center().y;
     let bar = Rect::from_min_max(
-        pos2(inner.left(), number.center().y - 2.5),
-        pos2(inner.right() - 38.0 * s, number.center().y + 2.5),
+        pos2(inner.left(), middle - 2.5),
+        pos2(
+            number.left().min(inner.right() - 36.0 * s) - 6.0,
+            middle + 2.5,
+        ),
     );
     painter.rect_filled(bar, CornerRadius::same(2), p.border);
     let colour = if right { p.good } else { p.warning };

@@ -6,10 +6,9 @@ use inscribe::words;
 
 use super::{answers, context, course, memory, pairs};
 use crate::action::Action;
-use crate::screens::controls;
 use crate::state::bench::{MOST_STEPS, Written};
 use crate::state::{BenchState, State, Task};
-use crate::theme::{Icon, card, empty, icon_button, space, text};
+use crate::theme::{Icon, card, empty, icon_button, section, space, text};
 
 /// Width of the card with the pairs.
 const PAIRS: f32 = 284.0;
@@ -33,9 +32,9 @@ pub fn show(
     play(ui, bench);
     let area = ScrollArea::vertical().id_salt("bench");
     area.auto_shrink([false, false]).show(ui, |ui| {
-        let lead = "This small model was trained to be written to. A gradient step changes nothing \
-                    but a few vectors, its memory, so that the text is predicted better. Then the \
-                    text is gone, and every key is asked for from those vectors alone.";
+        let lead = "This small model was trained to be written to: each gradient step changes only \
+                    a few vectors, its memory. Then the text is gone, and every key is asked for \
+                    from those vectors alone.";
         let width = ui.available_width().min(PAIRS + space::L + WIDEST);
         ui.set_max_width(width);
         ui.add(Label::new(lead).wrap());
@@ -44,10 +43,11 @@ pub fn show(
             ui.spacing_mut().item_spacing.x = space::L;
             ui.allocate_ui(vec2(PAIRS, 0.0), |ui| {
                 ui.set_width(PAIRS);
+                ui.spacing_mut().item_spacing.x = space::S;
                 ui.vertical(|ui| card(ui, |ui| pairs::show(ui, bench)));
             });
             ui.vertical(|ui| {
-                ui.set_width(width - PAIRS - space::L);
+                ui.set_width(ui.available_width());
                 ui.spacing_mut().item_spacing.x = space::S;
                 results(ui, bench, numbers, waits);
             });
@@ -123,7 +123,13 @@ fn results(ui: &mut Ui, bench: &mut BenchState, numbers: &mut memory::Numbers, w
         card(ui, |ui| {
             transport(ui, bench, &written, at);
         });
-        card(ui, |ui| answers::show(ui, &written.of.pairs, stage));
+        card(ui, |ui| {
+            let heading = "What is answered, from the memory alone";
+            let words = "Each key with what the model says, and below it the probability of the \
+                         right value";
+            section(ui, heading, words);
+            answers::show(ui, &written.of.pairs, stage);
+        });
         card(ui, |ui| context::show(ui, stage));
         card(ui, |ui| {
             memory::show(ui, numbers, &written, stage, first);
@@ -137,15 +143,14 @@ fn transport(ui: &mut Ui, bench: &mut BenchState, written: &Written, at: usize) 
     ui.horizontal(|ui| {
         buttons(ui, bench);
         ui.add_space(space::S);
-        ui.vertical(|ui| {
-            ui.spacing_mut().item_spacing.y = 2.0;
-            let mut step = bench.step;
-            let slider = Slider::new(&mut step, 0..=MOST_STEPS);
-            controls::slider(ui, "Gradient steps K", "", slider);
-            if step != bench.step {
-                go(bench, step);
-            }
-        });
+        let label = ui.label("Gradient steps K");
+        ui.spacing_mut().slider_width = (ui.available_width() - 64.0).max(80.0);
+        let mut step = bench.step;
+        ui.add(Slider::new(&mut step, 0..=MOST_STEPS))
+            .labelled_by(label.id);
+        if step != bench.step {
+            go(bench, step);
+        }
     });
     ui.add_space(space::XS);
     if let Some(step) = course::show(ui, written, at) {

@@ -12,7 +12,7 @@ use crate::theme::{ColourScale, Map, Theme, legend, section, space, text};
 /// Characters of a pair: `!ab:X7!`.
 const OF_A_PAIR: usize = 7;
 /// Nats at which a bar is full. One of 70 characters guessed costs 4.25.
-const FULL: f64 = 8.0;
+const FULL: f64 = 10.0;
 const BAR: f32 = 20.0;
 
 const COLOURS: ColourScale<'static> = ColourScale {
@@ -24,11 +24,13 @@ const COLOURS: ColourScale<'static> = ColourScale {
 };
 
 pub fn show(ui: &mut Ui, stage: &Stage) {
-    section(
-        ui,
-        "The text, and how badly each character is predicted",
-        "A step makes these losses smaller. A blind guess among 70 characters costs 4.25 nats",
+    let [keys, values] = [[1, 2], [4, 5]].map(|places| words::nats(mean(stage, places)));
+    let explanation = format!(
+        "A blind guess costs 4.25 nats. Here a value’s character costs {values}, a key’s {keys}: what \
+         is not asked for need not be kept"
     );
+    let heading = "The text, and how badly each character is predicted";
+    section(ui, heading, &explanation);
     legend(ui, &COLOURS);
     let places = Places::of(ui, stage.context.len());
     let (rect, response) = ui.allocate_exact_size(places.size, Sense::hover());
@@ -62,6 +64,16 @@ pub fn show(ui: &mut Ui, stage: &Stage) {
     if let Some(read) = at.and_then(|at| stage.context.get(at)) {
         tell(response, read);
     }
+}
+
+/// The mean loss of the characters at some places of each pair.
+fn mean(stage: &Stage, places: [usize; 2]) -> f64 {
+    let read = stage.context.iter().enumerate();
+    let of = read.filter(|(at, _)| places.contains(&(at % OF_A_PAIR)));
+    let (sum, count) = of.fold((0.0, 0u32), |(sum, count), (_, read)| {
+        (sum + f64::from(read.loss), count + 1)
+    });
+    sum / f64::from(count.max(1))
 }
 
 fn tell(response: egui::Response, read: &Read) {

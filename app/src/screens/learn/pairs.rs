@@ -1,7 +1,7 @@
 //! The pairs that are written: typed, drawn, or both.
 
 use eframe::egui::{
-    Button, Grid, Label, Margin, Role, Slider, TextEdit, TextStyle, Ui, WidgetInfo, vec2,
+    Align, Button, Grid, Label, Margin, Role, Slider, TextEdit, TextStyle, Ui, WidgetInfo, vec2,
 };
 use inscribe::train::bench::MOST_PAIRS;
 
@@ -103,6 +103,7 @@ fn field(ui: &mut Ui, value: &mut String, label: &str, is_wrong: bool) {
         .font(TextStyle::Monospace)
         .text_color(if is_wrong { p.danger } else { p.ink })
         .margin(Margin::symmetric(6, 4))
+        .align(eframe::egui::Align2::LEFT_CENTER)
         .desired_width(40.0);
     let field = ui.add(field);
     field.widget_info(|| {

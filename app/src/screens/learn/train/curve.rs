@@ -16,47 +16,52 @@ const TALL: f32 = 96.0;
 const LEFT: f32 = 40.0;
 const BELOW: f32 = 18.0;
 
+/// What stands at the sides of a plot.
+struct Axis {
+    name: &'static str,
+    high: f64,
+    in_percent: bool,
+    /// Where there is room for the names of stages.
+    names: Align2,
+}
+
 pub fn exact(ui: &mut Ui, run: &TrainRun) {
-    section(
-        ui,
-        "Right answers",
-        "Share of questions answered exactly. A line across: more pairs from there on",
-    );
+    let words = "Share of questions answered exactly. A line across: more pairs from there on";
+    section(ui, "Right answers", words);
+    let axis = Axis {
+        name: "Right answers",
+        high: 1.0,
+        in_percent: true,
+        names: Align2::LEFT_BOTTOM,
+    };
     let colour = Theme::of(ui).palette.better;
-    draw(ui, run, "Right answers", (0.0, 1.0), colour, |point| {
-        point.exact
-    });
+    draw(ui, run, &axis, colour, |point| point.exact);
 }
 
 pub fn loss(ui: &mut Ui, run: &TrainRun) {
-    section(
-        ui,
-        "Loss of the answers",
-        "In nats a token; 4.25 is a blind guess",
-    );
+    let words = "In nats a token; 4.25 is a blind guess";
+    section(ui, "Loss of the answers", words);
     let losses = run.points.iter().map(|point| point.loss);
-    let most = chart::range(losses).map_or(1.0, |(_, high)| high.max(0.1));
+    let axis = Axis {
+        name: "Loss",
+        high: chart::range(losses).map_or(1.0, |(_, high)| high.max(0.1)),
+        in_percent: false,
+        names: Align2::LEFT_TOP,
+    };
     let colour = Theme::of(ui).palette.worse;
-    draw(ui, run, "Loss", (0.0, most), colour, |point| point.loss);
+    draw(ui, run, &axis, colour, |point| point.loss);
 }
 
-fn draw(
-    ui: &mut Ui,
-    run: &TrainRun,
-    name: &str,
-    (low, high): (f64, f64),
-    colour: Color32,
-    value: impl Fn(&Point) -> f64,
-) {
+fn draw(ui: &mut Ui, run: &TrainRun, axis: &Axis, colour: Color32, value: impl Fn(&Point) -> f64) {
     let p = Theme::of(ui).palette;
     let size = vec2(ui.available_width(), TALL * scale(ui) + BELOW);
     let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
     let plot = Rect::from_min_max(rect.min + vec2(LEFT, 6.0), rect.max - vec2(4.0, BELOW));
     let painter = ui.painter();
     let font = TextStyle::Small.resolve(ui.style());
-    let y = |value: f64| plot.bottom() - plot.height() * ((value - low) / (high - low)) as f32;
-    for (tick, label) in tick_labels(low, high, 4) {
-        let label = if high == 1.0 {
+    let y = |value: f64| plot.bottom() - plot.height() * (value / axis.high) as f32;
+    for (tick, label) in tick_labels(0.0, axis.high, 4) {
+        let label = if axis.in_percent {
             percent(tick as f32)
         } else {
             label
@@ -72,12 +77,17 @@ fn draw(
         let stages = run.settings.as_ref().map(|settings| &settings.stages);
         let stage = stages.and_then(|stages| stages.get(stage));
         let words = stage.map_or(String::new(), |s| words::counted(s.level, "pair"));
-        let place = pos2(x(step) + 4.0, plot.top());
-        painter.text(place, Align2::LEFT_TOP, words, font.clone(), p.muted);
+        let edge = if axis.names == Align2::LEFT_TOP {
+            plot.top()
+        } else {
+            plot.bottom() - 2.0
+        };
+        let place = pos2(x(step) + 4.0, edge);
+        painter.text(place, axis.names, words, font.clone(), p.muted);
     }
     let bins = (plot.width() / 3.0).max(1.0) as usize;
     let line: Vec<_> = means(&run.points, bins, value)
-        .map(|(step, mean)| pos2(x(step), y(mean.clamp(low, high))))
+        .map(|(step, mean)| pos2(x(step), y(mean.clamp(0.0, axis.high))))
         .collect();
     painter.add(Shape::line(line, Stroke::new(2.0, colour)));
     for (at, align) in [
@@ -93,7 +103,8 @@ fn draw(
         painter.text(pos2(at, rect.bottom()), align, words, font.clone(), p.muted);
     }
     let label = format!(
-        "{name}: curve of {}",
+        "{}: curve of {}",
+        axis.name,
         words::counted(run.points.len(), "step")
     );
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));

@@ -40,10 +40,11 @@ pub fn show(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
             ui.spacing_mut().item_spacing.x = space::L;
             ui.allocate_ui(vec2(FORM, 0.0), |ui| {
                 ui.set_width(FORM);
+                ui.spacing_mut().item_spacing.x = space::S;
                 ui.vertical(|ui| card(ui, |ui| form(ui, state, actions)));
             });
             ui.vertical(|ui| {
-                ui.set_width(width - FORM - space::L);
+                ui.set_width(ui.available_width());
                 ui.spacing_mut().item_spacing.x = space::S;
                 match &state.train.run {
                     Some(run) => course(ui, state, run, actions),
@@ -69,7 +70,7 @@ fn form(ui: &mut Ui, state: &mut State, actions: &mut Vec<Action>) {
     ui.add_enabled_ui(!busy, |ui| {
         let form = &mut state.train.form;
         let slider = Slider::new(&mut form.pairs, 1..=MOST_PAIRS);
-        let what = "Training begins with 4 pairs and doubles.";
+        let what = "Above 4, it begins with 4 and doubles.";
         controls::slider(ui, "Pairs at the end", what, slider);
         let slider = Slider::new(&mut form.memory_rows, 1..=MOST_ROWS);
         controls::slider(ui, "Memory rows", "Vectors they are written into.", slider);
@@ -105,7 +106,7 @@ fn folder(ui: &mut Ui, value: &mut String, actions: &mut Vec<Action>) {
     ui.label("Folder");
     ui.add_space(2.0);
     ui.horizontal(|ui| {
-        let width = ui.available_width() - 88.0;
+        let width = ui.available_width() - 92.0;
         let field = TextEdit::singleline(value)
             .hint_text("a new one")
             .desired_width(width);
@@ -136,6 +137,9 @@ fn course(ui: &mut Ui, state: &State, run: &TrainRun, actions: &mut Vec<Action>)
         let words = format!("Kept in {folder}: {kept}");
         ui.add(Label::new(text::caption(words)).truncate());
     });
+    if run.points.is_empty() {
+        return;
+    }
     card(ui, |ui| curve::exact(ui, run));
     card(ui, |ui| curve::loss(ui, run));
     if let Some(sample) = &run.sample {
@@ -143,9 +147,10 @@ fn course(ui: &mut Ui, state: &State, run: &TrainRun, actions: &mut Vec<Action>)
             let step = words::count(usize::try_from(sample.step).unwrap_or(0));
             let steps = words::counted(sample.stage.step, "gradient step");
             let words = format!(
-                "After training step {step}: new pairs, written with {steps}, and what it answers"
+                "After training step {step}: new pairs, written with {steps}. Below each answer \
+                 the probability of the right one"
             );
-            ui.label(text::caption(words));
+            section(ui, "Samples of its answers", &words);
             answers::show(ui, &sample.pairs, &sample.stage);
         });
     }
