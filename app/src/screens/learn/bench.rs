@@ -6,6 +6,7 @@ use inscribe::words;
 
 use super::{answers, context, course, memory, pairs};
 use crate::action::Action;
+use crate::screens::controls;
 use crate::state::bench::{MOST_STEPS, Written};
 use crate::state::{BenchState, State, Task};
 use crate::theme::{Icon, card, empty, icon_button, section, space, text};
@@ -144,10 +145,10 @@ fn transport(ui: &mut Ui, bench: &mut BenchState, written: &Written, at: usize) 
         buttons(ui, bench);
         ui.add_space(space::S);
         let label = ui.label("Gradient steps K");
-        ui.spacing_mut().slider_width = (ui.available_width() - 64.0).max(80.0);
+        ui.add_space(space::S);
+        ui.spacing_mut().item_spacing.x = space::S;
         let mut step = bench.step;
-        ui.add(Slider::new(&mut step, 0..=MOST_STEPS))
-            .labelled_by(label.id);
+        controls::rail(ui, &label, Slider::new(&mut step, 0..=MOST_STEPS));
         if step != bench.step {
             go(bench, step);
         }

@@ -24,13 +24,11 @@ const COLOURS: ColourScale<'static> = ColourScale {
 };
 
 pub fn show(ui: &mut Ui, stage: &Stage) {
-    let [keys, values] = [[1, 2], [4, 5]].map(|places| words::nats(mean(stage, places)));
-    let explanation = format!(
-        "A blind guess costs 4.25 nats. Here a value’s character costs {values}, a key’s {keys}: what \
-         is not asked for need not be kept"
+    section(
+        ui,
+        "The text, and how badly each character is predicted",
+        &told(stage),
     );
-    let heading = "The text, and how badly each character is predicted";
-    section(ui, heading, &explanation);
     legend(ui, &COLOURS);
     let places = Places::of(ui, stage.context.len());
     let (rect, response) = ui.allocate_exact_size(places.size, Sense::hover());
@@ -64,6 +62,20 @@ pub fn show(ui: &mut Ui, stage: &Stage) {
     if let Some(read) = at.and_then(|at| stage.context.get(at)) {
         tell(response, read);
     }
+}
+
+fn told(stage: &Stage) -> String {
+    let [keys, values] = [[1, 2], [4, 5]].map(|places| mean(stage, places));
+    let costs = format!(
+        "A blind guess costs 4.25 nats. Here a value’s character costs {}, a key’s {}",
+        words::nats(values),
+        words::nats(keys)
+    );
+    // Of a model that was trained enough to tell what it will be asked for.
+    if stage.step > 0 && keys > 2.0 * values + 1.0 {
+        return format!("{costs}: what is not asked for need not be kept");
+    }
+    costs
 }
 
 /// The mean loss of the characters at some places of each pair.

@@ -1,7 +1,7 @@
 //! The pairs that are written: typed, drawn, or both.
 
 use eframe::egui::{
-    Align, Button, Grid, Label, Margin, Role, Slider, TextEdit, TextStyle, Ui, WidgetInfo, vec2,
+    Button, Grid, Label, Margin, Role, Slider, TextEdit, TextStyle, Ui, WidgetInfo, vec2,
 };
 use inscribe::train::bench::MOST_PAIRS;
 

@@ -234,7 +234,7 @@ fn numbers(ui: &mut Ui, run: &TrainRun) {
             number(ui, &stage.level.to_string(), &what);
         }
         number(ui, &percent(last.running as f32), "right, running share");
-        number(ui, &words::nats(last.loss), "loss of answers, nats a token");
+        number(ui, &words::nats(last.loss), "loss, nats a token");
         number(ui, &words::duration(last.seconds), "trained");
     });
 }
