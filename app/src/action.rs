@@ -45,6 +45,16 @@ pub enum Action {
         turn: usize,
         answer: usize,
     },
+    /// Writes the pairs of the bench as they stand.
+    Bench,
+    /// Takes the model of a training run to the bench.
+    TryOnBench(PathBuf),
+    /// Trains a model as it is set.
+    Train,
+    /// Goes on with the training run in a folder.
+    GoOnTraining(PathBuf),
+    PauseTraining(bool),
+    StopTraining,
     ForgetRecent(PathBuf),
     Remedy(Remedy),
     /// Takes a message away.

@@ -51,6 +51,14 @@ pub fn pick(question: Question, picker: Option<&Picker>, out: &Outbox) {
             let dialog = dialog.set_title("Open a memory (its folder)");
             path_of(dialog.pick_folder())
         }
+        Purpose::TrainInto => {
+            let dialog = dialog.set_title("Train into a new folder");
+            path_of(dialog.set_file_name(name).save_file())
+        }
+        Purpose::GoOnTraining => {
+            let dialog = dialog.set_title("Go on with a training run (its folder)");
+            path_of(dialog.pick_folder())
+        }
         Purpose::ReplayRun | Purpose::CompareRun(_) => {
             let dialog = dialog
                 .set_title("Open a run (events.jsonl, also in a memory's folder)")
@@ -139,6 +147,7 @@ pub fn suggested_name(purpose: Purpose, document: &str) -> String {
         Purpose::Figure(FigureKind::Svg) => format!("{stem}.svg"),
         Purpose::Figure(FigureKind::Png) => format!("{stem}.png"),
         Purpose::Figure(FigureKind::Html) => format!("{stem}.html"),
+        Purpose::TrainInto => "pairs-model".to_owned(),
         Purpose::Events { csv: true } => format!("{stem}-steps.csv"),
         Purpose::Events { csv: false } => format!("{stem}-events.jsonl"),
         _ => format!("{stem}.memory"),

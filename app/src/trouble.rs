@@ -8,6 +8,7 @@ use inscribe::advice::Advice;
 use inscribe::engine::EngineError;
 use inscribe::memory::MemoryError;
 use inscribe::model::hub::PullError;
+use inscribe::train::error::TrainError;
 use inscribe::words::spelled_out;
 use inscribe::write::document::{DocumentError, DocumentProblem};
 use inscribe::write::error::WriteError;
@@ -38,6 +39,7 @@ pub enum About {
     /// Measuring or writing.
     Run,
     Asking,
+    Training,
     /// Saving or exporting.
     Saving,
     #[default]
@@ -116,6 +118,7 @@ impl Trouble {
             Failure::Memory(MemoryError::Altered { .. }) => {
                 trouble("This memory was changed", detail, &advice, None)
             }
+            Failure::Train(error) => of_training(error, detail),
             Failure::Memory(_) | Failure::Run(_) => {
                 trouble("This memory cannot be used", detail, &advice, None)
             }
@@ -139,6 +142,25 @@ fn trouble(title: &str, detail: String, advice: &str, remedy: Option<Remedy>) ->
         remedy,
         about: About::Other,
     }
+}
+
+fn of_training(error: &TrainError, detail: String) -> Trouble {
+    let (title, advice) = match error {
+        TrainError::Setting { .. } => ("These settings do not work", "Change them."),
+        TrainError::NotANumber { .. } => (
+            "The training ran away",
+            "Go on with it, or begin another one with fewer gradient steps.",
+        ),
+        TrainError::File { .. } | TrainError::Keep(_) => (
+            "This training run cannot be used",
+            "Choose another folder, or begin a new one.",
+        ),
+        TrainError::Model(_) => (
+            "The small model cannot be used",
+            "Choose another one, or begin a new one.",
+        ),
+    };
+    trouble(title, capital(&detail), advice, None)
 }
 
 fn of_document(error: &DocumentError, detail: String, advice: &str) -> Trouble {

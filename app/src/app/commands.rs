@@ -73,6 +73,12 @@ impl InscribeApp {
             }
             Action::Ask(question) => self.ask(question),
             Action::Score { turn, answer } => self.score(turn, answer),
+            Action::Bench => self.bench(),
+            Action::TryOnBench(folder) => self.try_on_bench(folder),
+            Action::Train => self.train(),
+            Action::GoOnTraining(folder) => self.go_on_training(folder),
+            Action::PauseTraining(pause) => self.state.train.set_pause(pause),
+            Action::StopTraining => self.cancel(|job| job.task == Task::Train),
             Action::ForgetRecent(path) => self.state.prefs.forget(&path),
             Action::Remedy(remedy) => self.remedy(remedy),
             Action::Dismiss(index) => {

@@ -40,6 +40,7 @@ impl InscribeApp {
                 }
             }
             Task::Measure | Task::Write => self.end_of_a_run(task, &end),
+            Task::Train => self.state.train.end(),
             _ => {}
         }
         match end {
@@ -51,6 +52,12 @@ impl InscribeApp {
             End::Exported(path) => {
                 self.state.went_well(&[About::Saving]);
                 self.state.note(format!("Exported to {}", path.display()));
+            }
+            End::Trained(folder) => {
+                self.state.went_well(&[About::Training]);
+                let folder = folder.display();
+                self.state
+                    .note(format!("The model is trained. It is in {folder}"));
             }
             End::Cancelled => self.cancelled(task),
             End::Failed(trouble) => self.failed(task, trouble),
@@ -109,6 +116,16 @@ impl InscribeApp {
 
     fn cancelled(&mut self, task: Task) {
         let state = &mut self.state;
+        if task == Task::Bench {
+            if !state.is_busy_with(Task::Bench) {
+                // It was not for other pairs that it ended.
+                state.bench.ask_again();
+            }
+            return;
+        }
+        if task == Task::Train {
+            return state.note("Stopped. The model is kept, and its training can go on.");
+        }
         stop(state);
         match task {
             // Another one may be on its way in its place.
@@ -130,7 +147,9 @@ impl InscribeApp {
 
     fn failed(&mut self, task: Task, mut trouble: Trouble) {
         let state = &mut self.state;
-        stop(state);
+        if !matches!(task, Task::Bench | Task::Train) {
+            stop(state);
+        }
         let goes_on = task == Task::Write && state.memory.is_some() && !state.memory_written;
         if trouble.remedy == Some(Remedy::GoOn) && !goes_on {
             trouble.remedy = None;
@@ -186,6 +205,8 @@ fn about(task: Task) -> About {
         Task::Measure | Task::Write => About::Run,
         Task::Ask | Task::Score(_) => About::Asking,
         Task::Export => About::Saving,
+        Task::Bench => About::Other,
+        Task::Train => About::Training,
         Task::Tokenize => About::Other,
     }
 }

@@ -7,6 +7,7 @@ mod models;
 mod open;
 mod quit;
 mod reports;
+mod small;
 
 pub use open::SAMPLE;
 

@@ -95,7 +95,12 @@ impl InscribeApp {
     /// Ends what goes on for the document that was open; a model that is being loaded serves the
     /// next one as well, and what is exported is wanted still.
     fn cancel_for_another_document(&mut self) {
-        let is_its_own = |job: &Job| !matches!(job.task, Task::Load | Task::Export);
+        let is_its_own = |job: &Job| {
+            !matches!(
+                job.task,
+                Task::Load | Task::Export | Task::Bench | Task::Train
+            )
+        };
         self.cancel(is_its_own);
         for job in self.state.jobs.values_mut().filter(|job| is_its_own(job)) {
             job.orphaned = true;

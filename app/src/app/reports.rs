@@ -69,6 +69,8 @@ impl InscribeApp {
                     turn.scoring = None;
                 }
             }
+            Report::Benched(benched) => state.bench.take(*benched),
+            Report::Training(report) => state.train.take(*report),
             Report::Ended { job, end } => self.end(job, end),
             Report::File { report, opens } => {
                 state.opening -= usize::from(opens);
@@ -150,6 +152,8 @@ impl InscribeApp {
             Purpose::OpenMemory => self.open(PendingOpen::Memory(path)),
             Purpose::ModelFile => self.open(PendingOpen::Model(path.display().to_string())),
             Purpose::WriteTo => self.write(path, Begin::New),
+            Purpose::TrainInto => self.state.train.form.folder = path.display().to_string(),
+            Purpose::GoOnTraining => self.go_on_training(path),
             Purpose::ReplayRun => self.views.replay.open(&self.ctx, Source::Path(path)),
             Purpose::CompareRun(side) => {
                 self.views.compare.open(&self.ctx, side, Source::Path(path));

@@ -3,12 +3,16 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use inscribe::engine::select::DeviceChoice;
 use inscribe::memory::store::{Asked, Discarded};
 use inscribe::model::config::ModelConfig;
 use inscribe::model::elsewhere::{Places, Program};
 use inscribe::model::generate::Ended;
+use inscribe::train::bench::{Pair, Stage};
+use inscribe::train::event::Event as TrainEvent;
+use inscribe::train::settings::TrainSettings;
 use inscribe::write::document::Document;
 use inscribe::write::event::Event;
 use inscribe::write::figure::{FigureKind, Theme};
@@ -39,6 +43,10 @@ pub enum Work {
     Ask(AskRequest),
     Score(ScoreRequest),
     Export(ExportRequest),
+    /// Writes pairs into the small model that comes with the program.
+    Bench(BenchRequest),
+    /// Trains a model to be written to.
+    Train(TrainRequest),
     /// Frees the model and its device.
     Unload,
 }
@@ -105,6 +113,75 @@ pub struct ExportRequest {
     pub segment: usize,
 }
 
+/// A model that was trained here: the folder of its run, and a number that is another each time
+/// that it is to be read anew.
+pub type TrainedModel = (PathBuf, u64);
+
+/// Pairs to be written step by step.
+#[derive(Clone, Debug)]
+pub struct BenchRequest {
+    /// The model; the one that comes with the program where `None`.
+    pub model: Option<TrainedModel>,
+    /// What the stages are told by.
+    pub number: u64,
+    pub pairs: Vec<Pair>,
+    pub memory_rows: usize,
+    pub steps: usize,
+    /// Threads of the processor; one for each core where 0.
+    pub threads: usize,
+}
+
+/// A stage of writing pairs.
+#[derive(Clone, Debug)]
+pub struct Benched {
+    /// The number of the request.
+    pub request: u64,
+    pub stage: Stage,
+    /// What it took.
+    pub seconds: f64,
+}
+
+#[derive(Clone, Debug)]
+pub struct TrainRequest {
+    /// The folder of the run.
+    pub folder: PathBuf,
+    pub begin: TrainBegin,
+    /// Minutes of this sitting.
+    pub minutes: Option<f64>,
+    pub device: DeviceChoice,
+    /// Threads of the processor; one for each core where 0.
+    pub threads: usize,
+    /// Whether the run is to wait.
+    pub pause: Arc<AtomicBool>,
+}
+
+/// How a training run begins.
+#[derive(Clone, Debug)]
+pub enum TrainBegin {
+    New(Box<TrainSettings>),
+    /// Goes on with the one that was stopped in the folder.
+    GoOn,
+}
+
+/// What a training run reports.
+#[derive(Clone, Debug)]
+pub enum TrainReport {
+    Event(TrainEvent),
+    Sample(Sample),
+    /// The run waits.
+    Paused,
+}
+
+/// What a model answers that is being trained.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Steps of training taken so far.
+    pub step: u64,
+    pub pairs: Vec<Pair>,
+    /// After as many steps on the memory as it is trained with.
+    pub stage: Stage,
+}
+
 /// What the threads report.
 #[derive(Debug)]
 pub enum Report {
@@ -141,6 +218,8 @@ pub enum Report {
         answer: usize,
         scores: Vec<(View, Vec<f64>)>,
     },
+    Benched(Box<Benched>),
+    Training(Box<TrainReport>),
     /// A job's end.
     Ended {
         job: JobId,
@@ -173,6 +252,8 @@ pub enum End {
         left_out: Option<String>,
     },
     Exported(PathBuf),
+    /// The folder of a training run whose time is over.
+    Trained(PathBuf),
     Cancelled,
     /// The model that the job needs has failed to load.
     NoModel,

@@ -2,12 +2,14 @@
 //! thread for files. Work goes in, reports come out; nothing of it waits in a drawing function.
 
 mod ask;
+mod bench;
 mod control;
 pub(crate) mod documents;
 mod files;
 mod load;
 mod message;
 mod survey;
+mod train;
 mod worker;
 mod write;
 

@@ -10,14 +10,29 @@ use inscribe::write::writer::ReadBefore;
 use super::control::{Control, JobId};
 use super::load::{Loaded, load};
 use super::message::{Command, End, LoadRequest, Report, Work, WriteRequest};
-use super::{Outbox, ask, write};
+use super::{Outbox, ask, bench, train, write};
 use crate::trouble::{Failure, Trouble};
 
 pub fn run(inbox: &Receiver<Command>, out: &Outbox, control: &Control, hub: &Setup) {
     let mut desk = None;
+    let mut own = None;
     while let Ok(Command { job, work }) = inbox.recv() {
         control.begin(job);
         let done = match work {
+            Work::Bench(request) => {
+                let done = guarded(|| bench::write(&mut own, &request, out, control));
+                if done.as_ref().is_err_and(|failure| !failure.is_cancelled()) {
+                    own = None;
+                }
+                // The model for documents has no part in it, whatever went wrong.
+                end(out, job, done);
+                continue;
+            }
+            Work::Train(request) => {
+                let done = guarded(|| train::train(&request, out, control));
+                end(out, job, done);
+                continue;
+            }
             Work::Load(request) => {
                 // Before the next one is opened: two may not fit.
                 let_go(&mut desk, out);
@@ -76,7 +91,7 @@ fn take(
 fn one(work: Work, desk: &mut Desk, out: &Outbox, control: &Control) -> Result<End, Failure> {
     let loaded = &desk.loaded;
     match work {
-        Work::Load(_) | Work::Unload => Ok(End::Done),
+        Work::Load(_) | Work::Unload | Work::Bench(_) | Work::Train(_) => Ok(End::Done),
         Work::Tokenize(document) => {
             let tokens = loaded.inscriber.tokens(&document, &mut |_| {})?;
             out.tell(Report::Tokens {

@@ -2,8 +2,8 @@
 //! shares at once, and behind them all others, each explained in one line.
 
 use eframe::egui::{
-    self, Align, Button, ComboBox, DragValue, Frame, Layout, Margin, Panel, RichText, ScrollArea,
-    Slider, Stroke, Ui, vec2,
+    self, Align, Button, ComboBox, DragValue, Frame, Layout, Margin, Panel, Response, RichText,
+    ScrollArea, Slider, Stroke, Ui, vec2,
 };
 use inscribe::model::adapter::Projection;
 use inscribe::write::method;
@@ -429,8 +429,18 @@ fn explained(ui: &mut Ui, words: &str) {
     ui.add_space(space::M);
 }
 
-fn slider(ui: &mut Ui, name: &str, words: &str, slider: Slider<'_>) {
+pub(super) fn slider(ui: &mut Ui, name: &str, words: &str, slider: Slider<'_>) {
     let label = ui.label(name);
+    rail(ui, &label, slider);
+    if words.is_empty() {
+        ui.add_space(space::XS);
+    } else {
+        explained(ui, words);
+    }
+}
+
+/// A slider as wide as there is room, which a label beside or above it names.
+pub(super) fn rail(ui: &mut Ui, label: &Response, slider: Slider<'_>) {
     ui.scope(|ui| {
         let accent = Theme::of(ui).palette.accent;
         ui.spacing_mut().slider_width = (ui.available_width() - 76.0).max(80.0);
@@ -442,7 +452,6 @@ fn slider(ui: &mut Ui, name: &str, words: &str, slider: Slider<'_>) {
         ui.add(slider.clamping(egui::SliderClamping::Edits))
             .labelled_by(label.id);
     });
-    explained(ui, words);
 }
 
 /// Width of the boxes that hold numbers.

@@ -6,6 +6,7 @@ pub mod controls;
 mod focus;
 pub mod frame;
 pub mod keys;
+mod learn;
 pub mod overlays;
 pub mod pickers;
 pub mod text;
@@ -23,7 +24,7 @@ use crate::replay::load::Source;
 use crate::replay::{self, Replay};
 use crate::run::RunView;
 use crate::state::State;
-use crate::teach::{Teach, Words};
+use crate::teach::Teach;
 use crate::theme::{Theme, space};
 use crate::vocabulary::{Purpose, Screen};
 
@@ -36,6 +37,7 @@ pub struct Views {
     pub run: RunView,
     pub compare: Compare,
     pub teach: Teach,
+    pub numbers: learn::Numbers,
     pub replay: Replay,
     pub welcome: welcome::Demo,
 }
@@ -61,7 +63,7 @@ pub fn show(ui: &mut Ui, state: &mut State, views: &mut Views, actions: &mut Vec
             Screen::Write if state.document.is_some() => write::show(ui, state, views, actions),
             Screen::Ask if state.document.is_some() => ask::show(ui, state, actions),
             Screen::Compare => compare(ui, state, views, actions),
-            Screen::Learn => learn(ui, state, views),
+            Screen::Learn => learn::show(ui, state, views, actions),
             Screen::Replay => {
                 let ask = views.replay.show(ui, &state.prefs.recent);
                 if let Some(replay::Ask::OpenRun) = ask {
@@ -90,16 +92,4 @@ fn compare(ui: &mut Ui, state: &State, views: &mut Views, actions: &mut Vec<Acti
     if let Some(crate::compare::Ask::OpenRun(side)) = ask {
         actions.push(Action::Pick(Purpose::CompareRun(side)));
     }
-}
-
-fn learn(ui: &mut Ui, state: &State, views: &mut Views) {
-    let run = current(state).filter(|_| state.run.is_measured());
-    let words = state.document.as_ref().and_then(|open| {
-        let tokens = open.tokens.as_deref()?;
-        Some(Words {
-            text: &open.document.text,
-            tokens,
-        })
-    });
-    views.teach.show(ui, run, words, &state.selection);
 }

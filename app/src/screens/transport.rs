@@ -289,6 +289,15 @@ fn progress_of(state: &State, job: Job) -> Shown {
             part: None,
         };
     }
+    if job.task == Task::Train {
+        let run = state.train.run.as_ref();
+        let steps = run.map_or(0, |run| run.points.len());
+        return Shown {
+            what: "Training a model".to_owned(),
+            detail: format!("{}  ·  see Learn", counted(steps, "step")),
+            part: run.map(|run| run.part()),
+        };
+    }
     if matches!(job.task, Task::Ask | Task::Score(_)) {
         let part = state
             .ask

@@ -1,11 +1,13 @@
 //! Everything the window knows.
 
 pub mod ask;
+pub mod bench;
 pub mod clock;
 pub mod estimate;
 pub mod prefs;
 pub mod presets;
 pub mod preview;
+pub mod train;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,13 +23,15 @@ use inscribe::write::settings::WriteSettings;
 
 use crate::engine::{Fetch, JobId, LoadRequest, LoadedModel, Survey, UnfinishedInfo};
 use crate::trouble::{About, Remedy, Trouble};
-use crate::vocabulary::{Dialog, Screen, Selection, fresh_version};
+use crate::vocabulary::{Dialog, Lesson, Screen, Selection, fresh_version};
 
 pub use ask::AskState;
+pub use bench::BenchState;
 pub use clock::Clock;
 pub use estimate::Footprints;
 pub use prefs::Prefs;
 pub use preview::Preview;
+pub use train::TrainState;
 
 /// The events of a run so far, and a version that changes with each of them, by which views know
 /// when to draw again.
@@ -140,6 +144,10 @@ pub enum Task {
     /// Scoring an answer of the turn with this index.
     Score(usize),
     Export,
+    /// Writing pairs into the small model.
+    Bench,
+    /// Training a model.
+    Train,
 }
 
 /// Whether the running write is to pause.
@@ -218,6 +226,10 @@ pub struct State {
     pub before: Option<(Option<PathBuf>, bool)>,
     pub pause: Pause,
     pub ask: AskState,
+    pub bench: BenchState,
+    pub train: TrainState,
+    /// Which part of the Learn screen is in front.
+    pub lesson: Lesson,
     pub troubles: Vec<Trouble>,
     /// A message of what was done last, and when.
     pub note: Option<(String, Instant)>,
@@ -254,10 +266,11 @@ impl State {
         jobs.any(|job| job.task == task && !job.orphaned)
     }
 
-    /// The job to show as running. Cutting a text into tokens takes no time worth showing, and a
-    /// job that is being stopped does not hide the one after it.
+    /// The job to show as running. Cutting a text into tokens and writing pairs take no time worth
+    /// showing, and a job that is being stopped does not hide the one after it.
     pub fn current_job(&self) -> Option<Job> {
-        let mut jobs = self.jobs.values().filter(|job| job.task != Task::Tokenize);
+        let lasts = |job: &&Job| !matches!(job.task, Task::Tokenize | Task::Bench);
+        let mut jobs = self.jobs.values().filter(lasts);
         let lasting = jobs.clone().find(|job| !job.cancelling);
         lasting.or_else(|| jobs.next()).copied()
     }

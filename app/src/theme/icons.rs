@@ -17,6 +17,9 @@ pub enum Icon {
     Left,
     Right,
     Close,
+    Plus,
+    /// A die that shows five.
+    Dice,
 }
 
 /// A square button with an icon; `label` names it for screen readers, `hint` explains it.
@@ -82,6 +85,25 @@ fn draw(painter: &Painter, icon: Icon, rect: Rect, ink: Color32) {
             for way in [-1.0, 1.0] {
                 let arm = vec2(4.5, 4.5 * way);
                 painter.line_segment([c - arm, c + arm], Stroke::new(1.8, ink));
+            }
+        }
+        Icon::Plus => {
+            for arm in [vec2(5.0, 0.0), vec2(0.0, 5.0)] {
+                painter.line_segment([c - arm, c + arm], Stroke::new(1.8, ink));
+            }
+        }
+        Icon::Dice => {
+            let face = Rect::from_center_size(c, vec2(15.0, 15.0));
+            let edge = Stroke::new(1.5, ink);
+            painter.rect_stroke(face, CornerRadius::same(3), edge, StrokeKind::Middle);
+            for spot in [
+                (0.0, 0.0),
+                (-3.5, -3.5),
+                (3.5, -3.5),
+                (-3.5, 3.5),
+                (3.5, 3.5),
+            ] {
+                painter.circle_filled(c + vec2(spot.0, spot.1), 1.4, ink);
             }
         }
         Icon::Left | Icon::Right => {

@@ -9,6 +9,7 @@ use inscribe::memory::MemoryError;
 use inscribe::model::ModelError;
 use inscribe::model::hub::PullError;
 use inscribe::model::locate::LocateError;
+use inscribe::train::error::TrainError;
 use inscribe::write::document::DocumentError;
 use inscribe::write::error::WriteError;
 use inscribe::write::figure::FigureError;
@@ -31,6 +32,8 @@ pub enum Failure {
     Figure(#[from] FigureError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
     /// A file could not be written.
     #[error("{path}: {source}")]
     File { path: String, source: io::Error },
@@ -81,6 +84,7 @@ impl Failure {
         match self {
             Failure::Write(error) => error.is_cancelled(),
             Failure::Pull(error) => matches!(error, PullError::Cancelled),
+            Failure::Train(_) => matches!(self.engine(), Some(EngineError::Cancelled)),
             Failure::Cancelled => true,
             _ => false,
         }
@@ -98,6 +102,7 @@ impl Failure {
         let model = match self {
             Failure::Write(WriteError::Model(error)) => error,
             Failure::Memory(MemoryError::Model(error)) => error,
+            Failure::Train(TrainError::Model(error)) => error,
             _ => return None,
         };
         match model {
@@ -110,12 +115,13 @@ impl Failure {
     pub(super) fn advice(&self) -> Option<Advice> {
         match self {
             Failure::Write(error) => error.advice(),
-            Failure::Memory(error) => error.advice(),
+            Failure::Memory(error) | Failure::Train(TrainError::Keep(error)) => error.advice(),
             Failure::Pull(error) => error.advice(),
             Failure::Locate(error) => error.advice(),
             Failure::Document(error) => error.advice(),
             Failure::Figure(_)
             | Failure::Run(_)
+            | Failure::Train(_)
             | Failure::File { .. }
             | Failure::Refused(_)
             | Failure::Broken(_)
@@ -127,7 +133,8 @@ impl Failure {
     pub(super) fn io(&self) -> Option<&io::Error> {
         match self {
             Failure::File { source, .. } => Some(source),
-            Failure::Memory(MemoryError::Io { source, .. }) => Some(source),
+            Failure::Memory(MemoryError::Io { source, .. })
+            | Failure::Train(TrainError::Keep(MemoryError::Io { source, .. })) => Some(source),
             Failure::Pull(PullError::Io { source, .. }) => Some(source),
             Failure::Write(WriteError::Keep(error)) => match error.downcast_ref::<MemoryError>() {
                 Some(MemoryError::Io { source, .. }) => Some(source),

@@ -7,5 +7,5 @@ mod version;
 
 pub use pending::{Dialog, PendingOpen};
 pub use purpose::{ExportFormat, Purpose, Side};
-pub use selection::{Screen, Selection};
+pub use selection::{Lesson, Screen, Selection};
 pub use version::fresh_version;

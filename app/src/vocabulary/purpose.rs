@@ -19,6 +19,10 @@ pub enum Purpose {
     /// The run to play: an events file or a memory's folder.
     ReplayRun,
     CompareRun(Side),
+    /// The folder of a new training run.
+    TrainInto,
+    /// The folder of a training run that was stopped.
+    GoOnTraining,
 }
 
 impl Purpose {
@@ -34,7 +38,9 @@ impl Purpose {
             | Purpose::OpenMemory
             | Purpose::ModelFile
             | Purpose::ReplayRun
-            | Purpose::CompareRun(_) => false,
+            | Purpose::CompareRun(_)
+            | Purpose::TrainInto
+            | Purpose::GoOnTraining => false,
         }
     }
 }

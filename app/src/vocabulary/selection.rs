@@ -15,6 +15,18 @@ pub enum Screen {
     Replay,
 }
 
+/// The parts of the Learn screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lesson {
+    /// The walk through the method.
+    #[default]
+    Walk,
+    /// Pairs written step by step.
+    Bench,
+    /// A model that is trained to be written to.
+    Train,
+}
+
 /// The chosen chunk or token, the same in every view of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Selection {

@@ -2,6 +2,7 @@
 
 mod asking;
 mod bar;
+mod bench;
 mod cockpit;
 mod controls;
 mod crossing;
@@ -19,5 +20,6 @@ mod safety;
 #[path = "../../../tests/pull/server.rs"]
 mod server;
 mod tabs;
+mod training;
 mod trouble;
 mod writing;

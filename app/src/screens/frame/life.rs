@@ -25,6 +25,7 @@ pub fn of(state: &State) -> Option<Life> {
     let job = state.current_job()?;
     let screen = match job.task {
         Task::Ask | Task::Score(_) => Screen::Ask,
+        Task::Train => Screen::Learn,
         _ => Screen::Write,
     };
     if state.screen == screen || job.orphaned || !state.can_show(screen) {
@@ -33,8 +34,14 @@ pub fn of(state: &State) -> Option<Life> {
     let (part, short, words) = match job.task {
         Task::Measure | Task::Write => of_run(state),
         Task::Ask | Task::Score(_) => (None, String::new(), "Answering".to_owned()),
+        Task::Train => {
+            let run = state.train.run.as_ref();
+            let part = run.map(|run| run.part());
+            let percent = part.map(percent).unwrap_or_default();
+            (part, percent, "Training a model".to_owned())
+        }
         Task::Export => (None, String::new(), "Exporting".to_owned()),
-        Task::Load | Task::Tokenize => {
+        Task::Load | Task::Tokenize | Task::Bench => {
             let part = loaded(&state.model);
             let percent = part.map(percent).unwrap_or_default();
             (part, percent, "Loading the model".to_owned())
