@@ -64,6 +64,8 @@ pub struct Answers {
     pub exact: f64,
     /// Share of right tokens at each counted place.
     pub by_place: Vec<f64>,
+    /// Questions that have each of these places.
+    pub of_place: Vec<usize>,
     /// Number of questions.
     pub questions: usize,
 }
@@ -298,7 +300,7 @@ fn clipped(gradient: &[f32], len: usize, clip: Option<f32>) -> Vec<f32> {
     out
 }
 
-fn pass(
+pub(super) fn pass(
     net: &mut Net,
     rows: &Rows,
     memory: &[f32],
@@ -324,7 +326,7 @@ fn pass(
 }
 
 /// Mean loss of each sequence's learned tokens.
-fn losses(rows: &Rows, scores: &Scores) -> Vec<f64> {
+pub(super) fn losses(rows: &Rows, scores: &Scores) -> Vec<f64> {
     let each = rows.each().max(1);
     let states = scores.states.chunks_exact(STATE_COLS * each);
     let weights = rows.weights.chunks_exact(each);
@@ -365,10 +367,8 @@ fn answers(rows: &Rows, samples: &[Sample], scores: &Scores) -> Answers {
     Answers {
         loss: per_question.iter().sum::<f64>() / questions.len().max(1) as f64,
         exact: share(exact, questions.len()),
-        by_place: right
-            .into_iter()
-            .map(|(hits, of)| share(hits, of))
-            .collect(),
+        by_place: right.iter().map(|&(hits, of)| share(hits, of)).collect(),
+        of_place: right.iter().map(|&(_, of)| of).collect(),
         questions: questions.len(),
     }
 }

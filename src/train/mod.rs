@@ -3,6 +3,7 @@
 //! [`Net`] is a model with the memory that precedes its tokens, all its numbers trained; [`meta`]
 //! makes the gradients of GradMem's training step.
 
+pub mod base;
 pub mod episode;
 pub mod error;
 pub mod event;

@@ -12,8 +12,10 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::base::Beside;
 use super::error::TrainError;
 use super::event::Event;
+use super::meta::Inner;
 use super::run::{Keeper, Progress, Trainer};
 use super::settings::TrainSettings;
 use crate::memory::disk::Disk;
@@ -62,8 +64,8 @@ impl RunFolder {
     pub fn create(folder: &Path) -> Result<RunFolder, TrainError> {
         let taken = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
         if taken {
-            let detail = "holds something already; give --resume to go on with a run that stands \
-                          there, or choose another folder";
+            let detail = "holds something already; resume the run that stands there, or choose \
+                          another folder";
             return Err(TrainError::file(folder, detail));
         }
         let disk = Disk::default();
@@ -117,21 +119,27 @@ impl RunFolder {
     /// Replaces the model's files.
     fn keep_model(&self, trainer: &Trainer, params: &[f32]) -> Result<(), TrainError> {
         let (net, settings) = (&trainer.net, &trainer.settings);
+        let inner = settings.inner_at(&trainer.stage());
+        let rate = super::meta::rate(net, &inner)?;
+        if let Some(base) = &settings.base {
+            let inner = Inner {
+                alpha: rate,
+                ..inner
+            };
+            let beside = Beside::of(base, net, params, inner);
+            return beside.save(&self.disk, &self.folder, &net.config);
+        }
         let bytes = model_bytes(&net.layout, &net.config, params)
             .map_err(|detail| TrainError::file(&self.folder.join(MODEL), detail))?;
         let mut config = net.config.to_json();
-        let inner = settings.inner_at(&trainer.stage());
-        let rate = super::meta::rate(net, &inner)?;
         config.insert("K".to_owned(), json!(inner.steps));
         config.insert("lr".to_owned(), short(rate));
         config.insert("inner_clip_norm".to_owned(), json!(inner.clip));
         let config = Value::from(config);
-        let texts = [
-            (CONFIG, format!("{config:#}\n")),
-            (TOKENIZER, trainer.task().tokenizer()),
-            (TOKENIZER_CONFIG, trainer.task().tokenizer_config()),
-        ];
-        for (name, text) in &texts {
+        let own = trainer.task().tokenizer();
+        let texts = own.map(|own| [(TOKENIZER, own.tokenizer), (TOKENIZER_CONFIG, own.config)]);
+        let texts = texts.into_iter().flatten();
+        for (name, text) in texts.chain([(CONFIG, format!("{config:#}\n"))]) {
             self.disk.write(&self.folder.join(name), text.as_bytes())?;
         }
         Ok(self.disk.write(&self.folder.join(MODEL), &bytes)?)

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use inscribe::train::event::{Event, Step, Tested};
+use inscribe::train::event::{Event, Step, TestRow, Tested};
 use inscribe::train::run::{Limits, Trainer};
 use inscribe::train::settings::{Stage, TrainSettings};
+use inscribe::train::task::Task;
 use inscribe::words;
 
 use crate::cli::Context;
@@ -20,6 +21,8 @@ const EVERY: Duration = Duration::from_secs(10);
 const REDRAW: Duration = Duration::from_millis(250);
 /// Columns of the curve.
 const CURVE: usize = 60;
+/// Places of an answer that are told one by one.
+const MOST_PLACES: usize = 6;
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// What is shown of a run.
@@ -27,6 +30,8 @@ pub struct Shown {
     quiet: bool,
     bar: Option<ProgressBar>,
     settings: TrainSettings,
+    /// The stages in words.
+    stages: Vec<String>,
     limits: Limits,
     /// Exact shares of all steps of this sitting.
     exact: Vec<f32>,
@@ -42,6 +47,7 @@ impl Shown {
             quiet: app.global.quiet,
             bar: None,
             settings: TrainSettings::default(),
+            stages: Vec::new(),
             limits,
             exact: Vec::new(),
             last: None,
@@ -53,6 +59,10 @@ impl Shown {
     /// Says what is trained.
     pub fn begin(&mut self, trainer: &Trainer) {
         self.settings = trainer.settings.clone();
+        let stages = self.settings.stages.iter();
+        self.stages = stages
+            .map(|stage| told_stage(stage, trainer.task()))
+            .collect();
         self.from = (trainer.progress.step, trainer.progress.seconds);
         if self.quiet {
             return;
@@ -64,9 +74,14 @@ impl Shown {
             .iter()
             .map(|e| e.range.len())
             .sum();
+        let base = self.settings.base.as_ref();
+        let beside = base.map_or_else(String::new, |base| {
+            format!(" beside {}", words::shown_line(&base.model.info.name))
+        });
         errln!(
-            "training {} on {} with {}",
+            "training {}{} on {} with {}",
             words::counted(parameters, "parameter"),
+            beside,
             self.settings.task,
             words::counted(trainer.net.memory_rows, "memory row")
         );
@@ -90,8 +105,8 @@ impl Shown {
                 }
             }
             Event::Advanced { step, stage } if !self.quiet => {
-                let next = self.settings.stages.get(*stage).map(told_stage);
-                self.line(&format!("step {step}: on to {}", next.unwrap_or_default()));
+                let next = self.stages.get(*stage).map_or("", |stage| stage);
+                self.line(&format!("step {step}: on to {next}"));
             }
             Event::Resumed { step } if !self.quiet => {
                 self.line(&format!("going on after step {step}"))
@@ -135,21 +150,20 @@ impl Shown {
     /// One line about a step.
     fn summary(&self, step: &Step) -> String {
         let stages = self.settings.stages.len();
-        let stage = self.settings.stages.get(step.stage).map(told_stage);
-        let places: Vec<String> = step.by_place.iter().map(|p| percent(*p)).collect();
+        let stage = self.stages.get(step.stage).map_or("", |stage| stage);
         let (steps, seconds) = (step.step - self.from.0, step.seconds - self.from.1);
         let pace = seconds / steps.max(1) as f64;
         let left = self.left(step, pace);
         format!(
-            "step {}  {} ({} of {stages})  loss {:.3}  exact {} (running {})  characters {}  \
+            "step {}  {} ({} of {stages})  loss {:.3}  exact {} (running {})  {}  \
              rate {:.1e}  {:.2} s a step  {}{left}",
             step.step,
-            stage.unwrap_or_default(),
+            stage,
             step.stage + 1,
             step.loss,
             percent(step.exact),
             percent(step.running),
-            places.join(" "),
+            told_places(&step.by_place),
             step.lr,
             pace,
             words::duration(step.seconds),
@@ -172,7 +186,7 @@ impl Shown {
     }
 
     /// What tests found: a row for each stage, a column for each number of steps on the memory.
-    pub fn table(all: &[Tested]) -> Vec<String> {
+    pub fn table(all: &[Tested], task: &dyn Task) -> Vec<String> {
         let Some(first) = all.first() else {
             return Vec::new();
         };
@@ -180,7 +194,20 @@ impl Shown {
             .rows
             .iter()
             .map(|row| format!("{:>7}", format!("K={}", row.inner_steps)));
-        let head = format!("{:>8}{}", "pairs", steps.collect::<String>());
+        let plain = all.iter().any(|tested| tested.no_memory.is_some());
+        let ends = if plain {
+            ["no memory", "whole text"]
+        } else {
+            [""; 2]
+        };
+        let [none, whole] = ends.map(|end| end.len() + 2 * usize::from(plain));
+        let head = format!(
+            "{:>12}{}{:>none$}{:>whole$}",
+            "",
+            steps.collect::<String>(),
+            ends[0],
+            ends[1]
+        );
         let rows = all.iter().map(|tested| {
             let cells = tested.rows.iter().map(|row| {
                 let mark = if row.inner_steps == tested.stage.inner_steps {
@@ -190,7 +217,18 @@ impl Shown {
                 };
                 format!("{:>7}", format!("{:.1}{mark}", 100.0 * row.exact))
             });
-            format!("{:>8}{}", tested.stage.level, cells.collect::<String>())
+            let end = |row: &Option<TestRow>| match row {
+                Some(row) => format!("{:.1}", 100.0 * row.exact),
+                None if plain => "–".to_owned(),
+                None => String::new(),
+            };
+            format!(
+                "{:>12}{}{:>none$}{:>whole$}",
+                task.level_words(tested.stage.level),
+                cells.collect::<String>(),
+                end(&tested.no_memory),
+                end(&tested.whole_context)
+            )
         });
         let count = first.samples;
         let foot = format!(
@@ -201,8 +239,18 @@ impl Shown {
     }
 }
 
-fn told_stage(stage: &Stage) -> String {
-    format!("{} pairs, K={}", stage.level, stage.inner_steps)
+fn told_stage(stage: &Stage, task: &dyn Task) -> String {
+    format!("{}, K={}", task.level_words(stage.level), stage.inner_steps)
+}
+
+/// Shares of right tokens by their place in the answer, or in all where the places are many.
+fn told_places(shares: &[f64]) -> String {
+    if shares.len() <= MOST_PLACES {
+        let places: Vec<String> = shares.iter().map(|p| percent(*p)).collect();
+        return format!("by place {}", places.join(" "));
+    }
+    let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+    format!("tokens {}", percent(mean))
 }
 
 fn percent(share: f64) -> String {

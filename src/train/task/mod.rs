@@ -5,6 +5,9 @@ pub mod kv;
 use rand_pcg::Pcg64Mcg;
 
 use super::episode::Sample;
+use super::error::TrainError;
+use super::settings::Data;
+use crate::model::model_file::Model;
 
 /// Source of samples for training and for tests.
 pub trait Task: Send + Sync {
@@ -18,20 +21,64 @@ pub trait Task: Send + Sync {
     /// has.
     fn sample(&self, random: &mut Pcg64Mcg, level: usize, questions: usize) -> Sample;
 
+    /// As [`Task::sample`], of what is kept from training where the task does not make up its
+    /// samples.
+    fn test_sample(&self, random: &mut Pcg64Mcg, level: usize, questions: usize) -> Sample {
+        self.sample(random, level, questions)
+    }
+
     /// Refuses a difficulty that there is not, with what there is.
     fn check_level(&self, level: usize) -> Result<(), String>;
 
-    /// `tokenizer.json` of a model that is trained on it from nothing.
-    fn tokenizer(&self) -> String;
+    /// The difficulties that training goes through up to the one asked for, or to the usual one.
+    fn levels(&self, last: Option<usize>) -> Vec<usize>;
 
-    /// The `tokenizer_config.json` that goes with it.
-    fn tokenizer_config(&self) -> String;
+    /// A difficulty in words.
+    fn level_words(&self, level: usize) -> String;
+
+    /// Tokens that open a text which is read without a memory.
+    fn lead(&self) -> &[u32] {
+        &[]
+    }
+
+    /// The files that the task is made of.
+    fn data(&self) -> Option<&Data> {
+        None
+    }
+
+    /// The tokenizer of a model that is trained on it from nothing; `None` where the task is in the
+    /// tokens of a base model.
+    fn tokenizer(&self) -> Option<OwnTokenizer>;
 }
 
-/// The task of a name.
+/// The files of a tokenizer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnTokenizer {
+    /// `tokenizer.json`.
+    pub tokenizer: String,
+    /// `tokenizer_config.json`.
+    pub config: String,
+}
+
+/// The task of a name, where it needs neither files nor a model.
 pub fn named(name: &str) -> Option<Box<dyn Task>> {
     match name {
         "kv" => Some(Box::new(kv::KeyValue)),
         _ => None,
     }
+}
+
+/// The task of a name in the tokens of a base model.
+pub fn on_base(name: &str, model: &Model) -> Result<Box<dyn Task>, TrainError> {
+    match name {
+        "kv" => Ok(Box::new(kv::InTokensOf::new(model)?)),
+        _ => Err(TrainError::setting("task", format!("there is no '{name}'"))),
+    }
+}
+
+/// What opens a text that the model reads from its beginning.
+fn lead(model: &Model) -> Vec<u32> {
+    let tokenizer = &model.tokenizer;
+    let bos = tokenizer.bos().filter(|_| tokenizer.add_bos());
+    bos.into_iter().collect()
 }

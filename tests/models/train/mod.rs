@@ -2,6 +2,7 @@
 
 mod autograd;
 mod finite_differences;
+mod frozen;
 mod golden;
 mod gradmem;
 mod meta;
