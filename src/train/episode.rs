@@ -33,7 +33,8 @@ pub struct Question {
     pub prompt: Vec<u32>,
     /// Tokens that follow the prompt and are learned.
     pub answer: Vec<u32>,
-    /// How many of them, from the first on, count as the answer proper.
+    /// How many of them, from the first on, count as the answer proper; none where the question is
+    /// learned from and not tested.
     pub counted: usize,
 }
 

@@ -4,6 +4,7 @@
 //! makes the gradients of GradMem's training step.
 
 pub mod base;
+pub mod corpus;
 pub mod episode;
 pub mod error;
 pub mod event;

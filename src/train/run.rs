@@ -431,6 +431,15 @@ impl TrainSettings {
                 ));
             }
         }
+        let changed = match (&self.data, task.data()) {
+            (Some(own), Some(found)) => own.sha256 != found.sha256,
+            _ => false,
+        };
+        if changed {
+            let detail = "is not what the run was started with; put it back as it was, or start \
+                          another run";
+            return Err(TrainError::setting("data", detail));
+        }
         if self.stages.is_empty() {
             return Err(TrainError::setting("curriculum", "names no stage"));
         }

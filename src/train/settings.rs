@@ -14,7 +14,7 @@ use super::meta::Inner;
 use super::net::names;
 
 /// Deviation of the weights of a new model, and of its memory (as transformers draws them).
-const SPREAD: f32 = 0.02;
+pub(super) const SPREAD: f32 = 0.02;
 /// Streams of a seed: what a net starts from, and what tests are drawn from. Steps take their own
 /// numbers.
 pub(super) const START: u64 = 1 << 62;
@@ -57,7 +57,7 @@ pub struct TrainSettings {
 /// Files that a run learns from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Data {
-    pub path: PathBuf,
+    pub paths: Vec<PathBuf>,
     /// SHA-256 of the tokens that were read from there, in hexadecimal.
     pub sha256: String,
 }

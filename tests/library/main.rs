@@ -4,6 +4,7 @@ mod examples;
 mod layers;
 mod own_method;
 mod remembered;
+mod training;
 
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -16,11 +16,12 @@ use inscribe::train::error::TrainError;
 use inscribe::train::event::Event;
 use inscribe::train::meta::Inner;
 use inscribe::train::run::{End, Keeper, Limits, Trainer};
-use inscribe::train::settings::{NetShape, Schedule, Stage, TrainSettings, Writer};
+use inscribe::train::settings::{NetShape, Stage, TrainSettings, Writer};
 use inscribe::train::store::RunFolder;
 use inscribe::train::task::{self, Task};
 use inscribe::words;
 
+use super::options::{ScheduleName, open_events};
 use super::shown::Shown;
 use crate::cli::errors::GoesOn;
 use crate::cli::out::outln;
@@ -42,10 +43,15 @@ pub struct Args {
     /// Go on with a run that was stopped, with the settings it was started with
     #[arg(long)]
     resume: bool,
-    /// Pairs of a context at the end; training begins with 4 and doubles [default: 8]
+    /// What tasks other than kv are made of: a folder of bAbI's text files, a file in SQuAD's
+    /// format, or a text file or folder of them
+    #[arg(long, value_name = "PATH", requires = "base")]
+    data: Option<PathBuf>,
+    /// kv: pairs of a context at the end; training begins with 4 and doubles [default: 8]. babi:
+    /// the task, 1 to 5. text: tokens of a window at the end [default: 32]
     #[arg(long, visible_alias = "level", value_name = "N", value_parser = numbers::positive::<usize>)]
     pairs: Option<usize>,
-    /// Stages to go through instead, as PAIRS or PAIRS:STEPS, divided by commas
+    /// Stages to go through instead, as LEVEL or LEVEL:STEPS, divided by commas
     #[arg(long, value_name = "STAGES", value_delimiter = ',', value_parser = stage)]
     curriculum: Vec<(usize, Option<usize>)>,
     /// Running share of right answers at which a stage ends
@@ -180,13 +186,12 @@ struct Learning {
 enum TaskName {
     /// Key-value pairs of two characters each, as published
     Kv,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ScheduleName {
-    Constant,
-    /// Down to a tenth at the last of --steps
-    Cosine,
+    /// The first five bAbI tasks: stories, and questions with one-word answers
+    Babi,
+    /// SQuAD with the sentence that holds the answer as context
+    SquadShort,
+    /// Windows of any texts, to be given back
+    Text,
 }
 
 /// `16` or `16:2`.
@@ -253,10 +258,7 @@ impl Args {
             questions: learning.queries,
             lr: learning.lr,
             warmup: learning.warmup,
-            schedule: match learning.schedule {
-                ScheduleName::Constant => Schedule::Constant,
-                ScheduleName::Cosine => Schedule::Cosine,
-            },
+            schedule: learning.schedule.into(),
             clip: learning.clip,
             seed: learning.seed,
             steps: self.steps,
@@ -272,10 +274,23 @@ impl Args {
         base: Option<&Loaded>,
     ) -> Result<Box<dyn Task>> {
         let name = earlier.map_or_else(|| self.task.name(), |earlier| earlier.task.clone());
-        match base {
-            Some(loaded) => Ok(task::on_base(&name, &loaded.model)?),
-            None => task::named(&name).with_context(|| format!("there is no task '{name}'")),
-        }
+        let Some(loaded) = base else {
+            if task::needs_base(&name) {
+                bail!(
+                    "{name} is in the tokens of a model that is there already; name it with --base"
+                );
+            }
+            return task::named(&name).with_context(|| format!("there is no task '{name}'"));
+        };
+        let (data, seed) = match earlier {
+            Some(earlier) => {
+                let data = earlier.data.as_ref();
+                (data.and_then(|data| data.paths.first()), earlier.seed)
+            }
+            None => (self.data.as_ref(), self.learning.seed),
+        };
+        let data = data.map(PathBuf::as_path);
+        Ok(task::on_base(&name, &loaded.model, data, seed)?)
     }
 
     fn limits(&self) -> Limits {
@@ -386,10 +401,6 @@ fn finish(args: &Args, app: &Context, trainer: &mut Trainer, keeper: &mut Kept<'
         args.out.display()
     ));
     Ok(())
-}
-
-fn open_events(path: &Path) -> Result<File> {
-    File::create(path).with_context(|| format!("{}: cannot be written", path.display()))
 }
 
 /// The run's folder, a second file of events, and what is on the screen.

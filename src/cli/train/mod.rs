@@ -1,6 +1,8 @@
-//! `inscribe train`: models that learn to be written to.
+//! `inscribe train`: models that learn to be written to, and models that learn from texts.
 
 mod gradmem;
+mod lines;
+mod options;
 mod shown;
 
 use anyhow::Result;
@@ -14,14 +16,17 @@ Examples:
   inscribe train gradmem --out kv8                         eight pairs into eight vectors
   inscribe train gradmem --pairs 16 --minutes 30 --out kv16
   inscribe train gradmem --pairs 16 --out kv16 --resume    go on after a stop
-  inscribe train gradmem --pairs 8 --first-order --minutes 20 --out ablation";
+  inscribe train gradmem --pairs 8 --first-order --minutes 20 --out ablation
+  inscribe train gradmem --base smollm2-135m-instruct --lora --task babi --data tasks/en \\
+    --level 1 --queries 1 --batch 8 --minutes 30 --out qa1   beside a model that stays as it is";
 
-/// Train a small model to be written to by gradient steps
+/// Train a small model, or what lets a model be written to by gradient steps
 ///
-/// A model is trained from nothing on a task: a context is written into a few memory rows by
-/// gradient steps, and questions are answered from those rows alone. Training learns through the
-/// steps. Ctrl-C stops it with everything so far kept; the same call with --resume goes on, also
-/// after a crash, and ends in the same model.
+/// With gradmem, a model is trained from nothing on a task, or a memory and an adapter beside a
+/// model that stays as it is: a context is written into a few memory rows by gradient steps, and
+/// questions are answered from those rows alone. Training learns through the steps. Ctrl-C stops it
+/// with everything so far kept; the same call with --resume goes on, also after a crash, and ends in
+/// the same model.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

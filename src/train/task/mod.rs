@@ -1,6 +1,14 @@
 //! What nets are trained on.
 
+mod asked;
+pub mod babi;
 pub mod kv;
+pub mod squad;
+#[cfg(test)]
+mod tests;
+pub mod text;
+
+use std::path::Path;
 
 use rand_pcg::Pcg64Mcg;
 
@@ -68,12 +76,40 @@ pub fn named(name: &str) -> Option<Box<dyn Task>> {
     }
 }
 
-/// The task of a name in the tokens of a base model.
-pub fn on_base(name: &str, model: &Model) -> Result<Box<dyn Task>, TrainError> {
-    match name {
-        "kv" => Ok(Box::new(kv::InTokensOf::new(model)?)),
-        _ => Err(TrainError::setting("task", format!("there is no '{name}'"))),
-    }
+/// Names of the tasks that are in the tokens of a base model alone, and what each is made of.
+const OF_FILES: [(&str, &str); 3] = [
+    ("babi", "a folder of the bAbI tasks' text files"),
+    ("squad-short", "a file in SQuAD's format"),
+    ("text", "a text file or a folder of them"),
+];
+
+/// Whether a task needs a base model.
+pub fn needs_base(name: &str) -> bool {
+    OF_FILES.iter().any(|(own, _)| *own == name)
+}
+
+/// The task of a name in the tokens of a base model, made of `data` where it is made of files.
+pub fn on_base(
+    name: &str,
+    model: &Model,
+    data: Option<&Path>,
+    seed: u64,
+) -> Result<Box<dyn Task>, TrainError> {
+    let Some((_, made_of)) = OF_FILES.iter().find(|(own, _)| *own == name) else {
+        return match name {
+            "kv" => Ok(Box::new(kv::InTokensOf::new(model)?)),
+            _ => Err(TrainError::setting("task", format!("there is no '{name}'"))),
+        };
+    };
+    let Some(data) = data else {
+        let detail = format!("is needed for the task {name}: {made_of}");
+        return Err(TrainError::setting("data", detail));
+    };
+    Ok(match name {
+        "babi" => Box::new(babi::Babi::open(model, data, seed)?),
+        "squad-short" => Box::new(squad::SquadShort::open(model, data, seed)?),
+        _ => Box::new(text::Texts::open(model, data, seed)?),
+    })
 }
 
 /// What opens a text that the model reads from its beginning.
