@@ -8,6 +8,7 @@ pub mod corpus;
 pub mod episode;
 pub mod error;
 pub mod event;
+pub mod lm;
 pub mod meta;
 pub mod net;
 pub mod rmt;

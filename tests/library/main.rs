@@ -1,6 +1,7 @@
 //! The library as other programs take it, and what its own house must keep to.
 
 mod examples;
+mod language_model;
 mod layers;
 mod own_method;
 mod remembered;

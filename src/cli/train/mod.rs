@@ -2,6 +2,7 @@
 
 mod gradmem;
 mod lines;
+mod model;
 mod options;
 mod shown;
 
@@ -18,7 +19,8 @@ Examples:
   inscribe train gradmem --pairs 16 --out kv16 --resume    go on after a stop
   inscribe train gradmem --pairs 8 --first-order --minutes 20 --out ablation
   inscribe train gradmem --base smollm2-135m-instruct --lora --task babi --data tasks/en \\
-    --level 1 --queries 1 --batch 8 --minutes 30 --out qa1   beside a model that stays as it is";
+    --level 1 --queries 1 --batch 8 --minutes 30 --out qa1   beside a model that stays as it is
+  inscribe train model --data texts --tokenizer smollm2-135m-instruct --steps 2000 --out small";
 
 /// Train a small model, or what lets a model be written to by gradient steps
 ///
@@ -43,11 +45,17 @@ enum Kind {
     /// The memory stands before the context and after it; what the model makes of the rows after it
     /// is the new memory. --inner-steps is then how often the context is read.
     Rmt(Box<gradmem::Args>),
+    /// An ordinary small language model from nothing, on texts
+    ///
+    /// The folder holds a model that this program and transformers load. A twentieth of the texts,
+    /// by the seed, is kept from training and tested on.
+    Model(Box<model::Args>),
 }
 
 pub fn run(args: &Args, app: &Context) -> Result<()> {
     match &args.kind {
         Kind::Gradmem(args) => gradmem::run(args, Writer::Gradmem, app),
         Kind::Rmt(args) => gradmem::run(args, Writer::Rmt, app),
+        Kind::Model(args) => model::run(args, app),
     }
 }

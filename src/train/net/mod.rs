@@ -196,7 +196,7 @@ impl Net {
             base: base(&layout, &params, &grads),
             memory_rows: memory.map_or(0, |memory| memory.rows),
             reads_projected: true,
-            optimizer: OptimizerState::new(device, &params, &grads)?,
+            optimizer: OptimizerState::sparing(device, &params, &grads, &layout.vectors())?,
             config: config.clone(),
             layout,
             params,
