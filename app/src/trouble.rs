@@ -147,6 +147,10 @@ fn trouble(title: &str, detail: String, advice: &str, remedy: Option<Remedy>) ->
 fn of_training(error: &TrainError, detail: String) -> Trouble {
     let (title, advice) = match error {
         TrainError::Setting { .. } => ("These settings do not work", "Change them."),
+        TrainError::Taken { .. } => (
+            "Something stands in this folder already",
+            "Choose a new folder, or go on with the run in this one.",
+        ),
         TrainError::NotANumber { .. } => (
             "The training ran away",
             "Go on with it, or begin another one with fewer gradient steps.",

@@ -90,6 +90,17 @@ impl FlatLayout {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
+    /// Where gains and biases of the model lie, gaps after them included: they are not to decay.
+    pub fn vectors(&self) -> Vec<Range<usize>> {
+        let vectors = self
+            .entries
+            .iter()
+            .filter(|e| e.rows == 1 && e.role.is_some());
+        vectors
+            .map(|e| e.range.start..e.range.end.next_multiple_of(ALIGN).min(self.len))
+            .collect()
+    }
+
     /// What scores hidden states.
     pub fn output(&self) -> Option<&FlatEntry> {
         let of = |role| self.entries.iter().find(|entry| entry.role == Some(role));

@@ -2,6 +2,7 @@
 
 mod added;
 mod bytes;
+mod files;
 mod folder;
 mod gguf;
 mod pieces;
@@ -16,6 +17,7 @@ use std::ops::Range;
 use thiserror::Error;
 
 use bytes::Pieces;
+pub use files::TokenizerFiles;
 pub(crate) use folder::read_json;
 pub(crate) use gguf::readable_in_gguf;
 pub use gguf::{GgufVocab, TokenType};

@@ -11,13 +11,30 @@ pub struct Sample {
     pub questions: Vec<Question>,
 }
 
+impl Sample {
+    /// The sample's questions as they are asked without a memory: after what opens a text and, if
+    /// asked for, all of the context.
+    pub fn asked_after(&self, lead: &[u32], with_context: bool) -> Sample {
+        let context = if with_context { &self.context[..] } else { &[] };
+        let questions = self.questions.iter().map(|question| Question {
+            prompt: [lead, context, &question.prompt].concat(),
+            ..question.clone()
+        });
+        Sample {
+            context: Vec::new(),
+            questions: questions.collect(),
+        }
+    }
+}
+
 /// A question, and what should be answered.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Question {
     pub prompt: Vec<u32>,
     /// Tokens that follow the prompt and are learned.
     pub answer: Vec<u32>,
-    /// How many of them, from the first on, count as the answer proper.
+    /// How many of them, from the first on, count as the answer proper; none where the question is
+    /// learned from and not tested.
     pub counted: usize,
 }
 
@@ -35,14 +52,22 @@ pub struct Rows {
     pub weights: Vec<f32>,
 }
 
+/// Sequences of different lengths are padded to a multiple of this.
+const STEP: usize = 16;
+
 impl Rows {
-    fn of<'a>(
+    pub(super) fn of<'a>(
         sequences: impl ExactSizeIterator<Item = (&'a [u32], &'a [u32])> + Clone,
         before: usize,
     ) -> Rows {
-        let tokens = sequences.clone().map(|(a, b)| a.len() + b.len()).max();
+        let lengths = || sequences.clone().map(|(a, b)| a.len() + b.len());
+        let (longest, shortest) = (lengths().max(), lengths().min());
         // The last token of a sequence is predicted and never read.
-        let tokens = tokens.unwrap_or(0).saturating_sub(1);
+        let mut tokens = longest.unwrap_or(0).saturating_sub(1);
+        if longest != shortest {
+            // Every length is a program of its own: few of them.
+            tokens = tokens.next_multiple_of(STEP);
+        }
         let mut rows = Rows {
             sequences: sequences.len(),
             tokens,

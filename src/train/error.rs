@@ -18,7 +18,9 @@ pub enum TrainError {
     /// A file of the run is damaged or not what it should be.
     #[error("{path}: {detail}")]
     File { path: String, detail: String },
-    #[error("{path}: holds something already; go on with the run that stands there, or choose another folder")]
+    #[error(
+        "{path}: holds something already; go on with the run that stands there, or choose another folder"
+    )]
     Taken { path: String },
     #[error(
         "step {step} gave losses that are no numbers; the run as it was before is kept: go on from it with a lower rate"

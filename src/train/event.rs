@@ -74,10 +74,17 @@ pub struct Tested {
     pub stage: Stage,
     pub samples: usize,
     pub rows: Vec<TestRow>,
+    /// The base model without a memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_memory: Option<TestRow>,
+    /// The base model with the whole context in front of each question; absent where that does not
+    /// fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_context: Option<TestRow>,
 }
 
 /// One number of steps on the memory.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TestRow {
     pub inner_steps: usize,
     pub exact: f64,

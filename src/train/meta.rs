@@ -61,10 +61,13 @@ impl Default for Inner {
 pub struct Answers {
     /// Mean over the answers' tokens of `-log P`.
     pub loss: f64,
-    /// Share of questions whose counted tokens were all the most likely ones.
+    /// Share of questions whose counted tokens were all the most likely ones, of those that have
+    /// any.
     pub exact: f64,
     /// Share of right tokens at each counted place.
     pub by_place: Vec<f64>,
+    /// Questions that have each of these places.
+    pub of_place: Vec<usize>,
     /// Number of questions.
     pub questions: usize,
 }
@@ -351,7 +354,7 @@ fn part(
 }
 
 /// Mean loss of each sequence's learned tokens.
-fn losses(rows: &Rows, scores: &Scores) -> Vec<f64> {
+pub(super) fn losses(rows: &Rows, scores: &Scores) -> Vec<f64> {
     let each = rows.each().max(1);
     let states = scores.states.chunks_exact(STATE_COLS * each);
     let weights = rows.weights.chunks_exact(each);
@@ -386,16 +389,14 @@ fn answers(rows: &Rows, samples: &[Sample], scores: &Scores) -> Answers {
             right[j].1 += 1;
             all &= hit;
         }
-        exact += usize::from(all);
+        exact += usize::from(all && question.counted > 0);
     }
     let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
     Answers {
         loss: per_question.iter().sum::<f64>() / questions.len().max(1) as f64,
-        exact: share(exact, questions.len()),
-        by_place: right
-            .into_iter()
-            .map(|(hits, of)| share(hits, of))
-            .collect(),
+        exact: share(exact, questions.iter().filter(|q| q.counted > 0).count()),
+        by_place: right.iter().map(|&(hits, of)| share(hits, of)).collect(),
+        of_place: right.iter().map(|&(_, of)| of).collect(),
         questions: questions.len(),
     }
 }

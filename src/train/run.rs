@@ -4,17 +4,19 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::base::{self, Base};
 use super::episode::Sample;
 use super::error::TrainError;
 use super::event::{EVENTS_VERSION, Event, Step, TestRow, Tested};
 use super::meta::{self, Inner};
-use super::net::Net;
+use super::net::{Net, Use};
 use super::rmt;
-use super::settings::{Stage, TESTS, TrainSettings, Writer};
+use super::settings::{NetShape, Stage, TESTS, TrainSettings, Writer};
 use super::task::Task;
 use crate::engine::{CancelToken, Device, EngineError, RunOptions};
 use crate::model::draws::generator;
 use crate::model::error::ModelError;
+use crate::model::loaded::Loaded;
 use crate::model::train::{Optimizer, OptimizerKind, TrainerState};
 
 /// Weight of a step's share of right answers in the running one.
@@ -64,6 +66,9 @@ pub struct Trainer {
     task: Box<dyn Task>,
     device: Device,
     cancel: CancelToken,
+    /// The model that stays as it is, and its net without a memory once that was tested.
+    base: Option<Loaded>,
+    plain: Option<Net>,
 }
 
 impl Trainer {
@@ -75,6 +80,12 @@ impl Trainer {
         cancel: &CancelToken,
     ) -> Result<Trainer, TrainError> {
         settings.check(task.as_ref())?;
+        if settings.base.is_some() {
+            return Err(TrainError::setting(
+                "base",
+                "is set, and no model was given",
+            ));
+        }
         let config = settings.net.config(task.vocab());
         let layout = settings.net.layout(&config);
         let initial = settings
@@ -89,6 +100,32 @@ impl Trainer {
             task,
             device: device.clone(),
             cancel: cancel.clone(),
+            base: None,
+            plain: None,
+        })
+    }
+
+    /// A run before its first step, beside a model that stays as it is: that of the settings.
+    pub fn on_base(
+        loaded: &Loaded,
+        settings: TrainSettings,
+        task: Box<dyn Task>,
+        cancel: &CancelToken,
+    ) -> Result<Trainer, TrainError> {
+        settings.check(task.as_ref())?;
+        let Some(base) = &settings.base else {
+            return Err(TrainError::setting("base", "is not set"));
+        };
+        base.check(loaded)?;
+        Ok(Trainer {
+            net: base.net(loaded, &settings)?,
+            settings,
+            progress: Progress::default(),
+            task,
+            device: loaded.device.clone(),
+            cancel: cancel.clone(),
+            base: Some(loaded.clone()),
+            plain: None,
         })
     }
 
@@ -182,19 +219,30 @@ impl Trainer {
     }
 
     /// Samples of a stage: they depend on the seed and `stream` alone.
-    fn samples(&self, stage: Stage, stream: u64, count: usize) -> Vec<Sample> {
+    fn samples(&self, stage: Stage, stream: u64, count: usize) -> Result<Vec<Sample>, TrainError> {
         let mut random = generator(self.settings.seed, stream);
         let questions = self.settings.questions;
-        (0..count)
-            .map(|_| self.task.sample(&mut random, stage.level, questions))
-            .collect()
+        let mut draw = || match stream {
+            TESTS => self.task.test_sample(&mut random, stage.level, questions),
+            _ => self.task.sample(&mut random, stage.level, questions),
+        };
+        let samples: Vec<Sample> = (0..count).map(|_| draw()).collect();
+        let longest = samples.iter().map(longest).max().unwrap_or(0);
+        let tokens = longest + self.net.rows_before(Use::Write);
+        match self.base {
+            Some(_) if tokens > self.net.config.context => {
+                let context = self.net.config.context;
+                Err(ModelError::ContextExceeded { tokens, context }.into())
+            }
+            _ => Ok(samples),
+        }
     }
 
     /// Takes one step.
     pub fn step(&mut self) -> Result<Step, TrainError> {
         let started = Instant::now();
         let stage = self.stage();
-        let samples = self.samples(stage, self.progress.step, self.settings.batch);
+        let samples = self.samples(stage, self.progress.step, self.settings.batch)?;
         let inner = self.settings.inner_at(&stage);
         let optimizer = Optimizer {
             kind: OptimizerKind::AdamW {
@@ -263,12 +311,58 @@ impl Trainer {
         count: usize,
         inner_steps: &[usize],
     ) -> Result<Tested, TrainError> {
+        let mut samples = self.samples(stage, TESTS, count)?;
+        samples
+            .iter_mut()
+            .for_each(|sample| sample.questions.truncate(1));
         let (writer, inner) = (self.settings.writer, self.settings.inner_at(&stage));
-        let drawn = (self.settings.seed, count);
-        let (net, task) = (&mut self.net, self.task.as_ref());
-        let mut tested = test(net, task, writer, &inner, stage, drawn, inner_steps)?;
-        tested.step = self.progress.step;
-        Ok(tested)
+        let at_once = self.tested_at_once();
+        let rows = inner_steps.iter().map(|&steps| {
+            let inner = Inner { steps, ..inner };
+            tested(&mut self.net, Some((writer, &inner)), &samples, at_once)
+        });
+        let rows = rows.collect::<Result<_, ModelError>>()?;
+        Ok(Tested {
+            step: self.progress.step,
+            stage,
+            samples: count,
+            rows,
+            no_memory: self.test_plain(&samples, false)?,
+            whole_context: self.test_plain(&samples, true)?,
+        })
+    }
+
+    fn tested_at_once(&self) -> usize {
+        match self.base {
+            Some(_) => self.settings.batch.min(TESTED_AT_ONCE),
+            None => TESTED_AT_ONCE,
+        }
+    }
+
+    /// Tests the base model alone, with nothing or with all of a sample's context in front of its
+    /// question.
+    fn test_plain(
+        &mut self,
+        samples: &[Sample],
+        with_context: bool,
+    ) -> Result<Option<TestRow>, TrainError> {
+        let Some(base) = &self.base else {
+            return Ok(None);
+        };
+        let lead = self.task.lead();
+        let asked: Vec<Sample> = samples
+            .iter()
+            .map(|sample| sample.asked_after(lead, with_context))
+            .collect();
+        if asked.iter().map(longest).max() > Some(base.config().context) {
+            return Ok(None);
+        }
+        let at_once = self.tested_at_once();
+        let plain = match &mut self.plain {
+            Some(plain) => plain,
+            none => none.insert(base::plain(base)?),
+        };
+        Ok(Some(tested(plain, None, &asked, at_once)?))
     }
 }
 
@@ -284,49 +378,61 @@ pub fn test(
     inner_steps: &[usize],
 ) -> Result<Tested, TrainError> {
     let mut random = generator(seed, TESTS);
-    let samples: Vec<Sample> = (0..count)
-        .map(|_| task.sample(&mut random, stage.level, 1))
-        .collect();
+    let samples = (0..count).map(|_| task.sample(&mut random, stage.level, 1));
+    let samples: Vec<Sample> = samples.collect();
     let rows = inner_steps.iter().map(|&steps| {
         let inner = Inner { steps, ..*inner };
-        tested(net, writer, &inner, &samples)
+        tested(net, Some((writer, &inner)), &samples, TESTED_AT_ONCE)
     });
     Ok(Tested {
         step: 0,
         stage,
         samples: count,
         rows: rows.collect::<Result<_, ModelError>>()?,
+        no_memory: None,
+        whole_context: None,
     })
 }
 
+/// Tokens of the longest text of a sample.
+fn longest(sample: &Sample) -> usize {
+    let questions = sample.questions.iter();
+    let asked = questions.map(|q| q.prompt.len() + q.answer.len()).max();
+    sample.context.len().max(asked.unwrap_or(0))
+}
+
+/// Answers from memories written as asked, or from no memory.
 fn tested(
     net: &mut Net,
-    writer: Writer,
-    inner: &Inner,
+    written: Option<(Writer, &Inner)>,
     samples: &[Sample],
+    at_once: usize,
 ) -> Result<TestRow, ModelError> {
     let mut row = TestRow {
-        inner_steps: inner.steps,
-        exact: 0.0,
-        by_place: Vec::new(),
-        loss: 0.0,
+        inner_steps: written.map_or(0, |(_, inner)| inner.steps),
+        ..TestRow::default()
     };
     let options = RunOptions::default();
-    for some in samples.chunks(TESTED_AT_ONCE) {
-        let memories = match writer {
-            Writer::Gradmem => meta::write(net, inner, some, &options)?.memories,
-            Writer::Rmt => rmt::write(net, inner.steps, some, &options)?,
+    let mut places: Vec<(f64, usize)> = Vec::new();
+    for some in samples.chunks(at_once) {
+        let memories = match written {
+            Some((Writer::Gradmem, inner)) => meta::write(net, inner, some, &options)?.memories,
+            Some((Writer::Rmt, inner)) => rmt::write(net, inner.steps, some, &options)?,
+            None => Vec::new(),
         };
         let memory = memories.last().map_or(&[][..], |memory| memory);
         let answers = meta::read(net, memory, some, &options)?;
         let share = some.len() as f64 / samples.len() as f64;
         row.exact += share * answers.exact;
         row.loss += share * answers.loss;
-        row.by_place.resize(answers.by_place.len(), 0.0);
-        for (sum, hits) in row.by_place.iter_mut().zip(&answers.by_place) {
-            *sum += share * hits;
+        places.resize(places.len().max(answers.by_place.len()), (0.0, 0));
+        let own = answers.by_place.iter().zip(&answers.of_place);
+        for (sum, (hits, &of)) in places.iter_mut().zip(own) {
+            *sum = (sum.0 + hits * of as f64, sum.1 + of);
         }
     }
+    let share = |&(hits, of): &(f64, usize)| hits / of.max(1) as f64;
+    row.by_place = places.iter().map(share).collect();
     Ok(row)
 }
 
@@ -335,25 +441,14 @@ impl TrainSettings {
     pub fn check(&self, task: &dyn Task) -> Result<(), TrainError> {
         let net = &self.net;
         let sizes = [
-            ("layers", net.layers, 1 << 10),
-            ("hidden", net.hidden, 1 << 14),
-            ("heads", net.heads, 1 << 10),
             ("memory", net.memory, 1 << 12),
             ("batch", self.batch, 1 << 16),
             ("questions", self.questions, 1 << 12),
         ];
-        for (setting, value, most) in sizes {
-            if value == 0 || value > most {
-                let detail = format!("is {value}; 1 to {most} can be trained");
-                return Err(TrainError::setting(setting, detail));
-            }
-        }
-        if !net.hidden.is_multiple_of(2 * net.heads) {
-            let detail = format!(
-                "is {}, of which each of {} heads must get an even share",
-                net.hidden, net.heads
-            );
-            return Err(TrainError::setting("hidden", detail));
+        check_sizes(&sizes)?;
+        match &self.base {
+            Some(base) => self.check_beside(base)?,
+            None => net.check()?,
         }
         let numbers = [
             ("alpha", self.inner.alpha),
@@ -368,16 +463,78 @@ impl TrainSettings {
                 ));
             }
         }
+        let changed = match (&self.data, task.data()) {
+            (Some(own), Some(found)) => own.sha256 != found.sha256,
+            _ => false,
+        };
+        if changed {
+            let detail = "is not what the run was started with; put it back as it was, or start \
+                          another run";
+            return Err(TrainError::setting("data", detail));
+        }
         if self.stages.is_empty() {
             return Err(TrainError::setting("curriculum", "names no stage"));
         }
         for stage in &self.stages {
             task.check_level(stage.level)
-                .map_err(|detail| TrainError::setting("pairs", detail))?;
+                .map_err(|detail| TrainError::setting("level", detail))?;
             if stage.inner_steps > 64 {
                 let detail = format!("is {}; up to 64 can be trained", stage.inner_steps);
                 return Err(TrainError::setting("inner steps", detail));
             }
+        }
+        Ok(())
+    }
+}
+
+fn check_sizes(sizes: &[(&'static str, usize, usize)]) -> Result<(), TrainError> {
+    for &(setting, value, most) in sizes {
+        if value == 0 || value > most {
+            let detail = format!("is {value}; 1 to {most} can be trained");
+            return Err(TrainError::setting(setting, detail));
+        }
+    }
+    Ok(())
+}
+
+impl NetShape {
+    /// Refuses a model that cannot be trained from nothing.
+    pub(super) fn check(&self) -> Result<(), TrainError> {
+        check_sizes(&[
+            ("layers", self.layers, 1 << 10),
+            ("hidden", self.hidden, 1 << 14),
+            ("heads", self.heads, 1 << 10),
+        ])?;
+        if !self.hidden.is_multiple_of(2 * self.heads) {
+            let detail = format!(
+                "is {}, of which each of {} heads must get an even share",
+                self.hidden, self.heads
+            );
+            return Err(TrainError::setting("hidden", detail));
+        }
+        Ok(())
+    }
+}
+
+impl TrainSettings {
+    /// Refuses what cannot be trained beside a model that stays as it is.
+    fn check_beside(&self, base: &Base) -> Result<(), TrainError> {
+        if self.writer != Writer::Gradmem {
+            let detail = "stays as it is; forward passes alone write only into models that are \
+                          trained for it";
+            return Err(TrainError::setting("base", detail));
+        }
+        if self.net.write_head {
+            let detail = "is trained with a model of its own alone, not beside a base model";
+            return Err(TrainError::setting("write head", detail));
+        }
+        let Some(lora) = &base.lora else {
+            return Ok(());
+        };
+        check_sizes(&[("rank", lora.rank, 1 << 10)])?;
+        if !(lora.alpha.is_finite() && lora.alpha > 0.0) || lora.targets.is_empty() {
+            let detail = "needs a scale above 0 and a projection to add to";
+            return Err(TrainError::setting("adapter", detail));
         }
         Ok(())
     }

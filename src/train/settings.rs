@@ -1,5 +1,7 @@
 //! What a training run is asked for.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::config::ModelConfig;
@@ -7,14 +9,15 @@ use crate::model::draws::{generator, normal};
 use crate::model::flat::FlatLayout;
 use crate::model::shapes;
 
+use super::base::Base;
 use super::meta::Inner;
 use super::net::names;
 
 /// Deviation of the weights of a new model, and of its memory (as transformers draws them).
-const SPREAD: f32 = 0.02;
+pub(super) const SPREAD: f32 = 0.02;
 /// Streams of a seed: what a net starts from, and what tests are drawn from. Steps take their own
 /// numbers.
-const START: u64 = 1 << 62;
+pub(super) const START: u64 = 1 << 62;
 pub(super) const TESTS: u64 = 1 << 61;
 
 /// A training run from its first step to its last.
@@ -43,9 +46,24 @@ pub struct TrainSettings {
     pub seed: u64,
     /// Steps to take, if their number is given.
     pub steps: Option<u64>,
+    /// The model that stays as it is; without one, a model is trained from nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
+    /// What the task is made of, where that is files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Data>,
 }
 
-/// A model that is trained from nothing.
+/// Files that a run learns from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Data {
+    pub paths: Vec<PathBuf>,
+    /// SHA-256 of the tokens that were read from there, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A model that is trained from nothing, or the sizes of the one that stays as it is, and what is
+/// trained for its memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetShape {
     pub layers: usize,
@@ -126,6 +144,8 @@ impl Default for TrainSettings {
             clip: 1.0,
             seed: 1,
             steps: None,
+            base: None,
+            data: None,
         }
     }
 }
@@ -145,7 +165,14 @@ impl NetShape {
 
     /// Where everything that is trained lies.
     pub fn layout(&self, config: &ModelConfig) -> FlatLayout {
-        let (mut layout, hidden) = (FlatLayout::of_model(config), self.hidden);
+        let mut layout = FlatLayout::of_model(config);
+        self.push_beside(&mut layout, config);
+        layout
+    }
+
+    /// Adds what is trained beside the model's own weights.
+    pub(super) fn push_beside(&self, layout: &mut FlatLayout, config: &ModelConfig) {
+        let hidden = config.hidden;
         layout.push(names::MEMORY, self.memory, hidden);
         if self.projection {
             layout.push(names::PROJECTION, hidden, hidden);
@@ -162,7 +189,6 @@ impl NetShape {
         if self.learned_rate {
             layout.push(names::LOG_ALPHA, 1, 1);
         }
-        layout
     }
 
     /// What a net starts from: the projection as the identity, the head for writing as a copy of
@@ -196,21 +222,29 @@ impl NetShape {
     }
 }
 
+impl Schedule {
+    /// The part of the highest rate that a step takes, which counts from 0: `warmup` steps of rise,
+    /// then what the schedule says of `steps` in all.
+    pub fn factor(self, step: u64, warmup: u64, steps: Option<u64>) -> f32 {
+        let rise = (step + 1) as f32 / warmup.max(1) as f32;
+        if rise < 1.0 {
+            return rise;
+        }
+        match (self, steps) {
+            (Schedule::Cosine, Some(steps)) if steps > warmup => {
+                let part = (step - warmup.min(step)) as f32 / (steps - warmup) as f32;
+                let turn = (std::f32::consts::PI * part.min(1.0)).cos();
+                0.55 + 0.45 * turn
+            }
+            _ => 1.0,
+        }
+    }
+}
+
 impl TrainSettings {
     /// The rate of a step, which counts from 0.
     pub fn rate(&self, step: u64) -> f32 {
-        let rise = (step + 1) as f32 / self.warmup.max(1) as f32;
-        if rise < 1.0 {
-            return self.lr * rise;
-        }
-        match (self.schedule, self.steps) {
-            (Schedule::Cosine, Some(steps)) if steps > self.warmup => {
-                let part = (step - self.warmup.min(step)) as f32 / (steps - self.warmup) as f32;
-                let turn = (std::f32::consts::PI * part.min(1.0)).cos();
-                self.lr * (0.55 + 0.45 * turn)
-            }
-            _ => self.lr,
-        }
+        self.lr * self.schedule.factor(step, self.warmup, self.steps)
     }
 
     /// How writing goes at a stage.

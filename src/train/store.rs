@@ -9,11 +9,15 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::base::Beside;
 use super::error::TrainError;
 use super::event::Event;
+use super::meta::Inner;
+use super::net::Net;
 use super::run::{Keeper, Progress, Trainer};
 use super::settings::TrainSettings;
 use crate::memory::disk::Disk;
@@ -27,14 +31,18 @@ const MODEL: &str = "model.safetensors";
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-/// Key of the file's metadata that holds [`Kept`].
+/// Keys of the file's metadata that hold [`Kept`] and the kind of run.
 const KEPT: &str = "inscribe";
+const KIND: &str = "kind";
+
+/// Runs that learn to be written to; those kept before there were others say nothing of it.
+const TO_BE_WRITTEN: &str = "to be written to";
 
 /// What a checkpoint says beside its numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Kept {
-    settings: TrainSettings,
-    progress: Progress,
+struct Kept<S, P> {
+    settings: S,
+    progress: P,
     /// Steps that the optimiser has counted.
     optimizer_steps: u64,
     /// Bytes of events that belong to it.
@@ -51,9 +59,9 @@ pub struct RunFolder {
 }
 
 /// What a run goes on from.
-pub struct Stopped {
-    pub settings: TrainSettings,
-    pub progress: Progress,
+pub struct Stopped<S = TrainSettings, P = Progress> {
+    pub settings: S,
+    pub progress: P,
     pub state: TrainerState,
 }
 
@@ -73,8 +81,16 @@ impl RunFolder {
 
     /// The folder of a run that was stopped, and what it goes on from.
     pub fn resume(folder: &Path) -> Result<(RunFolder, Stopped), TrainError> {
+        RunFolder::resume_kind(TO_BE_WRITTEN, folder)
+    }
+
+    /// As [`RunFolder::resume`], of a kind of run.
+    pub(super) fn resume_kind<S: DeserializeOwned, P: DeserializeOwned>(
+        kind: &str,
+        folder: &Path,
+    ) -> Result<(RunFolder, Stopped<S, P>), TrainError> {
         let path = folder.join(STATE);
-        let (kept, state) = read_state(&path)?;
+        let (kept, state): (Kept<S, P>, _) = read_state(kind, &path)?;
         let own = RunFolder::open(folder, Disk::default())?;
         let events = folder.join(EVENTS);
         let length = own.events.metadata().map_or(0, |meta| meta.len());
@@ -114,27 +130,80 @@ impl RunFolder {
         })
     }
 
+    /// Adds an event, as one line.
+    pub(super) fn append(&mut self, event: &impl Serialize) -> Result<(), TrainError> {
+        let path = self.folder.join(EVENTS);
+        let line = serde_json::to_string(event)
+            .map_err(|e| TrainError::file(&path, format!("an event cannot be written: {e}")))?;
+        let bytes = format!("{line}\n");
+        Ok(self
+            .disk
+            .append(&mut self.events, &path, bytes.as_bytes())?)
+    }
+
+    /// Replaces what the run goes on from.
+    pub(super) fn keep_state<S: Serialize, P: Serialize>(
+        &self,
+        kind: &str,
+        settings: S,
+        progress: P,
+        state: &TrainerState,
+    ) -> Result<(), TrainError> {
+        let path = self.folder.join(STATE);
+        self.disk.sync(&self.events, &self.folder.join(EVENTS))?;
+        let kept = Kept {
+            settings,
+            progress,
+            optimizer_steps: state.steps,
+            events_bytes: self.events.metadata().map_or(0, |meta| meta.len()),
+        };
+        let bytes =
+            state_bytes(kind, &kept, state).map_err(|detail| TrainError::file(&path, detail))?;
+        Ok(self.disk.write(&path, &bytes)?)
+    }
+
+    /// Replaces a model's weights and config.
+    pub(super) fn keep_weights(
+        &self,
+        net: &Net,
+        params: &[f32],
+        config: Map<String, Value>,
+    ) -> Result<(), TrainError> {
+        let path = self.folder.join(MODEL);
+        let bytes = model_bytes(&net.layout, &net.config, params)
+            .map_err(|detail| TrainError::file(&path, detail))?;
+        let text = format!("{:#}\n", Value::from(config));
+        self.keep_file(CONFIG, text.as_bytes())?;
+        Ok(self.disk.write(&path, &bytes)?)
+    }
+
+    /// Replaces a file.
+    pub(super) fn keep_file(&self, name: &str, bytes: &[u8]) -> Result<(), TrainError> {
+        Ok(self.disk.write(&self.folder.join(name), bytes)?)
+    }
+
     /// Replaces the model's files.
     fn keep_model(&self, trainer: &Trainer, params: &[f32]) -> Result<(), TrainError> {
         let (net, settings) = (&trainer.net, &trainer.settings);
-        let bytes = model_bytes(&net.layout, &net.config, params)
-            .map_err(|detail| TrainError::file(&self.folder.join(MODEL), detail))?;
-        let mut config = net.config.to_json();
         let inner = settings.inner_at(&trainer.stage());
         let rate = super::meta::rate(net, &inner)?;
+        if let Some(base) = &settings.base {
+            let inner = Inner {
+                alpha: rate,
+                ..inner
+            };
+            let beside = Beside::of(base, net, params, inner);
+            return beside.save(&self.disk, &self.folder, &net.config);
+        }
+        let mut config = net.config.to_json();
         config.insert("K".to_owned(), json!(inner.steps));
         config.insert("lr".to_owned(), short(rate));
         config.insert("inner_clip_norm".to_owned(), json!(inner.clip));
-        let config = Value::from(config);
-        let texts = [
-            (CONFIG, format!("{config:#}\n")),
-            (TOKENIZER, trainer.task().tokenizer()),
-            (TOKENIZER_CONFIG, trainer.task().tokenizer_config()),
-        ];
-        for (name, text) in &texts {
-            self.disk.write(&self.folder.join(name), text.as_bytes())?;
+        if let Some(own) = trainer.task().tokenizer() {
+            self.keep_file(TOKENIZER, own.tokenizer.as_bytes())?;
+            self.keep_file(TOKENIZER_CONFIG, own.config.as_bytes())?;
         }
-        Ok(self.disk.write(&self.folder.join(MODEL), &bytes)?)
+        self.keep_weights(net, params, config)
     }
 }
 
@@ -148,27 +217,13 @@ fn short(value: f32) -> Value {
 
 impl Keeper for RunFolder {
     fn event(&mut self, event: &Event) -> Result<(), TrainError> {
-        let path = self.folder.join(EVENTS);
-        let line = serde_json::to_string(event)
-            .map_err(|e| TrainError::file(&path, format!("an event cannot be written: {e}")))?;
-        let bytes = format!("{line}\n");
-        Ok(self
-            .disk
-            .append(&mut self.events, &path, bytes.as_bytes())?)
+        self.append(event)
     }
 
     fn checkpoint(&mut self, trainer: &Trainer) -> Result<(), TrainError> {
-        let path = self.folder.join(STATE);
         let state = trainer.net.state()?;
-        self.disk.sync(&self.events, &self.folder.join(EVENTS))?;
-        let kept = Kept {
-            settings: trainer.settings.clone(),
-            progress: trainer.progress.clone(),
-            optimizer_steps: state.steps,
-            events_bytes: self.events.metadata().map_or(0, |meta| meta.len()),
-        };
-        let bytes = state_bytes(&kept, &state).map_err(|detail| TrainError::file(&path, detail))?;
-        self.disk.write(&path, &bytes)?;
+        let (settings, progress) = (&trainer.settings, &trainer.progress);
+        self.keep_state(TO_BE_WRITTEN, settings, progress, &state)?;
         self.keep_model(trainer, &state.params)
     }
 }
@@ -197,7 +252,11 @@ pub fn model_bytes(
     safetensors::serialize(views, Some(metadata.into())).map_err(|e| e.to_string())
 }
 
-fn state_bytes(kept: &Kept, state: &TrainerState) -> Result<Vec<u8>, String> {
+fn state_bytes(
+    kind: &str,
+    kept: &Kept<impl Serialize, impl Serialize>,
+    state: &TrainerState,
+) -> Result<Vec<u8>, String> {
     let parts = [("params", &state.params), ("m", &state.m), ("v", &state.v)];
     let views = parts.into_iter().map(|(name, values)| {
         let bytes = bytemuck::cast_slice(values);
@@ -206,11 +265,14 @@ fn state_bytes(kept: &Kept, state: &TrainerState) -> Result<Vec<u8>, String> {
     });
     let views = views.collect::<Result<Vec<_>, _>>()?;
     let kept = serde_json::to_string(kept).map_err(|e| e.to_string())?;
-    let metadata = [(KEPT.to_owned(), kept)];
+    let metadata = [(KEPT.to_owned(), kept), (KIND.to_owned(), kind.to_owned())];
     safetensors::serialize(views, Some(metadata.into())).map_err(|e| e.to_string())
 }
 
-fn read_state(path: &Path) -> Result<(Kept, TrainerState), TrainError> {
+fn read_state<S: DeserializeOwned, P: DeserializeOwned>(
+    kind: &str,
+    path: &Path,
+) -> Result<(Kept<S, P>, TrainerState), TrainError> {
     let mut bytes = Vec::new();
     let opened = File::open(path).and_then(|mut file| file.read_to_end(&mut bytes));
     opened.map_err(|e| {
@@ -227,9 +289,14 @@ fn read_state(path: &Path) -> Result<(Kept, TrainerState), TrainError> {
         )
     };
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(&e.to_string()))?;
-    let kept = metadata.metadata().as_ref().and_then(|all| all.get(KEPT));
-    let kept = kept.ok_or_else(|| damaged("it says nothing of a run"))?;
-    let kept: Kept = serde_json::from_str(kept).map_err(|e| damaged(&e.to_string()))?;
+    let said = |key: &str| metadata.metadata().as_ref().and_then(|all| all.get(key));
+    let found = said(KIND).map_or(TO_BE_WRITTEN, |kind| kind);
+    if found != kind {
+        let detail = format!("belongs to a run of another kind: a model trained {found}");
+        return Err(TrainError::file(path, detail));
+    }
+    let kept = said(KEPT).ok_or_else(|| damaged("it says nothing of a run"))?;
+    let kept: Kept<S, P> = serde_json::from_str(kept).map_err(|e| damaged(&e.to_string()))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(&e.to_string()))?;
     let numbers = |name: &str| -> Result<Vec<f32>, TrainError> {
         let view = file.tensor(name).map_err(|e| damaged(&e.to_string()))?;

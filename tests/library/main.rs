@@ -1,9 +1,11 @@
 //! The library as other programs take it, and what its own house must keep to.
 
 mod examples;
+mod language_model;
 mod layers;
 mod own_method;
 mod remembered;
+mod training;
 
 use std::path::PathBuf;
 

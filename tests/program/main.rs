@@ -5,4 +5,5 @@ mod cli;
 mod common;
 mod report;
 mod training;
+mod training_on_texts;
 mod writing;

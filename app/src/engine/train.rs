@@ -1,7 +1,7 @@
 //! A small model that is trained to be written to.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -23,7 +23,6 @@ use crate::trouble::Failure;
 /// Time between two checkpoints, at which answers are shown, too.
 const CHECKPOINT: Duration = Duration::from_secs(10);
 const EVENTS: &str = "events.jsonl";
-const STATE: &str = "training.safetensors";
 /// What the pairs of shown answers are drawn by.
 const SAMPLES: u64 = 1 << 60;
 /// The most pairs of shown answers.
@@ -35,7 +34,6 @@ pub fn train(request: &TrainRequest, out: &Outbox, control: &Control) -> Result<
     }
     let (mut folder, stopped, settings) = match &request.begin {
         TrainBegin::New(settings) => {
-            refuse_what_is_there(&request.folder)?;
             let task = named(&settings.task)?;
             settings.check(task.as_ref())?;
             let folder = RunFolder::create(&request.folder)?;
@@ -94,26 +92,10 @@ fn named(name: &str) -> Result<Box<dyn task::Task>, Failure> {
     task::named(name).ok_or_else(unknown)
 }
 
-/// A folder that holds anything is not written into.
-fn refuse_what_is_there(folder: &Path) -> Result<(), Failure> {
-    let holds = |name: &str| folder.join(name).exists();
-    let what = if holds(STATE) {
-        "a training run stands there already. Go on with it, or choose another folder."
-    } else if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        "holds something else. Choose a new folder."
-    } else if folder.is_file() {
-        "is a file. Choose a new folder."
-    } else {
-        return Ok(());
-    };
-    Err(Failure::Refused(format!("{}: {what}", folder.display())))
-}
-
 /// What the run told before it was stopped. Lines that cannot be read are left out: a run goes on
 /// without them.
 fn past(folder: &Path) -> Vec<Event> {
-    let path: PathBuf = folder.join(EVENTS);
-    let text = fs::read_to_string(path).unwrap_or_default();
+    let text = fs::read_to_string(folder.join(EVENTS)).unwrap_or_default();
     let events = text.lines().map(serde_json::from_str);
     events.filter_map(Result::ok).collect()
 }

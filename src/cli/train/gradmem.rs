@@ -2,21 +2,26 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
+use inscribe::memory::LoraConfig;
+use inscribe::model::adapter::Projection;
+use inscribe::model::loaded::Loaded;
+use inscribe::train::base::{Base, write_lora};
 use inscribe::train::error::TrainError;
 use inscribe::train::event::Event;
 use inscribe::train::meta::Inner;
 use inscribe::train::run::{End, Keeper, Limits, Trainer};
-use inscribe::train::settings::{NetShape, Schedule, Stage, TrainSettings, Writer, doubling};
+use inscribe::train::settings::{NetShape, Stage, TrainSettings, Writer};
 use inscribe::train::store::RunFolder;
-use inscribe::train::task;
+use inscribe::train::task::{self, Task};
 use inscribe::words;
 
+use super::options::{ScheduleName, open_events};
 use super::shown::Shown;
 use crate::cli::errors::GoesOn;
 use crate::cli::out::outln;
@@ -38,10 +43,15 @@ pub struct Args {
     /// Go on with a run that was stopped, with the settings it was started with
     #[arg(long)]
     resume: bool,
-    /// Pairs of a context at the end; training begins with 4 and doubles
-    #[arg(long, value_name = "N", value_parser = numbers::positive::<usize>, default_value = "8")]
-    pairs: usize,
-    /// Stages to go through instead, as PAIRS or PAIRS:STEPS, divided by commas
+    /// What tasks other than kv are made of: a folder of bAbI's text files, a file in SQuAD's
+    /// format, or a text file or folder of them
+    #[arg(long, value_name = "PATH", requires = "base")]
+    data: Option<PathBuf>,
+    /// kv: pairs of a context at the end; training begins with 4 and doubles [default: 8]. babi:
+    /// the task, 1 to 5. text: tokens of a window at the end [default: 32]
+    #[arg(long, visible_alias = "level", value_name = "N", value_parser = numbers::positive::<usize>)]
+    pairs: Option<usize>,
+    /// Stages to go through instead, as LEVEL or LEVEL:STEPS, divided by commas
     #[arg(long, value_name = "STAGES", value_delimiter = ',', value_parser = stage)]
     curriculum: Vec<(usize, Option<usize>)>,
     /// Running share of right answers at which a stage ends
@@ -63,11 +73,41 @@ pub struct Args {
     #[arg(long, value_name = "SECS", default_value_t = 30, value_parser = numbers::whole::<u64>)]
     checkpoint: u64,
     #[command(flatten)]
+    beside: Beside,
+    #[command(flatten)]
     writing: Writing,
     #[command(flatten)]
     net: NetArgs,
     #[command(flatten)]
     learning: Learning,
+}
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "A model that is there already")]
+struct Beside {
+    /// Train beside this model, which stays as it is: a known name, a .gguf file, a folder, a hub id
+    #[arg(long, value_name = "MODEL")]
+    base: Option<String>,
+    /// Write through an adapter of this rank, which is trained, too; reading is the plain model's
+    #[arg(long, value_name = "RANK", num_args = 0..=1, default_missing_value = "8",
+          requires = "base", value_parser = numbers::positive::<usize>)]
+    lora: Option<usize>,
+    /// What the adapter adds is multiplied by this over its rank
+    #[arg(long, value_name = "ALPHA", default_value_t = 16.0, requires = "lora")]
+    lora_alpha: f32,
+    /// The projections it adds to [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "lora")]
+    lora_targets: Vec<Projection>,
+}
+
+impl Beside {
+    fn adapter(&self) -> Option<LoraConfig> {
+        let mut adapter = write_lora(self.lora?, self.lora_alpha);
+        if !self.lora_targets.is_empty() {
+            adapter.targets.clone_from(&self.lora_targets);
+        }
+        Some(adapter)
+    }
 }
 
 #[derive(clap::Args)]
@@ -146,13 +186,12 @@ struct Learning {
 enum TaskName {
     /// Key-value pairs of two characters each, as published
     Kv,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ScheduleName {
-    Constant,
-    /// Down to a tenth at the last of --steps
-    Cosine,
+    /// The first five bAbI tasks: stories, and questions with one-word answers
+    Babi,
+    /// SQuAD with the sentence that holds the answer as context
+    SquadShort,
+    /// Windows of any texts, to be given back
+    Text,
 }
 
 /// `16` or `16:2`.
@@ -165,31 +204,43 @@ fn stage(text: &str) -> Result<(usize, Option<usize>), String> {
 }
 
 impl Args {
-    fn settings(&self, writer: Writer) -> TrainSettings {
+    /// The settings of a new run.
+    fn settings(
+        &self,
+        writer: Writer,
+        task: &dyn Task,
+        base: Option<&Loaded>,
+    ) -> Result<TrainSettings> {
         let (writing, net, learning) = (&self.writing, &self.net, &self.learning);
-        let stages = if self.curriculum.is_empty() {
-            doubling(self.pairs, writing.inner_steps)
+        let asked = self.curriculum.iter().copied();
+        let usual = task.levels(self.pairs).into_iter();
+        let stages: Vec<_> = if self.curriculum.is_empty() {
+            usual.map(|level| (level, None)).collect()
         } else {
-            let stages = self.curriculum.iter();
-            stages
-                .map(|&(level, steps)| Stage {
-                    level,
-                    inner_steps: steps.unwrap_or(writing.inner_steps),
-                })
-                .collect()
+            asked.collect()
         };
-        TrainSettings {
+        let stages = stages.into_iter().map(|(level, steps)| Stage {
+            level,
+            inner_steps: steps.unwrap_or(writing.inner_steps),
+        });
+        let shape = NetShape {
+            layers: net.layers,
+            hidden: net.hidden,
+            heads: net.heads,
+            ffn: 4 * net.hidden,
+            memory: net.memory,
+            projection: net.mem_proj,
+            write_head: net.write_head,
+            control: net.control,
+            learned_rate: writing.learn_alpha,
+        };
+        let beside = self.beside.base.as_deref().zip(base);
+        let beside = beside.map(|(name, loaded)| Base::new(loaded, name, self.beside.adapter()));
+        Ok(TrainSettings {
             task: self.task.name(),
-            net: NetShape {
-                layers: net.layers,
-                hidden: net.hidden,
-                heads: net.heads,
-                ffn: 4 * net.hidden,
-                memory: net.memory,
-                projection: net.mem_proj,
-                write_head: net.write_head,
-                control: net.control,
-                learned_rate: writing.learn_alpha,
+            net: match base {
+                Some(loaded) => shape.sized(loaded.config()),
+                None => shape,
             },
             writer,
             inner: Inner {
@@ -200,21 +251,46 @@ impl Args {
                 add_inner: writing.add_inner,
                 ..Inner::default()
             },
-            stages,
+            stages: stages.collect(),
             advance: self.advance,
             goal: self.goal,
             batch: learning.batch,
             questions: learning.queries,
             lr: learning.lr,
             warmup: learning.warmup,
-            schedule: match learning.schedule {
-                ScheduleName::Constant => Schedule::Constant,
-                ScheduleName::Cosine => Schedule::Cosine,
-            },
+            schedule: learning.schedule.into(),
             clip: learning.clip,
             seed: learning.seed,
             steps: self.steps,
-        }
+            base: beside.transpose()?,
+            data: task.data().cloned(),
+        })
+    }
+
+    /// What is trained on: as a run that was stopped says, or as is asked.
+    fn task(
+        &self,
+        earlier: Option<&TrainSettings>,
+        base: Option<&Loaded>,
+    ) -> Result<Box<dyn Task>> {
+        let name = earlier.map_or_else(|| self.task.name(), |earlier| earlier.task.clone());
+        let Some(loaded) = base else {
+            if task::needs_base(&name) {
+                bail!(
+                    "{name} is in the tokens of a model that is there already; name it with --base"
+                );
+            }
+            return task::named(&name).with_context(|| format!("there is no task '{name}'"));
+        };
+        let (data, seed) = match earlier {
+            Some(earlier) => {
+                let data = earlier.data.as_ref();
+                (data.and_then(|data| data.paths.first()), earlier.seed)
+            }
+            None => (self.data.as_ref(), self.learning.seed),
+        };
+        let data = data.map(PathBuf::as_path);
+        Ok(task::on_base(&name, &loaded.model, data, seed)?)
     }
 
     fn limits(&self) -> Limits {
@@ -232,30 +308,36 @@ impl TaskName {
 }
 
 pub fn run(args: &Args, writer: Writer, app: &Context) -> Result<()> {
-    let settings = args.settings(writer);
-    let task = |name: &str| {
-        let task = task::named(name);
-        task.with_context(|| format!("there is no task '{name}'"))
-    };
-    settings.check(task(&settings.task)?.as_ref())?;
-    let copy = args.events.as_deref().map(open_events).transpose()?;
-    let (mut folder, stopped) = if args.resume {
+    let (resumed, stopped) = if args.resume {
         let (folder, stopped) = RunFolder::resume(&args.out)?;
-        (folder, Some(stopped))
+        (Some(folder), Some(stopped))
     } else {
-        (RunFolder::create(&args.out)?, None)
+        (None, None)
     };
-    let device = setup::open_device(app)?;
+    let earlier = stopped.as_ref().map(|stopped| &stopped.settings);
+    let base = match earlier {
+        Some(earlier) => earlier.base.as_ref().map(|base| base.opened_by.clone()),
+        None => args.beside.base.clone(),
+    };
+    let base = base.map(|name| setup::load(&name, app)).transpose()?;
+    let base = base.as_deref();
+    let task = args.task(earlier, base)?;
     // How long it goes on may be said anew; everything else is as the run was started.
-    let settings = stopped
-        .as_ref()
-        .map_or(settings.clone(), |stopped| TrainSettings {
-            steps: settings.steps,
-            goal: settings.goal,
-            ..stopped.settings.clone()
-        });
-    let own_task = task(&settings.task)?;
-    let mut trainer = Trainer::new(&device, settings, own_task, &app.cancel)?;
+    let settings = match earlier {
+        Some(earlier) => TrainSettings {
+            steps: args.steps,
+            goal: args.goal,
+            ..earlier.clone()
+        },
+        None => args.settings(writer, task.as_ref(), base)?,
+    };
+    settings.check(task.as_ref())?;
+    let copy = args.events.as_deref().map(open_events).transpose()?;
+    let mut folder = resumed.map_or_else(|| RunFolder::create(&args.out), Ok)?;
+    let mut trainer = match base {
+        Some(loaded) => Trainer::on_base(loaded, settings, task, &app.cancel)?,
+        None => Trainer::new(&setup::open_device(app)?, settings, task, &app.cancel)?,
+    };
     let mut keeper = Kept {
         folder: &mut folder,
         copy,
@@ -309,7 +391,7 @@ fn finish(args: &Args, app: &Context, trainer: &mut Trainer, keeper: &mut Kept<'
         seconds: trainer.progress.seconds,
     };
     keeper.event(&done)?;
-    for line in Shown::table(&all) {
+    for line in Shown::table(&all, trainer.task()) {
         outln!("{line}");
     }
     app.note(&format!(
@@ -319,10 +401,6 @@ fn finish(args: &Args, app: &Context, trainer: &mut Trainer, keeper: &mut Kept<'
         args.out.display()
     ));
     Ok(())
-}
-
-fn open_events(path: &Path) -> Result<File> {
-    File::create(path).with_context(|| format!("{}: cannot be written", path.display()))
 }
 
 /// The run's folder, a second file of events, and what is on the screen.

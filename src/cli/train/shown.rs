@@ -1,37 +1,30 @@
-//! A training run as it goes: some lines that are drawn again in place on a terminal, a line now
-//! and then elsewhere.
+//! A run that trains a model to be written to, as it goes.
 
-use std::io::IsTerminal;
-use std::time::{Duration, Instant};
-
-use indicatif::{ProgressBar, ProgressStyle};
-
-use inscribe::train::event::{Event, Step, Tested};
+use inscribe::train::event::{Event, Step, TestRow, Tested};
 use inscribe::train::run::{Limits, Trainer};
 use inscribe::train::settings::{Stage, TrainSettings};
+use inscribe::train::task::Task;
 use inscribe::words;
 
+use super::lines::{Lines, left};
 use crate::cli::Context;
-use crate::cli::out::errln;
 
-/// Time between two lines where there is no terminal.
-const EVERY: Duration = Duration::from_secs(10);
-/// Time between two drawings on a terminal.
-const REDRAW: Duration = Duration::from_millis(250);
 /// Columns of the curve.
-const CURVE: usize = 60;
+const COLUMNS: usize = 60;
+/// Places of an answer that are told one by one.
+const MOST_PLACES: usize = 6;
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// What is shown of a run.
 pub struct Shown {
-    quiet: bool,
-    bar: Option<ProgressBar>,
+    lines: Lines,
     settings: TrainSettings,
+    /// The stages in words.
+    stages: Vec<String>,
     limits: Limits,
     /// Exact shares of all steps of this sitting.
     exact: Vec<f32>,
     last: Option<Step>,
-    told: Option<Instant>,
     /// Steps and seconds at the beginning of this sitting.
     from: (u64, f64),
 }
@@ -39,13 +32,12 @@ pub struct Shown {
 impl Shown {
     pub fn new(app: &Context, limits: Limits) -> Shown {
         Shown {
-            quiet: app.global.quiet,
-            bar: None,
+            lines: Lines::new(app),
             settings: TrainSettings::default(),
+            stages: Vec::new(),
             limits,
             exact: Vec::new(),
             last: None,
-            told: None,
             from: (0, 0.0),
         }
     }
@@ -53,10 +45,11 @@ impl Shown {
     /// Says what is trained.
     pub fn begin(&mut self, trainer: &Trainer) {
         self.settings = trainer.settings.clone();
+        let stages = self.settings.stages.iter();
+        self.stages = stages
+            .map(|stage| told_stage(stage, trainer.task()))
+            .collect();
         self.from = (trainer.progress.step, trainer.progress.seconds);
-        if self.quiet {
-            return;
-        }
         let parameters = trainer
             .net
             .layout
@@ -64,37 +57,32 @@ impl Shown {
             .iter()
             .map(|e| e.range.len())
             .sum();
-        errln!(
-            "training {} on {} with {}",
+        let base = self.settings.base.as_ref();
+        let beside = base.map_or_else(String::new, |base| {
+            format!(" beside {}", words::shown_line(&base.model.info.name))
+        });
+        self.lines.begin(&format!(
+            "training {}{beside} on {} with {}",
             words::counted(parameters, "parameter"),
             self.settings.task,
             words::counted(trainer.net.memory_rows, "memory row")
-        );
-        if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{msg}") {
-                bar.set_style(style);
-            }
-            self.bar = Some(bar);
-        }
+        ));
     }
 
     pub fn event(&mut self, event: &Event) {
         match event {
             Event::Step(step) => {
                 self.exact.push(step.exact as f32);
-                let due = if self.bar.is_some() { REDRAW } else { EVERY };
                 self.last = Some(step.clone());
-                if self.told.is_none_or(|told| told.elapsed() >= due) {
-                    self.tell(step);
-                }
+                self.lines
+                    .tell(|| (self.summary(step), curve(&self.exact, COLUMNS)));
             }
-            Event::Advanced { step, stage } if !self.quiet => {
-                let next = self.settings.stages.get(*stage).map(told_stage);
-                self.line(&format!("step {step}: on to {}", next.unwrap_or_default()));
+            Event::Advanced { step, stage } => {
+                let next = self.stages.get(*stage).map_or("", |stage| stage);
+                self.lines.line(&format!("step {step}: on to {next}"));
             }
-            Event::Resumed { step } if !self.quiet => {
-                self.line(&format!("going on after step {step}"))
+            Event::Resumed { step } => {
+                self.lines.line(&format!("going on after step {step}"));
             }
             _ => {}
         }
@@ -102,77 +90,36 @@ impl Shown {
 
     /// Takes what is drawn in place away, and leaves its last state.
     pub fn end(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
-        if let Some(step) = self.last.take().filter(|_| !self.quiet) {
-            errln!("{}", self.summary(&step));
-        }
-    }
-
-    fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| errln!("{text}")),
-            None => errln!("{text}"),
-        }
-    }
-
-    fn tell(&mut self, step: &Step) {
-        self.told = Some(Instant::now());
-        if self.quiet {
-            return;
-        }
-        let summary = self.summary(step);
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message(format!("{summary}\n{}", curve(&self.exact, CURVE)));
-                bar.tick();
-            }
-            None => errln!("{summary}"),
-        }
+        let last = self.last.take().map(|step| self.summary(&step));
+        self.lines.end(last);
     }
 
     /// One line about a step.
     fn summary(&self, step: &Step) -> String {
         let stages = self.settings.stages.len();
-        let stage = self.settings.stages.get(step.stage).map(told_stage);
-        let places: Vec<String> = step.by_place.iter().map(|p| percent(*p)).collect();
+        let stage = self.stages.get(step.stage).map_or("", |stage| stage);
         let (steps, seconds) = (step.step - self.from.0, step.seconds - self.from.1);
         let pace = seconds / steps.max(1) as f64;
-        let left = self.left(step, pace);
+        let (all, most) = (self.settings.steps, self.limits.seconds);
+        let left = left(all, most, step.step, step.seconds, pace);
         format!(
-            "step {}  {} ({} of {stages})  loss {:.3}  exact {} (running {})  characters {}  \
+            "step {}  {} ({} of {stages})  loss {:.3}  exact {} (running {})  {}  \
              rate {:.1e}  {:.2} s a step  {}{left}",
             step.step,
-            stage.unwrap_or_default(),
+            stage,
             step.stage + 1,
             step.loss,
             percent(step.exact),
             percent(step.running),
-            places.join(" "),
+            told_places(&step.by_place),
             step.lr,
             pace,
             words::duration(step.seconds),
         )
     }
 
-    fn left(&self, step: &Step, pace: f64) -> String {
-        let by_steps = self
-            .settings
-            .steps
-            .map(|all| all.saturating_sub(step.step) as f64 * pace);
-        let by_time = self.limits.seconds.map(|all| (all - step.seconds).max(0.0));
-        let left = match (by_steps, by_time) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        left.map_or(String::new(), |left| {
-            format!(", at most {} left", words::rough_duration(left))
-        })
-    }
-
     /// What tests found: a row for each stage, a column for each number of steps on the memory.
-    pub fn table(all: &[Tested]) -> Vec<String> {
+    pub fn table(all: &[Tested], task: &dyn Task) -> Vec<String> {
         let Some(first) = all.first() else {
             return Vec::new();
         };
@@ -180,7 +127,20 @@ impl Shown {
             .rows
             .iter()
             .map(|row| format!("{:>7}", format!("K={}", row.inner_steps)));
-        let head = format!("{:>8}{}", "pairs", steps.collect::<String>());
+        let plain = all.iter().any(|tested| tested.no_memory.is_some());
+        let ends = if plain {
+            ["no memory", "whole text"]
+        } else {
+            [""; 2]
+        };
+        let [none, whole] = ends.map(|end| end.len() + 2 * usize::from(plain));
+        let head = format!(
+            "{:>12}{}{:>none$}{:>whole$}",
+            "",
+            steps.collect::<String>(),
+            ends[0],
+            ends[1]
+        );
         let rows = all.iter().map(|tested| {
             let cells = tested.rows.iter().map(|row| {
                 let mark = if row.inner_steps == tested.stage.inner_steps {
@@ -190,7 +150,18 @@ impl Shown {
                 };
                 format!("{:>7}", format!("{:.1}{mark}", 100.0 * row.exact))
             });
-            format!("{:>8}{}", tested.stage.level, cells.collect::<String>())
+            let end = |row: &Option<TestRow>| match row {
+                Some(row) => format!("{:.1}", 100.0 * row.exact),
+                None if plain => "–".to_owned(),
+                None => String::new(),
+            };
+            format!(
+                "{:>12}{}{:>none$}{:>whole$}",
+                task.level_words(tested.stage.level),
+                cells.collect::<String>(),
+                end(&tested.no_memory),
+                end(&tested.whole_context)
+            )
         });
         let count = first.samples;
         let foot = format!(
@@ -201,8 +172,18 @@ impl Shown {
     }
 }
 
-fn told_stage(stage: &Stage) -> String {
-    format!("{} pairs, K={}", stage.level, stage.inner_steps)
+fn told_stage(stage: &Stage, task: &dyn Task) -> String {
+    format!("{}, K={}", task.level_words(stage.level), stage.inner_steps)
+}
+
+/// Shares of right tokens by their place in the answer, or in all where the places are many.
+fn told_places(shares: &[f64]) -> String {
+    if shares.len() <= MOST_PLACES {
+        let places: Vec<String> = shares.iter().map(|p| percent(*p)).collect();
+        return format!("by place {}", places.join(" "));
+    }
+    let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+    format!("tokens {}", percent(mean))
 }
 
 fn percent(share: f64) -> String {

@@ -34,6 +34,12 @@ impl Tokenizer {
     }
 }
 
+/// Reads a `tokenizer.json`, whatever it is called, with what its folder says beside it.
+pub(super) fn from_json_file(path: &Path) -> Result<Tokenizer, TokenizerError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    from_json(path, &Config::read(folder)?)
+}
+
 fn file_error(path: &Path, detail: impl Into<String>) -> TokenizerError {
     TokenizerError::File {
         path: path.display().to_string(),
@@ -42,7 +48,7 @@ fn file_error(path: &Path, detail: impl Into<String>) -> TokenizerError {
 }
 
 /// `tokenizer.model`, or the only `*.model` of a folder.
-fn sentencepiece_file(folder: &Path) -> Option<PathBuf> {
+pub(super) fn sentencepiece_file(folder: &Path) -> Option<PathBuf> {
     let usual = folder.join("tokenizer.model");
     if usual.is_file() {
         return Some(usual);

@@ -19,6 +19,16 @@ impl Pipeline {
         Pipeline { inner, plain }
     }
 
+    /// What a `tokenizer.json` of it holds.
+    pub fn to_json(&self) -> Result<serde_json::Value, TokenizerError> {
+        let failed = |e: serde_json::Error| TokenizerError::Encode(e.to_string());
+        let text = self
+            .inner
+            .to_string(false)
+            .map_err(|e| TokenizerError::Encode(e.to_string()))?;
+        serde_json::from_str(&text).map_err(failed)
+    }
+
     pub fn token_id(&self, text: &str) -> Option<u32> {
         self.inner.token_to_id(text)
     }

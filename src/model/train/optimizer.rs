@@ -1,5 +1,7 @@
 //! The optimiser's state on the device.
 
+use std::ops::Range;
+
 use super::TrainerState;
 use crate::engine::{Arena, DType, Device, Program, Recording, RunOptions, Tensor};
 use crate::kernels::optimizer::{Hyper, adamw, sgd, sum_squares};
@@ -66,6 +68,8 @@ pub struct State {
     v: Tensor,
     norm2: Tensor,
     hyper: Tensor,
+    /// The same without decay, where some of the numbers are spared it.
+    undecayed: Option<Tensor>,
     steps: u64,
     /// The numbers and both moments as they were last kept, and the number of steps taken by then.
     kept: [Tensor; 3],
@@ -79,6 +83,16 @@ pub struct State {
 
 impl State {
     pub fn new(device: &Device, params: &Tensor, grads: &Tensor) -> Result<State, ModelError> {
+        State::sparing(device, params, grads, &[])
+    }
+
+    /// As [`State::new`], with ranges of the numbers, in order, that AdamW does not decay.
+    pub fn sparing(
+        device: &Device,
+        params: &Tensor,
+        grads: &Tensor,
+        spared: &[Range<usize>],
+    ) -> Result<State, ModelError> {
         let what = "the optimiser's state";
         let tensor = |cols| device.tensor(DType::F32, 1, cols, what);
         let (m, v, zeros) = (
@@ -92,6 +106,10 @@ impl State {
             tensor(params.cols)?,
         ];
         let (norm2, hyper) = (tensor(1)?, tensor(Hyper::LEN)?);
+        let undecayed = match spared {
+            [] => None,
+            _ => Some(tensor(Hyper::LEN)?),
+        };
         let program = |record: &dyn Fn(&mut Recording)| {
             let mut rec = Recording::new();
             record(&mut rec);
@@ -107,7 +125,15 @@ impl State {
             kept_steps: 0,
             zero: program(&|rec| rec.copy(&zeros, grads))?,
             norm: program(&|rec| sum_squares(rec, grads, &norm2))?,
-            adamw: program(&|rec| adamw(rec, params, grads, &m, &v, &norm2, &hyper))?,
+            adamw: program(&|rec| {
+                for (range, is_spared) in parts(params.cols, spared) {
+                    let hyper = undecayed.as_ref().filter(|_| is_spared).unwrap_or(&hyper);
+                    let [params, grads, m, v] =
+                        [params, grads, &m, &v].map(|t| t.col_range(range.clone()));
+                    adamw(rec, &params, &grads, &m, &v, &norm2, hyper);
+                }
+            })?,
+            undecayed,
             sgd: program(&|rec| sgd(rec, params, grads, &norm2, &hyper))?,
             m,
             v,
@@ -149,7 +175,15 @@ impl State {
     /// One step, after [`State::norm`].
     pub fn apply(&mut self, device: &Device, optimizer: &Optimizer) -> Result<(), ModelError> {
         self.steps += 1;
-        device.write(&self.hyper, &optimizer.hyper().at_step(self.steps))?;
+        let hyper = optimizer.hyper();
+        device.write(&self.hyper, &hyper.at_step(self.steps))?;
+        if let Some(undecayed) = &self.undecayed {
+            let hyper = Hyper {
+                weight_decay: 0.0,
+                ..hyper
+            };
+            device.write(undecayed, &hyper.at_step(self.steps))?;
+        }
         let program = match optimizer.kind {
             OptimizerKind::AdamW { .. } => &self.adamw,
             OptimizerKind::Sgd => &self.sgd,
@@ -167,4 +201,18 @@ impl State {
         self.steps = state.steps;
         Ok(())
     }
+}
+
+/// All of `len` numbers in order, in parts that are spared and parts that are not.
+fn parts(len: usize, spared: &[Range<usize>]) -> Vec<(Range<usize>, bool)> {
+    let mut parts = Vec::new();
+    let mut at = 0;
+    for range in spared {
+        parts.push((at..range.start, false));
+        parts.push((range.clone(), true));
+        at = range.end;
+    }
+    parts.push((at..len, false));
+    parts.retain(|(range, _)| !range.is_empty());
+    parts
 }

@@ -93,6 +93,9 @@ pub struct Sequences<'a> {
     pub d_rows: &'a [f32],
 }
 
+/// Programs that are kept at a time: texts of many lengths would make ever more of them.
+const MOST_PASSES: usize = 64;
+
 /// What a pass gave.
 #[derive(Clone, Debug, Default)]
 pub struct Scores {
@@ -200,7 +203,7 @@ impl Net {
             base: base(&layout, &params, &grads),
             memory_rows: memory.map_or(0, |memory| memory.rows),
             reads_projected: true,
-            optimizer: OptimizerState::new(device, &params, &grads)?,
+            optimizer: OptimizerState::sparing(device, &params, &grads, &layout.vectors())?,
             config: config.clone(),
             layout,
             params,
@@ -301,6 +304,9 @@ impl Net {
             return Err(ModelError::TokenOutOfRange { id, vocab });
         }
         if !self.passes.contains_key(&shape) {
+            if self.passes.len() >= MOST_PASSES {
+                self.passes.clear();
+            }
             let pass = Pass::new(self, shape)?;
             self.passes.insert(shape, pass);
         }

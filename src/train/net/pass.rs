@@ -6,10 +6,15 @@ use crate::engine::{DType, Device, EngineError, Program, Recording, RunOptions, 
 use crate::kernels::cross_entropy::STATE_COLS;
 use crate::kernels::optimizer::add;
 use crate::model::adapter::Adapter;
+use crate::model::config::ModelConfig;
 use crate::model::error::ModelError;
 use crate::model::transformer::{
     Angles, Attend, Head, Inputs, Loss, Parts, Recompute, Seed, Wanted,
 };
+
+/// Above so many bytes, layers run again before their backward passes instead of keeping what those
+/// read.
+const MOST_TAPE: usize = 2 << 30;
 
 /// A program and the tensors it reads and writes.
 pub struct Pass {
@@ -106,7 +111,9 @@ impl Pass {
     ) -> Result<Scores, ModelError> {
         let learns = shape.learn != Learn::Nothing;
         device.write(&self.lists.ids, sequences.ids)?;
-        device.write(&self.memory, sequences.memory)?;
+        if !sequences.memory.is_empty() {
+            device.write(&self.memory, sequences.memory)?;
+        }
         match shape.goal {
             Goal::Tokens => {
                 device.write(&self.lists.targets, sequences.targets)?;
@@ -135,7 +142,7 @@ impl Pass {
         Ok(Scores {
             states: read(&self.state, shape.goal == Goal::Tokens)?,
             rows: read(&self.rows, shape.goal == Goal::Memory && !learns)?,
-            d_memory: read(&self.d_memory, learns)?,
+            d_memory: read(&self.d_memory, learns && self.d_memory.rows > 0)?,
         })
     }
 }
@@ -208,7 +215,13 @@ impl Recorded<'_> {
             Goal::Tokens => Seed::Loss(&loss),
             Goal::Memory => Seed::Rows(self.d_normed),
         };
-        let parts = model.forward_backward(&mut rec, &inputs, seed, Recompute::Nothing, wanted);
+        let rows = shape.sequences * net.rows_of(shape);
+        let recompute = if tape_bytes(&net.config, rows) > MOST_TAPE {
+            Recompute::Layers
+        } else {
+            Recompute::Nothing
+        };
+        let parts = model.forward_backward(&mut rec, &inputs, seed, recompute, wanted);
         if let Some(d_entered) = both(&mut rec, parts) {
             way.back(&mut rec, &d_entered, self.memory, self.d_memory);
         }
@@ -243,6 +256,13 @@ impl Recorded<'_> {
             grads: (self.shape.learn == Learn::All).then(|| own.of(&self.net.grads)),
         })
     }
+}
+
+/// Bytes that the backward passes of all layers read, about.
+fn tape_bytes(config: &ModelConfig, rows: usize) -> usize {
+    let heads = (3 * config.heads + 2 * config.kv_heads) * config.head_dim;
+    let each = 4 * config.hidden + heads + 3 * config.ffn;
+    size_of::<f32>() * config.layers * rows * each
 }
 
 /// The gradient of what stands before the tokens and, where the same stands after them, of both.

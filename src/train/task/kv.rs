@@ -7,9 +7,13 @@ use std::collections::BTreeMap;
 use rand_pcg::Pcg64Mcg;
 use serde_json::json;
 
-use super::Task;
+use super::{OwnTokenizer, Task};
 use crate::model::draws::{below, shuffle};
+use crate::model::model_file::Model;
 use crate::train::episode::{Question, Sample};
+use crate::train::error::TrainError;
+use crate::train::settings::doubling;
+use crate::words::counted;
 
 /// Ids before the letters: padding, beginning, end, unknown.
 const SPECIAL: [&str; 4] = ["[PAD]", "[BOS]", "[EOS]", "[UNK]"];
@@ -22,6 +26,8 @@ const ASK: u32 = EDGE + 1;
 const IS: u32 = EDGE + 2;
 const END: u32 = EDGE + 3;
 
+/// Pairs where no number is asked for.
+const USUAL: usize = 8;
 /// The most pairs of a context: keys there are.
 pub const MOST_PAIRS: usize = (COUNT * COUNT) as usize;
 
@@ -109,7 +115,27 @@ impl Task for KeyValue {
         Ok(())
     }
 
-    fn tokenizer_config(&self) -> String {
+    fn levels(&self, last: Option<usize>) -> Vec<usize> {
+        doubling(last.unwrap_or(USUAL), 0)
+            .iter()
+            .map(|stage| stage.level)
+            .collect()
+    }
+
+    fn level_words(&self, level: usize) -> String {
+        counted(level, "pair")
+    }
+
+    fn tokenizer(&self) -> Option<OwnTokenizer> {
+        Some(OwnTokenizer {
+            tokenizer: KeyValue::tokenizer_json(),
+            config: KeyValue::tokenizer_config(),
+        })
+    }
+}
+
+impl KeyValue {
+    fn tokenizer_config() -> String {
         json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
             "pad_token": SPECIAL[0], "bos_token": SPECIAL[1], "eos_token": SPECIAL[2],
@@ -118,7 +144,7 @@ impl Task for KeyValue {
         .to_string()
     }
 
-    fn tokenizer(&self) -> String {
+    fn tokenizer_json() -> String {
         let signs = LETTERS.chars().chain(SIGNS.chars()).map(String::from);
         let names = SPECIAL.iter().map(|name| (*name).to_owned()).chain(signs);
         let vocab: BTreeMap<String, usize> = names.enumerate().map(|(id, n)| (n, id)).collect();
@@ -139,6 +165,90 @@ impl Task for KeyValue {
             "model": {"type": "WordLevel", "vocab": vocab, "unk_token": SPECIAL[3]}
         })
         .to_string()
+    }
+}
+
+/// The task in the tokens of a base model, each character one of them.
+pub struct InTokensOf {
+    /// The base model's id of each of the task's own from the first letter on.
+    ids: Vec<u32>,
+    vocab: usize,
+    lead: Vec<u32>,
+}
+
+impl InTokensOf {
+    pub fn new(model: &Model) -> Result<InTokensOf, TrainError> {
+        let tokenizer = &model.tokenizer;
+        let mut ids = Vec::new();
+        for sign in LETTERS.chars().chain(SIGNS.chars()) {
+            let found = tokenizer
+                .encode(&sign.to_string(), false, false)
+                .map_err(crate::model::ModelError::from)?;
+            match found[..] {
+                [only] if !ids.contains(&only) => ids.push(only),
+                _ => {
+                    let detail = format!(
+                        "is 'kv', and '{sign}' is not one token of '{}'; choose another task or \
+                         another model",
+                        model.name
+                    );
+                    return Err(TrainError::setting("task", detail));
+                }
+            }
+        }
+        Ok(InTokensOf {
+            ids,
+            vocab: model.config.vocab,
+            lead: super::lead(model),
+        })
+    }
+
+    fn translated(&self, own: &[u32]) -> Vec<u32> {
+        let id = |own: &u32| self.ids.get((own - FIRST_LETTER) as usize).copied();
+        own.iter().filter_map(id).collect()
+    }
+}
+
+impl Task for InTokensOf {
+    fn name(&self) -> &'static str {
+        KeyValue.name()
+    }
+
+    fn vocab(&self) -> usize {
+        self.vocab
+    }
+
+    fn sample(&self, random: &mut Pcg64Mcg, level: usize, questions: usize) -> Sample {
+        let own = KeyValue.sample(random, level, questions);
+        let asked = own.questions.iter().map(|question| Question {
+            prompt: self.translated(&question.prompt),
+            answer: self.translated(&question.answer),
+            counted: question.counted,
+        });
+        Sample {
+            context: self.translated(&own.context),
+            questions: asked.collect(),
+        }
+    }
+
+    fn check_level(&self, level: usize) -> Result<(), String> {
+        KeyValue.check_level(level)
+    }
+
+    fn levels(&self, last: Option<usize>) -> Vec<usize> {
+        KeyValue.levels(last)
+    }
+
+    fn level_words(&self, level: usize) -> String {
+        KeyValue.level_words(level)
+    }
+
+    fn lead(&self) -> &[u32] {
+        &self.lead
+    }
+
+    fn tokenizer(&self) -> Option<OwnTokenizer> {
+        None
     }
 }
 
@@ -176,7 +286,7 @@ mod tests {
 
     #[test]
     fn the_tokenizer_gives_the_ids_of_the_task() {
-        let tokenizer: tokenizers::Tokenizer = KeyValue.tokenizer().parse().unwrap();
+        let tokenizer: tokenizers::Tokenizer = KeyValue::tokenizer_json().parse().unwrap();
         let sample = KeyValue.sample(&mut generator(6, 0), 8, 1);
         let text = KeyValue::text(&sample.context);
         let encoded = tokenizer.encode(text.as_str(), false).unwrap();

@@ -3,6 +3,7 @@
 mod autograd;
 mod exact;
 mod finite_differences;
+mod frozen;
 mod golden;
 mod gradmem;
 mod meta;
