@@ -1,4 +1,4 @@
-//! `inscribe train`: killed and gone on with, and beside a model that is there already.
+//! `inscribe train` on texts and beside a model that is there already.
 
 use std::path::Path;
 use std::process::Output;
@@ -166,7 +166,7 @@ fn a_memory_is_trained_beside_a_model_on_stories() {
         "1",
     ];
     let babi = ["--task", "babi", "--data", &data];
-    let call = |more: &[&str]| [&base[..], &few, &babi, more].concat();
+    let call = |more: &[&'static str]| [&base[..], &few, &babi, more].concat();
     let none = fails(&call(&["--level", "2"]));
     assert!(none.contains("has qa1"), "{none}");
     let said = succeeds(&call(&[]));
