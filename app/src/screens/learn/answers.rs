@@ -10,7 +10,7 @@ use super::{percent, scale};
 use crate::theme::{Theme, space, text};
 
 /// Least width of an answer.
-const NARROW: f32 = 104.0;
+const NARROW: f32 = 100.0;
 const TALL: f32 = 44.0;
 
 pub fn show(ui: &mut Ui, pairs: &[Pair], stage: &Stage) {

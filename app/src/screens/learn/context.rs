@@ -92,7 +92,10 @@ fn tell(response: egui::Response, read: &Read) {
     response.on_hover_ui_at_pointer(|ui| {
         ui.label(text::strong(format!("“{}”", read.character)));
         let loss = words::nats(f64::from(read.loss));
-        ui.label(format!("{loss} nats: P = {}", percent((-read.loss).exp())));
+        ui.label(format!(
+            "{loss} nats: probability {}",
+            percent((-read.loss).exp())
+        ));
     });
 }
 
