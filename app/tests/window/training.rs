@@ -90,7 +90,7 @@ fn folders_that_cannot_be_trained_in_are_refused_in_words() {
     desk.write_in("Folder of the run", &folder.display().to_string());
     desk.click("Start training");
     desk.wait("the end", Desk::is_idle);
-    assert!(desk.sees("holds something else. Choose a new folder."));
+    assert!(desk.sees("Something stands in this folder already"));
     assert!(desk.sees("No training yet"));
     desk.will_pick(&folder);
     desk.click("Go on with a run…");
