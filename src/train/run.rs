@@ -316,10 +316,16 @@ impl Trainer {
             .iter_mut()
             .for_each(|sample| sample.questions.truncate(1));
         let (writer, inner) = (self.settings.writer, self.settings.inner_at(&stage));
-        let at_once = self.tested_at_once();
+        let (at_once, cancel) = (self.tested_at_once(), self.cancel.clone());
         let rows = inner_steps.iter().map(|&steps| {
             let inner = Inner { steps, ..inner };
-            tested(&mut self.net, Some((writer, &inner)), &samples, at_once)
+            tested(
+                &mut self.net,
+                Some((writer, &inner)),
+                &samples,
+                at_once,
+                &cancel,
+            )
         });
         let rows = rows.collect::<Result<_, ModelError>>()?;
         Ok(Tested {
@@ -362,7 +368,7 @@ impl Trainer {
             Some(plain) => plain,
             none => none.insert(base::plain(base)?),
         };
-        Ok(Some(tested(plain, None, &asked, at_once)?))
+        Ok(Some(tested(plain, None, &asked, at_once, &self.cancel)?))
     }
 }
 
@@ -407,12 +413,16 @@ fn tested(
     written: Option<(Writer, &Inner)>,
     samples: &[Sample],
     at_once: usize,
+    cancel: &CancelToken,
 ) -> Result<TestRow, ModelError> {
     let mut row = TestRow {
         inner_steps: written.map_or(0, |(_, inner)| inner.steps),
         ..TestRow::default()
     };
-    let options = RunOptions::default();
+    let options = RunOptions {
+        cancel: Some(cancel),
+        profile: None,
+    };
     let mut places: Vec<(f64, usize)> = Vec::new();
     for some in samples.chunks(at_once) {
         let memories = match written {
