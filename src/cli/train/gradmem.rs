@@ -29,6 +29,9 @@ use crate::cli::{Context, numbers, setup};
 
 /// Numbers of steps on the memory that a trained model is tested with.
 const TESTED: [usize; 8] = [0, 1, 2, 3, 4, 5, 8, 10];
+/// New contexts of a test, and those beside a model that is there already, which is far larger.
+const TESTS: usize = 500;
+const TESTS_BESIDE: usize = 100;
 
 /// What both writers are asked for.
 #[derive(clap::Args)]
@@ -66,6 +69,9 @@ pub struct Args {
     /// End after so many minutes of training, over all sittings
     #[arg(long, value_name = "MIN", value_parser = numbers::number::<f64>)]
     minutes: Option<f64>,
+    /// New contexts of the test at the end [default: 500; 100 with --base]
+    #[arg(long, value_name = "N", value_parser = numbers::positive::<usize>)]
+    tests: Option<usize>,
     /// Keep the run's events in this file, too: one JSON object a line
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -378,10 +384,21 @@ fn finish(args: &Args, app: &Context, trainer: &mut Trainer, keeper: &mut Kept<'
         .len()
         .min(trainer.progress.stage + 1);
     let stages = trainer.settings.stages[..reached].to_vec();
+    let beside = trainer.settings.base.is_some();
+    let usual = if beside { TESTS_BESIDE } else { TESTS };
+    let count = args.tests.unwrap_or(usual);
+    let mut steps = TESTED.to_vec();
+    if beside {
+        steps = stages.iter().map(|stage| stage.inner_steps).collect();
+        let most = steps.iter().max().map_or(0, |most| 2 * most);
+        steps.extend([0, most]);
+        steps.sort_unstable();
+        steps.dedup();
+    }
     let bar = app.spinner("testing".to_owned());
     let mut all = Vec::new();
     for stage in stages {
-        let tested = trainer.test(stage, 500, &TESTED)?;
+        let tested = trainer.test(stage, count, &steps)?;
         keeper.event(&Event::Tested(tested.clone()))?;
         all.push(tested);
     }
