@@ -133,9 +133,10 @@ impl Corpus {
             for tokens in text.chunks(block) {
                 let is_held = order.binary_search(&number).is_ok();
                 number += 1;
-                let runs = match is_held {
-                    true => &mut corpus.held,
-                    false => &mut corpus.train,
+                let runs = if is_held {
+                    &mut corpus.held
+                } else {
+                    &mut corpus.train
                 };
                 match runs.last_mut().filter(|_| before == Some(is_held)) {
                     Some(run) => run.extend(tokens),

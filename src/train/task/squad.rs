@@ -147,9 +147,8 @@ fn starts(text: &str) -> Vec<usize> {
             _ => false,
         };
         let begins = next.chars().next().is_some_and(|c| !c.is_lowercase());
-        if is_end && begins && next.len() < closed.len() {
-            starts.push(text.len() - next.len());
-        } else if sign == '\n' && !next.is_empty() {
+        let ends_sentence = is_end && begins && next.len() < closed.len();
+        if ends_sentence || (sign == '\n' && !next.is_empty()) {
             starts.push(text.len() - next.len());
         }
     }
