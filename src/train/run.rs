@@ -209,14 +209,12 @@ impl Trainer {
     }
 
     fn is_over(&self, limits: Limits) -> bool {
-        let steps = self
-            .settings
-            .steps
-            .is_some_and(|steps| self.progress.step >= steps);
-        steps
-            || limits
-                .seconds
-                .is_some_and(|most| self.progress.seconds >= most)
+        let (settings, progress) = (&self.settings, &self.progress);
+        let last = progress.stage + 1 >= settings.stages.len();
+        let reached = last && progress.step > 0 && progress.running >= settings.goal;
+        let steps = settings.steps.is_some_and(|steps| progress.step >= steps);
+        let time = limits.seconds.is_some_and(|most| progress.seconds >= most);
+        reached || steps || time
     }
 
     /// Samples of a stage: they depend on the seed and `stream` alone.

@@ -178,6 +178,15 @@ fn events_are_kept_in_a_second_file_too() {
     assert!(matches!(told.last(), Some(Event::Done { step: 3, .. })));
 }
 
+#[test]
+fn a_run_ends_at_its_goal() {
+    let desk = tempfile::tempdir().expect("a temporary folder");
+    let out = desk.path().join("out");
+    trains("gradmem", &out, "--goal 0");
+    let told = events(&out);
+    assert!(matches!(told.last(), Some(Event::Done { step: 1, .. })));
+}
+
 /// The kept model is one that `write` and `generate` open.
 #[test]
 fn a_trained_model_is_written_to_like_any_other() {
